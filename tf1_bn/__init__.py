@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TF1's graph-mode batch normalization on the public `tensorflow.compat.v1` API, without Keras."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .functional import batch_normalization
+    from .layer import BatchNormalization
+    from .renorm import renorm_schedule
+    from .train_op import minimize, update_ops_for
+
+__all__ = [
+    "BatchNormalization",
+    "batch_normalization",
+    "minimize",
+    "renorm_schedule",
+    "update_ops_for",
+]
+
+_HOMES = {
+    "BatchNormalization": "layer",
+    "batch_normalization": "functional",
+    "minimize": "train_op",
+    "renorm_schedule": "renorm",
+    "update_ops_for": "train_op",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # TensorFlow takes seconds to import, so it is not until a name that needs it is used.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

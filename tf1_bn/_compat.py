@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every question about the TensorFlow that runs, and the one place that imports it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .spec import is_number
+
+try:
+    import tensorflow.compat.v1 as tf
+except ImportError as error:
+    raise ImportError(
+        "tf1_bn needs TensorFlow 1.15 or later: install it with "
+        "`pip install 'tf1_bn[tensorflow]'` or beside tf1_bn as your platform needs it."
+    ) from error
+
+Tensor = Any
+Variable = Any
+Operation = Any
+
+EAGER_MESSAGE = (
+    "{caller} builds graph and cannot run under eager execution. Call it inside "
+    "`with tf.Graph().as_default():`, call `tf.compat.v1.disable_eager_execution()` at program "
+    "start, or put it into a function given to `tf.compat.v1.wrap_function`."
+)
+
+# From this release on the CPU's FusedBatchNorm runs NCHW; before, only a GPU's does.
+_NCHW_ON_CPU_SINCE = (2, 3)
+
+
+def tf_version() -> tuple[int, int]:
+    """The running TensorFlow's major and minor version."""
+    major, minor = tf.__version__.split(".")[:2]
+    return int(major), int(minor)
+
+
+def raise_if_eager(caller: str) -> None:
+    """Raises ValueError under eager execution, before anything is created."""
+    if tf.executing_eagerly():
+        raise ValueError(EAGER_MESSAGE.format(caller=caller))
+
+
+def nchw_runs() -> bool:
+    """Whether the fused kernel runs with the channel axis at 1 on this machine."""
+    if tf_version() >= _NCHW_ON_CPU_SINCE:
+        return True
+    return bool(tf.config.experimental.list_physical_devices("GPU"))
+
+
+def scalar(value: Any, dtype: Any) -> Any:
+    """`value` ready for arithmetic with tensors of `dtype`; a number keeps its full precision."""
+    return float(value) if is_number(value) else tf.cast(value, dtype)
+
+
+def as_operation(assigned: Any) -> Operation:
+    """The op behind what an assign call returns: a tensor, an unread variable or an op."""
+    return assigned if isinstance(assigned, tf.Operation) else assigned.op

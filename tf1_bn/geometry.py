@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a spec means for one input: axes and shapes as plain integers, no TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Sequence
+
+from .spec import BatchNormSpec
+
+FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
+HALF_DTYPES = ("float16", "bfloat16")
+
+Dims = Sequence[Any]
+
+
+class Geometry(NamedTuple):
+    """Axes and shapes of one layer; unknown sizes are None.
+
+    `param_shape` is what the variables have, `broadcast_shape` what arithmetic on the input needs:
+    the rank of the input with the channel sizes on `channel_axes` and 1 elsewhere.
+
+    With ghost batches the input of shape `[V * G, ...]` is seen as `[V, G, ...]`: ghost batch g
+    holds the rows g, G + g, 2 * G + g, ... (interleaved, not consecutive); `ghost_param_shape` and
+    `ghost_reduction_axes` belong to that view.
+    """
+
+    input_shape: tuple[int | None, ...]
+    dtype: str
+    param_dtype: str
+    channel_axes: tuple[int, ...]
+    reduction_axes: tuple[int, ...]
+    param_shape: tuple[int, ...]
+    broadcast_shape: tuple[int, ...]
+    ghost_reduction_axes: tuple[int, ...]
+
+    @property
+    def rank(self) -> int:
+        return len(self.input_shape)
+
+    @property
+    def static_count(self) -> int | None:
+        """How many values go into one batch moment, None if not known before the run."""
+        count = 1
+        for axis in self.reduction_axes:
+            size = self.input_shape[axis]
+            if size is None:
+                return None
+            count *= size
+        return count
+
+
+def geometry_of(
+    spec: BatchNormSpec, shape: Dims | None, dtype: str, layer_dtype: str | None = None
+) -> Geometry:
+    """Resolves the axes of `spec` for an input of static `shape` (None for an unknown rank).
+
+    Parameters and statistics have the dtype of the layer, of the input where the layer has none,
+    and float32 instead of a half-precision type.
+
+    Raises:
+      TypeError: `dtype` is no floating-point type.
+      ValueError: the rank or a channel size is unknown, or `axis` or `virtual_batch_size` does not
+        fit the shape.
+    """
+    if dtype not in FLOAT_DTYPES:
+        raise TypeError(f"`inputs` must have a dtype in {list(FLOAT_DTYPES)} (got {dtype}).")
+    if not shape:
+        raise ValueError(
+            f"Input has undefined rank: `inputs` must have a known rank of at least 1 (got {shape})."
+        )
+    param_dtype = layer_dtype or dtype
+    sizes = tuple(None if size is None else int(size) for size in shape)
+    channel_axes = _resolve_axes(spec.axes, sizes)
+    rank = len(sizes)
+    channels = {axis: _channel_size(axis, sizes) for axis in channel_axes}
+    broadcast_shape = tuple(channels.get(axis, 1) for axis in range(rank))
+    reduction_axes = tuple(axis for axis in range(rank) if axis not in channels)
+    ghost = spec.virtual_batch_size is not None
+    if ghost:
+        if 0 in channels:
+            raise ValueError(
+                "When using virtual_batch_size, the batch dimension must be 0 and thus axis cannot "
+                f"include 0: `axis` must leave out the batch axis (got {spec.axis!r})."
+            )
+        param_shape = broadcast_shape[:1] + (1,) + broadcast_shape[1:]
+    elif len(channel_axes) == 1:
+        param_shape = (channels[channel_axes[0]],)
+    else:
+        param_shape = broadcast_shape
+    return Geometry(
+        input_shape=sizes,
+        dtype=dtype,
+        param_dtype="float32" if param_dtype in HALF_DTYPES else param_dtype,
+        channel_axes=channel_axes,
+        reduction_axes=reduction_axes,
+        param_shape=param_shape,
+        broadcast_shape=broadcast_shape,
+        ghost_reduction_axes=(0,) + tuple(a + 1 for a in reduction_axes if a > 0) if ghost else (),
+    )
+
+
+def check_ghost_batches(spec: BatchNormSpec, geometry: Geometry) -> None:
+    """Raises ValueError if a batch size known beforehand cannot be split into ghost batches."""
+    size, batch = spec.virtual_batch_size, geometry.input_shape[0]
+    if size is not None and batch is not None and batch % size:
+        raise ValueError(
+            f"`virtual_batch_size` must divide the batch size {batch} of `inputs` (got {size})."
+        )
+
+
+def check_same_layer(built: Geometry, new: Geometry, layer_name: str) -> None:
+    """Raises ValueError if an input does not fit the variables a layer already has."""
+    prefix = f"Input 0 of layer {layer_name} is incompatible with the layer: "
+    if new.rank != built.rank:
+        raise ValueError(
+            f"{prefix}expected ndim={built.rank}, found ndim={new.rank}. `inputs` must have the "
+            f"rank of the first call (got shape {list(new.input_shape)})."
+        )
+    for axis in built.channel_axes:
+        expected, found = built.input_shape[axis], new.input_shape[axis]
+        if expected != found:
+            raise ValueError(
+                f"{prefix}expected axis {axis} of input shape to have value {expected} but "
+                f"`inputs` has {found} there (got shape {list(new.input_shape)})."
+            )
+
+
+def _resolve_axes(axes: Sequence[int], sizes: Sequence[int | None]) -> tuple[int, ...]:
+    rank = len(sizes)
+    resolved = []
+    for axis in axes:
+        positive = axis + rank if axis < 0 else axis
+        if not 0 <= positive < rank:
+            raise ValueError(
+                f"Invalid axis: {axis}: `axis` must lie in [{-rank}, {rank}) for `inputs` of shape "
+                f"{list(sizes)} (got {axis})."
+            )
+        resolved.append(positive)
+    if len(set(resolved)) < len(resolved):
+        raise ValueError(
+            f"Duplicate axis: {resolved}: `axis` must not name an axis twice (got {list(axes)})."
+        )
+    return tuple(resolved)
+
+
+def _channel_size(axis: int, sizes: Sequence[int | None]) -> int:
+    size = sizes[axis]
+    if size is None:
+        raise ValueError(
+            "Input has undefined `axis` dimension: `inputs` must have a known size on axis "
+            f"{axis} (got shape {list(sizes)})."
+        )
+    return size

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a layer leaves in the graph's collections, each item once."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable, NamedTuple
+
+from ._compat import Operation, Tensor, Variable, tf
+
+# TensorFlow exports and copies collections with string keys only, so these stay with their graph.
+_CALLS = ("tf1_bn", "calls")
+_LAYER_NAMES = ("tf1_bn", "layer names")
+
+
+class Call(NamedTuple):
+    """One call of one layer in this graph, kept for `train_op`."""
+
+    inputs: Tensor
+    outputs: Tensor
+    updates: tuple[Operation, ...]
+    updates_again: Callable[[], list[Operation]]
+    statistics: tuple[Variable, ...]
+
+
+def add_once(collection: str, items: Iterable[Any]) -> None:
+    """Adds the items that the collection does not hold yet, told apart by identity."""
+    graph = tf.get_default_graph()
+    known = {id(item) for item in graph.get_collection_ref(collection)}
+    for item in items:
+        if id(item) not in known:
+            known.add(id(item))
+            graph.add_to_collection(collection, item)
+
+
+def record_call(call: Call) -> None:
+    """Remembers a call for as long as its graph lives."""
+    tf.get_default_graph().get_collection_ref(_CALLS).append(call)
+
+
+def recorded_calls(graph: Any) -> list[Call]:
+    """The training calls built in `graph`, in order."""
+    return list(graph.get_collection_ref(_CALLS))
+
+
+def next_layer_name(base: str) -> str:
+    """`base_1`, `base_2`, ... per graph, as TF1 names layers that were given no name."""
+    taken = tf.get_default_graph().get_collection_ref(_LAYER_NAMES)
+    taken.append(base)
+    return f"{base}_{taken.count(base)}"

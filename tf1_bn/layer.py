@@ -1,0 +1,572 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layer class: owns a spec and, once built, the variables; the arithmetic is in `core`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
+
+import numpy as np
+
+from ._compat import Operation, Tensor, Variable, nchw_runs, raise_if_eager, tf
+from .core import Plan, apply_batch_norm
+from .geometry import Geometry, check_ghost_batches, check_same_layer, geometry_of
+from .graph_collections import Call, add_once, next_layer_name, record_call
+from .initializers import initializer_config, resolve_initializer
+from .kernel_choice import KernelChoice, choose_kernel
+from .moments import Moments, batch_moments
+from .spec import BatchNormSpec, check_name, check_reuse, is_number, is_scope, is_tensor_like
+from .training_flag import check_training, resolve_training, static_training
+from .variables import BatchNormVariables, create_variables
+
+_INITIALIZERS = (
+    "beta_initializer",
+    "gamma_initializer",
+    "moving_mean_initializer",
+    "moving_variance_initializer",
+)
+
+
+def make_spec(**arguments: Any) -> BatchNormSpec:
+    """A validated spec, its initializers resolved from names, classes and configs."""
+    resolved = {name: resolve_initializer(name, arguments[name]) for name in _INITIALIZERS}
+    return BatchNormSpec(**{**arguments, **resolved})
+
+
+def check_call(
+    spec: BatchNormSpec, inputs: Any, training: Any, layer_dtype: str | None = None
+) -> Geometry:
+    """Raises for whatever is wrong with a call, before it adds anything to the graph."""
+    check_training(training)
+    geometry = geometry_of(spec, *_shape_and_dtype(inputs), layer_dtype)
+    if static_training(training) is not False:
+        check_ghost_batches(spec, geometry)
+    return geometry
+
+
+def check_scope_name(name: Any) -> None:
+    """Raises ValueError for a name that TensorFlow would not take as a scope, here and now."""
+    check_name(name)
+    if not isinstance(name, str) or not name:
+        return
+    first = r"[A-Za-z0-9_.\\/>-]" if tf.get_default_graph().get_name_scope() else r"[A-Za-z0-9.]"
+    if not re.match(rf"^{first}[A-Za-z0-9_.\\/>-]*$", name):
+        raise ValueError(
+            f"'{name}' is not a valid scope name: `name` must be made of letters, digits and the "
+            f"characters _ . / - \\ and begin, outside of any scope, with a letter, a digit or a "
+            f"dot (got {name!r})."
+        )
+
+
+class _SpecAttribute:
+    """A constructor argument as an attribute; setting it replaces the spec, and is validated."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, layer: Any, owner: type | None = None) -> Any:
+        return self if layer is None else getattr(layer._spec, self._name)
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        layer._spec = dataclasses.replace(layer._spec, **{self._name: value})
+
+
+class _Regularized(NamedTuple):
+    name: str
+    variable: Variable
+    regularizer: Callable[[Tensor], Tensor | None]
+
+
+class BatchNormalization:
+    """Batch normalization as a layer object that keeps its variables: `tf.layers.BatchNormalization`.
+
+    Normalizes each channel to mean 0 and standard deviation 1, then applies the learned gamma and
+    beta (arXiv 1502.03167). In training the moments of the batch are used and two update ops for
+    the moving mean and variance are put into `tf.GraphKeys.UPDATE_OPS`, where something must run
+    them (`tf1_bn.minimize` does); in inference the moving statistics are used.
+
+    The first call, or `build`, makes the variables under the variable scope that is active then;
+    later calls share variables and op scope. `batch_normalization` documents the arguments; the
+    class takes them without `inputs`, `training` and `reuse`, and in TF1's own order.
+
+    Subclasses may override `call`, `build` (and add weights with `add_weight`) and
+    `_moments(self, inputs, reduction_axes, keep_dims)`, with or without a further `mask=None`.
+
+    Args:
+      dtype: of parameters and statistics; that of the first input if None, float32 for half
+        precision.
+      _scope: the string or VariableScope the variables are made in, directly.
+      _reuse: as `reuse` of `batch_normalization`.
+
+    Raises:
+      TypeError: an argument of a wrong type, or an unknown one.
+      ValueError: an argument of a wrong value; any call under eager execution.
+    """
+
+    momentum = _SpecAttribute()
+    epsilon = _SpecAttribute()
+    center = _SpecAttribute()
+    scale = _SpecAttribute()
+    beta_initializer = _SpecAttribute()
+    gamma_initializer = _SpecAttribute()
+    moving_mean_initializer = _SpecAttribute()
+    moving_variance_initializer = _SpecAttribute()
+    beta_regularizer = _SpecAttribute()
+    gamma_regularizer = _SpecAttribute()
+    beta_constraint = _SpecAttribute()
+    gamma_constraint = _SpecAttribute()
+    renorm = _SpecAttribute()
+    renorm_clipping = _SpecAttribute()
+    renorm_momentum = _SpecAttribute()
+    trainable = _SpecAttribute()
+    virtual_batch_size = _SpecAttribute()
+    adjustment = _SpecAttribute()
+
+    def __init__(
+        self,
+        axis: int | list[int] = -1,
+        momentum: Any = 0.99,
+        epsilon: Any = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = tf.zeros_initializer(),
+        gamma_initializer: Any = tf.ones_initializer(),
+        moving_mean_initializer: Any = tf.zeros_initializer(),
+        moving_variance_initializer: Any = tf.ones_initializer(),
+        beta_regularizer: Callable[..., Any] | None = None,
+        gamma_regularizer: Callable[..., Any] | None = None,
+        beta_constraint: Callable[..., Any] | None = None,
+        gamma_constraint: Callable[..., Any] | None = None,
+        renorm: bool = False,
+        renorm_clipping: dict[str, Any] | None = None,
+        renorm_momentum: Any = 0.99,
+        fused: bool | None = None,
+        trainable: bool = True,
+        virtual_batch_size: int | None = None,
+        adjustment: Callable[..., Any] | None = None,
+        name: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        dtype, scope, reuse = (kwargs.pop(key, None) for key in ("dtype", "_scope", "_reuse"))
+        if kwargs:
+            raise TypeError(f"Keyword argument not understood: {sorted(kwargs)}")
+        check_reuse(reuse)
+        check_scope_name(name)
+        check_scope_name(scope)
+        self._spec = make_spec(
+            axis=axis,
+            momentum=momentum,
+            epsilon=epsilon,
+            center=center,
+            scale=scale,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            moving_mean_initializer=moving_mean_initializer,
+            moving_variance_initializer=moving_variance_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+            renorm=renorm,
+            renorm_clipping=renorm_clipping,
+            renorm_momentum=renorm_momentum,
+            fused=fused,
+            trainable=trainable,
+            virtual_batch_size=virtual_batch_size,
+            adjustment=adjustment,
+        )
+        self.built = False
+        self._dtype = None if dtype is None else tf.as_dtype(dtype).name
+        self._reuse = reuse
+        self._geometry: Geometry | None = None
+        self._made: BatchNormVariables | None = None
+        self._weights: list[tuple[Variable, bool]] = []
+        self._updates: list[tuple[Operation, Any]] = []
+        self._losses: list[Tensor] = []
+        self._shared_regularized: list[_Regularized] = []
+        self._scope: Any = None
+        self._active_scope: Any = None
+        snake_case = _snake_case(type(self).__name__)
+        self._base_name = (name.name if is_scope(name) else name) or snake_case
+        self._name = name if isinstance(name, str) and name else next_layer_name(snake_case)
+        if scope:
+            with tf.variable_scope(scope) as captured:
+                self._scope = captured
+
+    # -- calling ---------------------------------------------------------------------------------
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Normalizes `inputs`; see `call`. `scope=` names the scope of a first call."""
+        raise_if_eager(type(self).__name__)
+        scope = kwargs.pop("scope", None)
+        check_scope_name(scope)
+        training = args[0] if args else kwargs.get("training", False)
+        geometry = check_call(self._spec, inputs, training, self._dtype)
+        if self._geometry is not None:
+            check_same_layer(self._geometry, geometry, self.name)
+        self._capture_scope(scope)
+        with self._inside(reuse=True if self.built else self._reuse):
+            inputs = tf.convert_to_tensor(inputs)
+            if not self.built:
+                self._dtype = self._dtype or inputs.dtype.base_dtype.name
+                self.build(inputs.shape)
+                self.built = True
+            outputs = self.call(inputs, *args, **kwargs)
+        add_once(tf.GraphKeys.UPDATE_OPS, self.updates)
+        return outputs
+
+    apply = __call__
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the variables for inputs of this static shape, under the active variable scope.
+
+        Raises:
+          ValueError: the shape has no known rank or channel size, a variable exists already and
+            is not to be reused, or the reverse; under eager execution.
+        """
+        raise_if_eager(type(self).__name__)
+        dtype = self._dtype or "float32"
+        geometry = geometry_of(self._spec, _dims(tf.TensorShape(input_shape)), dtype, dtype)
+        with self._building():
+            self._made = create_variables(self._spec, geometry, self.add_weight)
+        self._geometry, self._dtype, self.built = geometry, dtype, True
+
+    def call(self, inputs: Any, training: Any = False) -> Tensor:
+        """Normalizes a tensor of the shape the layer was built for.
+
+        Args:
+          inputs: a tensor whose axes `axis` hold the channels.
+          training: True uses the batch's moments and makes update ops, False uses the moving
+            statistics; a scalar bool tensor or variable chooses at run time; None is Keras'
+            learning phase, False unless fed.
+
+        Returns:
+          A tensor of the shape and dtype of `inputs`.
+        """
+        geometry = check_call(self._spec, inputs, training, self._dtype)
+        assert self._made is not None, "call needs the variables that build makes"
+        plan = Plan(self._spec, geometry, self._choose(geometry), self._made, self._moments_fn())
+        applied = apply_batch_norm(inputs, resolve_training(training), plan)
+        self.add_update(applied.updates, inputs=inputs)
+        if applied.updates_again is not None and self.trainable:
+            statistics = (self.moving_mean, self.moving_variance)
+            again = applied.updates_again
+            record_call(Call(inputs, applied.outputs, applied.updates, again, statistics))
+        return applied.outputs
+
+    def _moments(
+        self, inputs: Tensor, reduction_axes: Sequence[int], keep_dims: bool, mask: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and population variance of the batch: what synchronized subclasses override."""
+        if mask is not None:
+            raise ValueError(f"`mask` must be None: statistics cannot be masked (got {mask!r}).")
+        return batch_moments(inputs, reduction_axes, keep_dims)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the output: that of the input."""
+        return tf.TensorShape(input_shape)
+
+    # -- variables, updates, losses --------------------------------------------------------------
+
+    def add_weight(
+        self,
+        name: str,
+        shape: Sequence[int] = (),
+        dtype: Any = None,
+        initializer: Any = None,
+        regularizer: Callable[..., Any] | None = None,
+        trainable: bool | None = None,
+        constraint: Callable[..., Any] | None = None,
+        **kwargs: Any,
+    ) -> Variable:
+        """Makes, or shares under reuse, the variable `name` in the layer's scope.
+
+        A regularizer's loss is added to REGULARIZATION_LOSSES if the variable is new. Further
+        keywords go to `tf.get_variable`.
+        """
+        on_read = kwargs.get("synchronization") == tf.VariableSynchronization.ON_READ
+        wanted = (not on_read if trainable is None else bool(trainable)) and self.trainable
+        with self._building() as scope:
+            before = set() if regularizer is None else _global_variable_ids()
+            try:
+                variable = tf.get_variable(
+                    name,
+                    tuple(shape),
+                    dtype=tf.as_dtype(dtype or self._dtype or tf.float32),
+                    initializer=initializer,
+                    trainable=wanted,
+                    constraint=constraint,
+                    **kwargs,
+                )
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}\nThis is variable `{name}` of shape {list(shape)} of the batch-norm "
+                    f"layer in scope {scope.name!r} (got `reuse={self._reuse}`)."
+                ) from error
+            # A custom getter may have made it untrainable, or have handed out a plain tensor.
+            self._weights.append((variable, wanted and getattr(variable, "trainable", False)))
+            if regularizer is not None:
+                self._regularize(_Regularized(name, variable, regularizer), before)
+        return variable
+
+    def add_update(self, updates: Any, inputs: Any = None) -> None:
+        """Adds update ops; those of a call are given its `inputs`."""
+        listed = updates if isinstance(updates, (list, tuple)) else [updates]
+        self._updates.extend(
+            (update if isinstance(update, tf.Operation) else update.op, inputs) for update in listed
+        )
+
+    def add_loss(self, losses: Any, inputs: Any = None) -> None:
+        """Adds loss tensors to the layer and to REGULARIZATION_LOSSES."""
+        listed = losses if isinstance(losses, (list, tuple)) else [losses]
+        found = [loss for loss in listed if loss is not None]
+        self._losses.extend(found)
+        add_once(tf.GraphKeys.REGULARIZATION_LOSSES, found)
+
+    @property
+    def updates(self) -> list[Operation]:
+        """The update ops of all calls, in order; none while the layer is not trainable."""
+        return [update for update, _ in self._updates] if self.trainable else []
+
+    def get_updates_for(self, inputs: Any) -> list[Operation]:
+        """The update ops of the calls on `inputs`; with None those that depend on no input."""
+        return [op for op, source in self._updates if source is inputs] if self.trainable else []
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """The regularization losses of the layer's variables, reused ones included."""
+        while self._shared_regularized:
+            self._losses.extend(_regularization(self._shared_regularized.pop(0)))
+        return list(self._losses)
+
+    def get_losses_for(self, inputs: Any) -> list[Tensor]:
+        """The losses that depend on `inputs`: none, and with None all."""
+        return self.losses if inputs is None else []
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        return [v for v, trainable in self._weights if trainable] if self.trainable else []
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        return [v for v, trainable in self._weights if not (trainable and self.trainable)]
+
+    @property
+    def variables(self) -> list[Variable]:
+        return self.trainable_variables + self.non_trainable_variables
+
+    weights = variables
+    trainable_weights = trainable_variables
+    non_trainable_weights = non_trainable_variables
+
+    gamma = property(lambda self: self._made and self._made.gamma)
+    beta = property(lambda self: self._made and self._made.beta)
+    moving_mean = property(lambda self: self._made and self._made.moving_mean)
+    moving_variance = property(lambda self: self._made and self._made.moving_variance)
+    moving_stddev = property(lambda self: self._made and self._made.moving_stddev)
+    renorm_mean = property(lambda self: self._made and self._made.renorm_mean)
+    renorm_stddev = property(lambda self: self._made and self._made.renorm_stddev)
+
+    def count_params(self) -> int:
+        """How many numbers the layer's variables hold.
+
+        Raises:
+          ValueError: the layer is not built.
+        """
+        if not self.built:
+            raise ValueError(f"Layer {self.name} has no parameters to count before it is built.")
+        return sum(int(np.prod(_dims(variable.shape))) for variable in self.weights)
+
+    # -- what the layer is -----------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def scope_name(self) -> str:
+        """The name of the variable scope.
+
+        Raises:
+          ValueError: no call or build has settled it yet.
+        """
+        if self._scope is None:
+            raise ValueError(
+                f"No name available for layer scope because the layer {self.name!r} has not been "
+                "used yet: call or build it first."
+            )
+        return self._scope.name
+
+    @property
+    def dtype(self) -> str | None:
+        return self._dtype
+
+    @property
+    def axis(self) -> Any:
+        """As given before the layer is built, then a list of non-negative ints.
+
+        With virtual batches each is one larger, as TF1 counts the ghost axis.
+        """
+        if self._geometry is None:
+            return self._spec.axis
+        return [axis + (self.virtual_batch_size is not None) for axis in self._geometry.channel_axes]
+
+    @axis.setter
+    def axis(self, value: Any) -> None:
+        self._spec = dataclasses.replace(self._spec, axis=value)
+
+    @property
+    def fused(self) -> bool:
+        """Whether the fused kernel is wanted or, once the layer is built, used."""
+        if self._geometry is None:
+            return self._spec.fused is None or bool(self._spec.fused)
+        return self._choose(self._geometry).fused
+
+    @fused.setter
+    def fused(self, value: bool | None) -> None:
+        self._spec = dataclasses.replace(self._spec, fused=value)
+
+    @property
+    def kernel(self) -> KernelChoice | None:
+        """The kernel and the reason it was chosen for; None before the layer is built."""
+        return None if self._geometry is None else self._choose(self._geometry)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, as TF1 lists them; `from_config` takes them.
+
+        Regularizers, constraints and initializers that are no TensorFlow objects stand as they are.
+        """
+        spec = {f.name: getattr(self._spec, f.name) for f in dataclasses.fields(self._spec)}
+        for name in _INITIALIZERS:
+            spec[name] = initializer_config(spec[name])
+        optional = ("renorm", "renorm_clipping", "renorm_momentum") if not self.renorm else ()
+        unset = [k for k in ("fused", "virtual_batch_size", "adjustment") if spec[k] is None]
+        kept = {key: spec[key] for key in spec if key not in optional and key not in unset}
+        if self.renorm:
+            kept["renorm_clipping"] = self._spec.clipping
+        return {"name": self.name, "dtype": self.dtype, **kept}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> BatchNormalization:
+        """A new, unbuilt layer from what `get_config` returned."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        defaults = BatchNormSpec()
+        given = ", ".join(
+            f"{field.name}={getattr(self._spec, field.name)!r}"
+            for field in dataclasses.fields(self._spec)
+            if field.name not in _INITIALIZERS
+            and getattr(self._spec, field.name) is not getattr(defaults, field.name)
+            and getattr(self._spec, field.name) != getattr(defaults, field.name)
+        )
+        built = "not built" if self.kernel is None else f"{self.kernel.kernel.value}: {self.kernel.reason}"
+        return f"<{type(self).__name__} {self.name!r} ({given}), {built}>"
+
+    # -- scopes ----------------------------------------------------------------------------------
+
+    def _capture_scope(self, scope: Any = None) -> None:
+        if self._scope is not None:
+            return
+        if self._reuse:
+            opened = tf.variable_scope(self._base_name if scope is None else scope)
+        else:
+            opened = tf.variable_scope(scope, default_name=self._base_name)
+        with opened as captured:
+            self._scope = captured
+
+    @contextlib.contextmanager
+    def _inside(self, reuse: Any) -> Iterator[Any]:
+        """The layer's variable scope and its one op scope, however often it is entered."""
+        with tf.variable_scope(self._scope, reuse=reuse, auxiliary_name_scope=False) as scope:
+            with tf.name_scope(scope.original_name_scope):
+                outer, self._active_scope = self._active_scope, scope
+                try:
+                    yield scope
+                finally:
+                    self._active_scope = outer
+
+    @contextlib.contextmanager
+    def _building(self) -> Iterator[Any]:
+        if self._active_scope is not None:
+            yield self._active_scope
+            return
+        self._capture_scope()
+        with self._inside(self._reuse) as scope:
+            yield scope
+
+    def _choose(self, geometry: Geometry) -> KernelChoice:
+        channels_first = geometry.channel_axes == (1,)
+        return choose_kernel(
+            self._spec,
+            geometry,
+            nchw_runs=nchw_runs() if channels_first else True,
+            moments_overridden=self._moments_overridden(),
+        )
+
+    def _moments_overridden(self) -> bool:
+        return getattr(self._moments, "__func__", None) is not BatchNormalization._moments
+
+    def _moments_fn(self) -> Callable[[Tensor, Sequence[int], bool], Moments]:
+        # No `mask`: overrides exist with and without it.
+        return lambda inputs, axes, keep: Moments(
+            *self._moments(inputs, list(axes), keep_dims=keep)
+        )
+
+    def _regularize(self, item: _Regularized, known_before: set[int]) -> None:
+        if any(id(part) in known_before for part in _parts(item.variable)):
+            self._shared_regularized.append(item)
+        else:
+            self.add_loss(_regularization(item))
+
+
+def _regularization(item: _Regularized) -> list[Tensor]:
+    losses = []
+    for part in _parts(item.variable):
+        with tf.name_scope(f"{item.name}/Regularizer"):
+            losses.append(item.regularizer(part))
+    return [loss for loss in losses if loss is not None]
+
+
+def _parts(variable: Variable) -> list[Variable]:
+    is_partitioned = hasattr(variable, "as_tensor") and hasattr(variable, "__iter__")
+    return list(variable) if is_partitioned else [variable]
+
+
+def _global_variable_ids() -> set[int]:
+    return {id(v) for v in tf.get_default_graph().get_collection_ref(tf.GraphKeys.GLOBAL_VARIABLES)}
+
+
+def _snake_case(name: str) -> str:
+    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+    return f"private{snake}" if snake.startswith("_") else snake
+
+
+def _dims(shape: Any) -> list[int | None] | None:
+    return None if shape.ndims is None else shape.as_list()
+
+
+def _shape_and_dtype(inputs: Any) -> tuple[Any, str]:
+    """The static shape (None if unknown) and dtype name of what can be normalized.
+
+    Raises:
+      TypeError: no tensor, variable or array.
+      ValueError: None, or a tensor of another graph.
+    """
+    if inputs is None:
+        raise ValueError("Input has undefined rank: `inputs` must be a tensor (got None).")
+    if isinstance(inputs, (np.ndarray, np.generic)) or is_number(inputs):
+        array = np.asarray(inputs)
+        return array.shape, array.dtype.name
+    if isinstance(inputs, (tf.SparseTensor, tf.RaggedTensor)) or not is_tensor_like(inputs):
+        raise TypeError(
+            "`inputs` must be a dense tensor, a variable or a NumPy array "
+            f"(got {type(inputs).__name__}: {inputs!r})."
+        )
+    graph = tf.get_default_graph()
+    if not graph.building_function and getattr(inputs, "graph", graph) is not graph:
+        raise ValueError(f"`inputs` must be of the default graph (got {inputs!r} of another).")
+    return _dims(tf.TensorShape(inputs.shape)), tf.as_dtype(inputs.dtype).base_dtype.name

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batch moments, plain and per ghost batch, as pure functions of tensors."""
+
+from __future__ import annotations
+
+from typing import Callable, NamedTuple, Sequence
+
+from ._compat import Tensor, tf
+from .geometry import Geometry
+
+
+class Moments(NamedTuple):
+    """Mean and population variance, in the dtype and shape of the statistics."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+MomentsFn = Callable[[Tensor, Sequence[int], bool], Moments]
+
+
+def batch_moments(inputs: Tensor, reduction_axes: Sequence[int], keep_dims: bool) -> Moments:
+    """Mean and population variance of `inputs` over `reduction_axes`, two passes, float32 or more.
+
+    Half-precision inputs are summed in float32, and the moments stay float32.
+    """
+    if tf.as_dtype(inputs.dtype) in (tf.float16, tf.bfloat16):
+        inputs = tf.cast(inputs, tf.float32)
+    return Moments(*tf.nn.moments(inputs, list(reduction_axes), keep_dims=keep_dims))
+
+
+def has_values(inputs: Tensor, geometry: Geometry) -> Tensor | None:
+    """A scalar bool tensor that is False for an empty batch; None if it can never be empty."""
+    if geometry.static_count:
+        return None
+    return tf.not_equal(tf.size(inputs, out_type=tf.int64), 0, name="has_values")
+
+
+def moments_or(batch: Moments, fallback: Moments, batch_has_values: Tensor | None) -> Moments:
+    """The batch moments, or `fallback` for an empty batch, whose own moments are NaN.
+
+    A NaN would reach the moving statistics and, through 0 * NaN, the gradient of gamma for good.
+    """
+    if batch_has_values is None:
+        return batch
+    return Moments(
+        tf.where(batch_has_values, batch.mean, fallback.mean),
+        tf.where(batch_has_values, batch.variance, fallback.variance),
+    )
+
+
+def ghost_view(inputs: Tensor, virtual_batch_size: int) -> Tensor:
+    """`[V * G, ...]` seen as `[V, G, ...]`: ghost batch g is `[:, g]`, rows g, G + g, 2 * G + g, ...
+
+    Fails at run time when V does not divide the batch.
+    """
+    sizes = tf.shape(inputs)
+    ghost_count = sizes[0] // virtual_batch_size
+    viewed = tf.reshape(
+        inputs, tf.concat([[virtual_batch_size, ghost_count], sizes[1:]], 0), name="Reshape"
+    )
+    static = inputs.shape.as_list()
+    static_count = None if static[0] is None else static[0] // virtual_batch_size
+    viewed.set_shape([virtual_batch_size, static_count] + static[1:])
+    return viewed
+
+
+def mean_over_ghosts(moments: Moments) -> Moments:
+    """Averages moments of shape `[1, G, ...]` to `[1, 1, ...]`: what the moving statistics see."""
+    return Moments(
+        tf.reduce_mean(moments.mean, axis=1, keepdims=True),
+        tf.reduce_mean(moments.variance, axis=1, keepdims=True),
+    )

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the caller asked for, validated: no TensorFlow, no graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from typing import Any, Callable, Mapping
+
+import numpy as np
+
+CLIPPING_KEYS = ("rmax", "rmin", "dmax")
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchNormSpec:
+    """The arguments of one batch-norm layer; creating it checks every argument on its own.
+
+    Checks that need the input's rank and sizes are made by `geometry`.
+
+    Raises:
+      TypeError: an argument has a type TF1 refuses.
+      ValueError: an argument has a value TF1 refuses.
+    """
+
+    axis: Any = -1
+    momentum: Any = 0.99
+    epsilon: Any = 1e-3
+    center: bool = True
+    scale: bool = True
+    beta_initializer: Any = "zeros"
+    gamma_initializer: Any = "ones"
+    moving_mean_initializer: Any = "zeros"
+    moving_variance_initializer: Any = "ones"
+    beta_regularizer: Callable[..., Any] | None = None
+    gamma_regularizer: Callable[..., Any] | None = None
+    beta_constraint: Callable[..., Any] | None = None
+    gamma_constraint: Callable[..., Any] | None = None
+    renorm: bool = False
+    renorm_clipping: Mapping[str, Any] | None = None
+    renorm_momentum: Any = 0.99
+    fused: Any = None
+    trainable: bool = True
+    virtual_batch_size: int | None = None
+    adjustment: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        _check_axis(self.axis)
+        _check_number("momentum", self.momentum)
+        _check_number("epsilon", self.epsilon)
+        for name in ("center", "scale", "renorm", "trainable"):
+            _check_flag(name, getattr(self, name))
+        for name in ("beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint"):
+            _check_callable_or_none(name, getattr(self, name))
+        _check_callable_or_none("adjustment", self.adjustment, error=TypeError)
+        if self.renorm:
+            _check_number("renorm_momentum", self.renorm_momentum)
+            _check_clipping(self.renorm_clipping)
+        if self.virtual_batch_size is not None:
+            _check_virtual_batch_size(self.virtual_batch_size)
+            if self.adjustment is not None:
+                raise ValueError(
+                    "When using virtual_batch_size, adjustment cannot be specified: pass "
+                    f"`adjustment=None` (got {self.adjustment!r}) or `virtual_batch_size=None` "
+                    f"(got {self.virtual_batch_size!r})."
+                )
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """`axis` as a tuple of ints, negative ones unresolved."""
+        listed = self.axis if isinstance(self.axis, (list, tuple)) else (self.axis,)
+        return tuple(int(axis) for axis in listed)
+
+    @property
+    def clipping(self) -> dict[str, Any]:
+        """The renorm clipping in force: empty without renorm."""
+        return dict(self.renorm_clipping or {}) if self.renorm else {}
+
+
+SPEC_FIELDS = tuple(field.name for field in dataclasses.fields(BatchNormSpec))
+
+
+def is_scope(name: Any) -> bool:
+    """Whether `name` is a VariableScope, told by its shape so that no TensorFlow is imported."""
+    return hasattr(name, "original_name_scope") and hasattr(name, "reuse_variables")
+
+
+def check_name(name: Any) -> None:
+    """Raises TypeError unless `name` is None, a string or a VariableScope."""
+    if name is not None and not isinstance(name, str) and not is_scope(name):
+        raise TypeError(
+            f"`name` must be None, a string or a VariableScope (got {name!r}). "
+            "VariableScope: name_or_scope must be a string or VariableScope."
+        )
+
+
+def check_reuse(reuse: Any) -> None:
+    """Raises ValueError unless `reuse` is True, False, None or tf.AUTO_REUSE."""
+    is_flag = isinstance(reuse, (int, np.bool_)) and reuse in (0, 1)
+    if reuse is None or is_flag or getattr(reuse, "name", None) == "AUTO_REUSE":
+        return
+    raise ValueError(
+        "The reuse parameter must be True or False or None: `reuse` must be True, False, None or "
+        f"tf.AUTO_REUSE (got {reuse!r})."
+    )
+
+
+def is_tensor_like(value: Any) -> bool:
+    """Whether `value` carries a dtype and a shape and is no NumPy value: a tensor or variable."""
+    is_numpy = isinstance(value, (np.ndarray, np.generic))
+    return hasattr(value, "dtype") and hasattr(value, "shape") and not is_numpy
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a real Python or NumPy number (0-d arrays included)."""
+    if isinstance(value, np.ndarray):
+        return value.ndim == 0 and value.dtype.kind in "fiu"
+    return isinstance(value, (numbers.Real, np.floating))
+
+
+def _check_axis(axis: Any) -> None:
+    listed = axis if isinstance(axis, (list, tuple)) else (axis,)
+    if not all(isinstance(entry, numbers.Integral) for entry in listed):
+        raise TypeError(
+            "axis must be int or list, type given: "
+            f"{type(axis)}: `axis` must be an int or a list of ints (got {axis!r})."
+        )
+    if not listed:
+        raise ValueError(f"`axis` must name at least one axis (got {axis!r}).")
+
+
+def _check_number(name: str, value: Any) -> None:
+    if is_number(value) or is_tensor_like(value):
+        return
+    # TF1 reports None with a ValueError for epsilon and with a TypeError for the momenta.
+    error = ValueError if name == "epsilon" and value is None else TypeError
+    raise error(f"`{name}` must be a number or a scalar tensor (got {value!r}).")
+
+
+def _check_flag(name: str, value: Any) -> None:
+    if is_tensor_like(value) or isinstance(value, (str, list, tuple, dict)):
+        raise TypeError(f"`{name}` must be True or False (got {value!r}).")
+
+
+def _check_callable_or_none(name: str, value: Any, error: type[Exception] = ValueError) -> None:
+    if value is not None and not callable(value):
+        raise error(f"`{name}` must be None or a callable (got {value!r}).")
+
+
+def _check_clipping(clipping: Any) -> None:
+    if clipping is None:
+        return
+    if not isinstance(clipping, Mapping):
+        raise TypeError(
+            "`renorm_clipping` must be None or a dict with keys among "
+            f"{list(CLIPPING_KEYS)} (got {clipping!r})."
+        )
+    unknown = sorted(str(key) for key in set(clipping) - set(CLIPPING_KEYS))
+    if unknown:
+        raise ValueError(
+            f"renorm_clipping {dict(clipping)} contains keys not in ['rmax', 'rmin', 'dmax']: "
+            f"`renorm_clipping` does not know {unknown}."
+        )
+    for key, value in clipping.items():
+        if value is not None:
+            _check_number(f"renorm_clipping['{key}']", value)
+
+
+def _check_virtual_batch_size(size: Any) -> None:
+    if not isinstance(size, numbers.Integral):
+        raise TypeError(f"`virtual_batch_size` must be None or a positive integer (got {size!r}).")
+    if size <= 0:
+        raise ValueError(
+            "virtual_batch_size must be a positive integer that divides the true batch size of "
+            f"the input Tensor (got {size!r})."
+        )

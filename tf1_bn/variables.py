@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The variables of a layer: what they are and in which order TF1 makes them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
+
+from ._compat import Tensor, Variable, tf
+from .geometry import Geometry
+from .spec import BatchNormSpec
+
+
+class BatchNormVariables(NamedTuple):
+    """What a layer has learned and measured; None where it is switched off."""
+
+    gamma: Variable | None
+    beta: Variable | None
+    moving_mean: Variable
+    moving_variance: Variable
+    moving_stddev: Variable | None = None
+    renorm_mean: Variable | None = None
+    renorm_stddev: Variable | None = None
+
+
+def variable_names(spec: BatchNormSpec) -> tuple[str, ...]:
+    """The names below the layer's scope, in creation order."""
+    learned = (("gamma", spec.scale), ("beta", spec.center))
+    renorm = ("moving_stddev", "renorm_mean", "renorm_stddev") if spec.renorm else ()
+    return (
+        tuple(name for name, wanted in learned if wanted)
+        + ("moving_mean", "moving_variance")
+        + renorm
+    )
+
+
+def create_variables(
+    spec: BatchNormSpec, geometry: Geometry, add_weight: Callable[..., Variable]
+) -> BatchNormVariables:
+    """Makes or reuses the variables in the current scope, all of `geometry.param_shape`.
+
+    gamma and beta are trainable; the statistics are not, are never partitioned, and under a
+    distribution strategy are kept per replica and read as their mean.
+    """
+    shared = {"shape": geometry.param_shape, "dtype": tf.as_dtype(geometry.param_dtype)}
+    mean_initializer = spec.moving_mean_initializer
+    variance_initializer = spec.moving_variance_initializer
+
+    def learned(name: str) -> Variable:
+        return add_weight(
+            name,
+            initializer=getattr(spec, f"{name}_initializer"),
+            regularizer=getattr(spec, f"{name}_regularizer"),
+            constraint=getattr(spec, f"{name}_constraint"),
+            trainable=True,
+            **shared,
+        )
+
+    def statistic(name: str, initializer: Any) -> Variable:
+        return add_weight(
+            name,
+            initializer=initializer,
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.MEAN,
+            **shared,
+        )
+
+    def stddev_initializer(*args: Any, **kwargs: Any) -> Tensor:
+        return tf.sqrt(variance_initializer(*args, **kwargs))
+
+    names = variable_names(spec)
+    _refuse_half_layers(names, **shared)
+    gamma = learned("gamma") if spec.scale else None
+    beta = learned("beta") if spec.center else None
+    with _no_partitioner():
+        made = BatchNormVariables(
+            gamma,
+            beta,
+            statistic("moving_mean", mean_initializer),
+            statistic("moving_variance", variance_initializer),
+        )
+        if not spec.renorm:
+            return made
+        # A scope's initializer has no value to take the root of before it is called.
+        root = None if variance_initializer is None else stddev_initializer
+        return made._replace(
+            moving_stddev=statistic("moving_stddev", root),
+            renorm_mean=statistic("renorm_mean", mean_initializer),
+            renorm_stddev=statistic("renorm_stddev", root),
+        )
+
+
+@contextlib.contextmanager
+def _no_partitioner() -> Iterator[None]:
+    scope = tf.get_variable_scope()
+    if scope.partitioner is None:
+        yield
+        return
+    # Entering a scope by object yields a copy, so the user's own keeps its partitioner.
+    with tf.variable_scope(scope, auxiliary_name_scope=False) as copied:
+        copied.set_partitioner(None)
+        yield
+
+
+def _refuse_half_layers(names: Sequence[str], shape: Sequence[int], dtype: Any) -> None:
+    """Raises before anything is made if a later variable of the layer could not be made.
+
+    TensorFlow checks one variable at a time, and would leave the first ones of the layer behind.
+    """
+    scope = tf.get_variable_scope()
+    present = [_names_an_op(scope, name) for name in names]
+    # All or none: TensorFlow refuses at the first variable. A getter may rename what it is asked.
+    if all(present) or not any(present) or scope.custom_getter is not None:
+        return
+    with tf.variable_scope(scope, reuse=True, auxiliary_name_scope=False):
+        shared = [
+            name
+            for name, found in zip(names, present)
+            if found and _is_shared(name, shape, dtype, fits=bool(scope.reuse))
+        ]
+    # True is left to TensorFlow, which makes nothing then; AUTO_REUSE makes only what is missing.
+    if shared and not scope.reuse:
+        raise ValueError(
+            f"Variable {_full_name(scope, shared[0])} already exists, disallowed. Did you mean to "
+            "set `reuse=True` or `reuse=tf.AUTO_REUSE`? The layer needs "
+            f"{list(names)} and only {shared} exist under this `name`."
+        )
+
+
+def _is_shared(name: str, shape: Sequence[int], dtype: Any, fits: bool) -> bool:
+    try:
+        tf.get_variable(name, shape, dtype)
+    except ValueError as error:
+        missing = "does not exist" in str(error)
+        if fits and not missing:
+            raise
+        return not missing
+    return True
+
+
+def _full_name(scope: Any, name: str) -> str:
+    return f"{scope.name}/{name}" if scope.name else name
+
+
+def _names_an_op(scope: Any, name: str) -> bool:
+    try:
+        tf.get_default_graph().get_operation_by_name(_full_name(scope, name))
+    except KeyError:
+        return False
+    return True
