@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, TypeVar
 
 from .spec import is_number
 
@@ -14,6 +14,8 @@ except ImportError as error:
         "tf1_bn needs TensorFlow 1.15 or later: install it with "
         "`pip install 'tf1_bn[tensorflow]'` or beside tf1_bn as your platform needs it."
     ) from error
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 Tensor = Any
 Variable = Any
@@ -27,6 +29,11 @@ EAGER_MESSAGE = (
 
 # From this release on the CPU's FusedBatchNorm runs NCHW; before, only a GPU's does.
 _NCHW_ON_CPU_SINCE = (2, 3)
+
+
+def as_written(function: _Function) -> _Function:
+    """Keeps `tf.function` from rewriting this package's own Python, which TF 1.15 does wrongly."""
+    return tf.autograph.experimental.do_not_convert(function)  # type: ignore[no-any-return]
 
 
 def tf_version() -> tuple[int, int]:

@@ -204,9 +204,8 @@ def _update_ops(
 def _named_update(name: str, update: Callable[[], Operation], value: Tensor) -> Operation:
     """An op of exactly this full name that runs `update`."""
     scope, _, last = name.rpartition("/")
-    with tf.name_scope(f"{scope}/"):
-        with tf.control_dependencies([update()]):
-            return tf.identity(value, name=last).op
+    with tf.name_scope(f"{scope}/"), tf.control_dependencies([update()]):
+        return tf.identity(value, name=last).op
 
 
 def _named(outputs: Tensor, inputs: Tensor, plan: Plan) -> Tensor:

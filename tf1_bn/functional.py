@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ._compat import Tensor, raise_if_eager, tf
+from ._compat import Tensor, as_written, raise_if_eager, tf
 from .layer import BatchNormalization, check_call, check_scope_name, make_spec
 from .spec import check_reuse
 
 
+@as_written
 def batch_normalization(
     inputs: Any,
     axis: int | list[int] = -1,
@@ -36,7 +37,7 @@ def batch_normalization(
     virtual_batch_size: int | None = None,
     adjustment: Callable[..., Any] | None = None,
 ) -> Tensor:
-    """Normalizes each channel of `inputs` to mean ~0 and standard deviation ~1, then scales and shifts.
+    """Normalizes each channel to mean ~0 and standard deviation ~1, then scales and shifts it.
 
     With `training` true, the moments are those of the batch:
 
@@ -105,28 +106,28 @@ def batch_normalization(
       TypeError: an argument has a wrong type.
     """
     raise_if_eager("tf1_bn.batch_normalization")
-    settings = dict(
-        axis=axis,
-        momentum=momentum,
-        epsilon=epsilon,
-        center=center,
-        scale=scale,
-        beta_initializer=beta_initializer,
-        gamma_initializer=gamma_initializer,
-        moving_mean_initializer=moving_mean_initializer,
-        moving_variance_initializer=moving_variance_initializer,
-        beta_regularizer=beta_regularizer,
-        gamma_regularizer=gamma_regularizer,
-        beta_constraint=beta_constraint,
-        gamma_constraint=gamma_constraint,
-        renorm=renorm,
-        renorm_clipping=renorm_clipping,
-        renorm_momentum=renorm_momentum,
-        fused=fused,
-        trainable=trainable,
-        virtual_batch_size=virtual_batch_size,
-        adjustment=adjustment,
-    )
+    settings = {
+        "axis": axis,
+        "momentum": momentum,
+        "epsilon": epsilon,
+        "center": center,
+        "scale": scale,
+        "beta_initializer": beta_initializer,
+        "gamma_initializer": gamma_initializer,
+        "moving_mean_initializer": moving_mean_initializer,
+        "moving_variance_initializer": moving_variance_initializer,
+        "beta_regularizer": beta_regularizer,
+        "gamma_regularizer": gamma_regularizer,
+        "beta_constraint": beta_constraint,
+        "gamma_constraint": gamma_constraint,
+        "renorm": renorm,
+        "renorm_clipping": renorm_clipping,
+        "renorm_momentum": renorm_momentum,
+        "fused": fused,
+        "trainable": trainable,
+        "virtual_batch_size": virtual_batch_size,
+        "adjustment": adjustment,
+    }
     # The constructor opens the layer's scope, so everything is checked before it.
     check_reuse(reuse)
     check_scope_name(name)

@@ -66,7 +66,8 @@ def geometry_of(
         raise TypeError(f"`inputs` must have a dtype in {list(FLOAT_DTYPES)} (got {dtype}).")
     if not shape:
         raise ValueError(
-            f"Input has undefined rank: `inputs` must have a known rank of at least 1 (got {shape})."
+            "Input has undefined rank: `inputs` must have a known rank of at least 1 "
+            f"(got shape {'unknown' if shape is None else list(shape)})."
         )
     param_dtype = layer_dtype or dtype
     sizes = tuple(None if size is None else int(size) for size in shape)

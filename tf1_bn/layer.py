@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
-from ._compat import Operation, Tensor, Variable, nchw_runs, raise_if_eager, tf
+from ._compat import Operation, Tensor, Variable, as_written, nchw_runs, raise_if_eager, tf
 from .core import Plan, apply_batch_norm
 from .geometry import Geometry, check_ghost_batches, check_same_layer, geometry_of
 from .graph_collections import Call, add_once, next_layer_name, record_call
@@ -51,7 +51,8 @@ def check_scope_name(name: Any) -> None:
     check_name(name)
     if not isinstance(name, str) or not name:
         return
-    first = r"[A-Za-z0-9_.\\/>-]" if tf.get_default_graph().get_name_scope() else r"[A-Za-z0-9.]"
+    nested = tf.get_default_graph().get_name_scope() and tf.get_variable_scope().name
+    first = r"[A-Za-z0-9_.\\/>-]" if nested else r"[A-Za-z0-9.]"
     if not re.match(rf"^{first}[A-Za-z0-9_.\\/>-]*$", name):
         raise ValueError(
             f"'{name}' is not a valid scope name: `name` must be made of letters, digits and the "
@@ -80,7 +81,7 @@ class _Regularized(NamedTuple):
 
 
 class BatchNormalization:
-    """Batch normalization as a layer object that keeps its variables: `tf.layers.BatchNormalization`.
+    """Batch normalization as an object that keeps its variables: `tf.layers.BatchNormalization`.
 
     Normalizes each channel to mean 0 and standard deviation 1, then applies the learned gamma and
     beta (arXiv 1502.03167). In training the moments of the batch are used and two update ops for
@@ -199,6 +200,12 @@ class BatchNormalization:
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Normalizes `inputs`; see `call`. `scope=` names the scope of a first call."""
+        # TF 1.15 would rewrite a decorated `__call__` all the same.
+        return self.apply(inputs, *args, **kwargs)
+
+    @as_written
+    def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """As calling the layer."""
         raise_if_eager(type(self).__name__)
         scope = kwargs.pop("scope", None)
         check_scope_name(scope)
@@ -217,8 +224,7 @@ class BatchNormalization:
         add_once(tf.GraphKeys.UPDATE_OPS, self.updates)
         return outputs
 
-    apply = __call__
-
+    @as_written
     def build(self, input_shape: Any) -> None:
         """Makes the variables for inputs of this static shape, under the active variable scope.
 
@@ -233,6 +239,7 @@ class BatchNormalization:
             self._made = create_variables(self._spec, geometry, self.add_weight)
         self._geometry, self._dtype, self.built = geometry, dtype, True
 
+    @as_written
     def call(self, inputs: Any, training: Any = False) -> Tensor:
         """Normalizes a tensor of the shape the layer was built for.
 
@@ -286,6 +293,7 @@ class BatchNormalization:
         A regularizer's loss is added to REGULARIZATION_LOSSES if the variable is new. Further
         keywords go to `tf.get_variable`.
         """
+        initializer = resolve_initializer(f"{name}_initializer", initializer)
         on_read = kwargs.get("synchronization") == tf.VariableSynchronization.ON_READ
         wanted = (not on_read if trainable is None else bool(trainable)) and self.trainable
         with self._building() as scope:
@@ -377,7 +385,7 @@ class BatchNormalization:
         """
         if not self.built:
             raise ValueError(f"Layer {self.name} has no parameters to count before it is built.")
-        return sum(int(np.prod(_dims(variable.shape))) for variable in self.weights)
+        return sum(variable.shape.num_elements() for variable in self.weights)
 
     # -- what the layer is -----------------------------------------------------------------------
 
@@ -397,7 +405,7 @@ class BatchNormalization:
                 f"No name available for layer scope because the layer {self.name!r} has not been "
                 "used yet: call or build it first."
             )
-        return self._scope.name
+        return str(self._scope.name)
 
     @property
     def dtype(self) -> str | None:
@@ -411,7 +419,8 @@ class BatchNormalization:
         """
         if self._geometry is None:
             return self._spec.axis
-        return [axis + (self.virtual_batch_size is not None) for axis in self._geometry.channel_axes]
+        shift = int(self.virtual_batch_size is not None)
+        return [axis + shift for axis in self._geometry.channel_axes]
 
     @axis.setter
     def axis(self, value: Any) -> None:
@@ -441,6 +450,9 @@ class BatchNormalization:
         spec = {f.name: getattr(self._spec, f.name) for f in dataclasses.fields(self._spec)}
         for name in _INITIALIZERS:
             spec[name] = initializer_config(spec[name])
+        if self._geometry is not None:
+            # TF1 lists the resolved axes, but counts a ghost axis that no input has.
+            spec["axis"] = list(self._geometry.channel_axes)
         optional = ("renorm", "renorm_clipping", "renorm_momentum") if not self.renorm else ()
         unset = [k for k in ("fused", "virtual_batch_size", "adjustment") if spec[k] is None]
         kept = {key: spec[key] for key in spec if key not in optional and key not in unset}
@@ -454,16 +466,15 @@ class BatchNormalization:
         return cls(**config)
 
     def __repr__(self) -> str:
-        defaults = BatchNormSpec()
         given = ", ".join(
             f"{field.name}={getattr(self._spec, field.name)!r}"
             for field in dataclasses.fields(self._spec)
             if field.name not in _INITIALIZERS
-            and getattr(self._spec, field.name) is not getattr(defaults, field.name)
-            and getattr(self._spec, field.name) != getattr(defaults, field.name)
+            and repr(getattr(self._spec, field.name)) != repr(field.default)
         )
-        built = "not built" if self.kernel is None else f"{self.kernel.kernel.value}: {self.kernel.reason}"
-        return f"<{type(self).__name__} {self.name!r} ({given}), {built}>"
+        choice = self.kernel
+        state = "not built" if choice is None else f"{choice.kernel.value}: {choice.reason}"
+        return f"<{type(self).__name__} {self.name!r} ({given}), {state}>"
 
     # -- scopes ----------------------------------------------------------------------------------
 
@@ -480,13 +491,13 @@ class BatchNormalization:
     @contextlib.contextmanager
     def _inside(self, reuse: Any) -> Iterator[Any]:
         """The layer's variable scope and its one op scope, however often it is entered."""
-        with tf.variable_scope(self._scope, reuse=reuse, auxiliary_name_scope=False) as scope:
-            with tf.name_scope(scope.original_name_scope):
-                outer, self._active_scope = self._active_scope, scope
-                try:
-                    yield scope
-                finally:
-                    self._active_scope = outer
+        entered = tf.variable_scope(self._scope, reuse=reuse, auxiliary_name_scope=False)
+        with entered as scope, tf.name_scope(scope.original_name_scope):
+            outer, self._active_scope = self._active_scope, scope
+            try:
+                yield scope
+            finally:
+                self._active_scope = outer
 
     @contextlib.contextmanager
     def _building(self) -> Iterator[Any]:

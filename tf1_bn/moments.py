@@ -50,7 +50,7 @@ def moments_or(batch: Moments, fallback: Moments, batch_has_values: Tensor | Non
 
 
 def ghost_view(inputs: Tensor, virtual_batch_size: int) -> Tensor:
-    """`[V * G, ...]` seen as `[V, G, ...]`: ghost batch g is `[:, g]`, rows g, G + g, 2 * G + g, ...
+    """`[V * G, ...]` seen as `[V, G, ...]`: ghost batch g is `[:, g]`, rows g, G + g, 2 G + g, ...
 
     Fails at run time when V does not divide the batch.
     """

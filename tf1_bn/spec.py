@@ -50,8 +50,9 @@ class BatchNormSpec:
         _check_number("epsilon", self.epsilon)
         for name in ("center", "scale", "renorm", "trainable"):
             _check_flag(name, getattr(self, name))
-        for name in ("beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint"):
-            _check_callable_or_none(name, getattr(self, name))
+        for kind in ("regularizer", "constraint"):
+            for name in (f"beta_{kind}", f"gamma_{kind}"):
+                _check_callable_or_none(name, getattr(self, name))
         _check_callable_or_none("adjustment", self.adjustment, error=TypeError)
         if self.renorm:
             _check_number("renorm_momentum", self.renorm_momentum)

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import Any, Iterable
 
-from ._compat import Operation, Tensor, tf
+from ._compat import Operation, Tensor, as_written, tf
 from .graph_collections import Call, recorded_calls
 
 _DATA_SOURCES = ("Placeholder", "PlaceholderV2", "IteratorGetNext", "QueueDequeue")
 
 
+@as_written
 def minimize(
     optimizer: Any,
     loss: Tensor,
@@ -51,6 +52,7 @@ def minimize(
         return optimizer.apply_gradients(gradients, global_step=global_step, name=name)
 
 
+@as_written
 def update_ops_for(loss: Tensor) -> list[Operation]:
     """The ops of UPDATE_OPS that belong to the computation of `loss`, in the collection's order.
 
@@ -77,7 +79,7 @@ def update_ops_for(loss: Tensor) -> list[Operation]:
 
 def _updates_in_order(loss: Tensor) -> list[Operation]:
     """As `update_ops_for`, with the calls of a shared layer chained instead of racing."""
-    updates = update_ops_for(loss)
+    updates: list[Operation] = update_ops_for(loss)
     chosen = set(updates)
     by_layer: dict[int, list[Call]] = {}
     for call in recorded_calls(loss.graph):
