@@ -9,20 +9,27 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from . import contrib
     from .functional import batch_normalization
     from .layer import BatchNormalization
+    from .legacy.install import install, uninstall
     from .renorm import renorm_schedule
     from .train_op import minimize, update_ops_for
 
 __all__ = [
     "BatchNormalization",
     "batch_normalization",
+    "contrib",
+    "install",
     "minimize",
     "renorm_schedule",
+    "uninstall",
     "update_ops_for",
 ]
 
 _HOMES = {
+    "install": "legacy.install",
+    "uninstall": "legacy.install",
     "BatchNormalization": "layer",
     "batch_normalization": "functional",
     "minimize": "train_op",
@@ -33,6 +40,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     # TensorFlow takes seconds to import, so it is not until a name that needs it is used.
+    if name == "contrib":
+        return importlib.import_module(".contrib", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

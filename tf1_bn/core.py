@@ -54,29 +54,49 @@ class Normalized(NamedTuple):
     correction: RenormCorrection | None = None
 
 
+class Outcome(NamedTuple):
+    """What `normalize` found, and when its statistics are to be taken over.
+
+    `active` is False without training, None for always, otherwise a bool tensor; `scopes` are the
+    full names TF1 would give the two updates, None where they come by themselves.
+    """
+
+    normalized: Normalized
+    active: Any
+    scopes: list[str] | None = None
+
+
 def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Applied:
     """Normalizes `inputs`; `training` is True, False or a bool tensor decided at run time.
 
     A tensor costs one `tf.cond` around the two phases. Without training there are no updates.
     """
+    normalized, active, scopes = normalize(inputs, training, plan)
+    if active is False:
+        return Applied(normalized.outputs, (), None)
+    return Applied(
+        normalized.outputs,
+        tuple(_update_ops(normalized, active, plan, scopes)),
+        lambda: _update_ops(normalized, active, plan, scopes=None, fresh=True),
+    )
+
+
+def normalize(inputs: Tensor, training: Any, plan: Plan) -> Outcome:
+    """The first half of `apply_batch_norm`: everything but the updates."""
     if training is False:
-        return Applied(_named(_inference(inputs, plan).outputs, inputs, plan), (), None)
+        normalized = _inference(inputs, plan)
+        outputs = _named(normalized.outputs, plan)
+        return Outcome(normalized._replace(outputs=outputs), False)
     # TF1 calls it once a call, outside of any conditional.
     adjustment = _adjustment(inputs, plan)
     # The moments of an empty batch are NaN and must reach neither averages nor gradients.
     filled = has_values(inputs, plan.geometry)
     if training is True:
-        normalized, scopes, active = _training(inputs, adjustment, filled, plan), None, filled
-        outputs = normalized.outputs
-    else:
-        normalized, scopes = _either_phase(inputs, training, adjustment, filled, plan)
-        active = training if filled is None else tf.logical_and(training, filled)
-        outputs = _named(normalized.outputs, inputs, plan)
-    return Applied(
-        outputs,
-        tuple(_update_ops(normalized, active, plan, scopes)),
-        lambda: _update_ops(normalized, active, plan, scopes=None, fresh=True),
-    )
+        return Outcome(_training(inputs, adjustment, filled, plan), filled)
+    normalized, scopes = _either_phase(inputs, training, adjustment, filled, plan)
+    active = training if filled is None else tf.logical_and(training, filled)
+    outputs = _named(normalized.outputs, plan)
+    return Outcome(normalized._replace(outputs=outputs), active, scopes)
 
 
 def _training(
@@ -208,7 +228,7 @@ def _named_update(name: str, update: Callable[[], Operation], value: Tensor) -> 
         return tf.identity(value, name=last).op
 
 
-def _named(outputs: Tensor, inputs: Tensor, plan: Plan) -> Tensor:
+def _named(outputs: Tensor, plan: Plan) -> Tensor:
     """The output under the name it has in TF1, whatever made it."""
     if plan.choice.fused:
         return outputs

@@ -26,7 +26,15 @@ def batch_moments(inputs: Tensor, reduction_axes: Sequence[int], keep_dims: bool
     """
     if tf.as_dtype(inputs.dtype) in (tf.float16, tf.bfloat16):
         inputs = tf.cast(inputs, tf.float32)
-    return Moments(*tf.nn.moments(inputs, list(reduction_axes), keep_dims=keep_dims))
+    axes = list(reduction_axes)
+    # `tf.nn.moments` stops the gradient at the mean, which makes second derivatives wrong.
+    with tf.name_scope("moments"):
+        mean = tf.reduce_mean(inputs, axes, keepdims=True, name="mean")
+        squares = tf.squared_difference(inputs, mean)
+        variance = tf.reduce_mean(squares, axes, keepdims=True, name="variance")
+        if keep_dims:
+            return Moments(mean, variance)
+        return Moments(tf.squeeze(mean, axes), tf.squeeze(variance, axes))
 
 
 def has_values(inputs: Tensor, geometry: Geometry) -> Tensor | None:

@@ -1,0 +1,132 @@
+"""Process state every test relies on: TF1 behaviour, CPU, one thread, a fresh graph and seeds."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+TESTS = Path(__file__).resolve().parent
+SEED = 20170210
+V2_MODE = os.environ.get("TF1_BN_TEST_V2", "0") not in ("", "0")
+MARKERS = (
+    "tf_min(version, reason): the test needs this TensorFlow or a newer one",
+    "tf_max(version, reason): the test needs this TensorFlow or an older one",
+    "needs_gpu(reason): the test needs a GPU that TensorFlow can see",
+)
+
+_configured = False
+
+
+def tensorflow() -> Any:
+    """Import `tensorflow.compat.v1` and switch the process to graph mode, once.
+
+    Normally that is `disable_v2_behavior()`: ref variables and control flow v1, as in TF 1.15.
+    With TF1_BN_TEST_V2=1 only eager execution goes, so variables are resource variables and
+    conditionals are control flow v2, from TF 2 on.
+    """
+    global _configured
+    import tensorflow.compat.v1 as tf
+
+    if not _configured:
+        _configured = True
+        if V2_MODE:
+            tf.disable_eager_execution()
+        else:
+            tf.disable_v2_behavior()
+    return tf
+
+
+def tf_version() -> tuple[int, ...]:
+    return tuple(int(part) for part in tensorflow().__version__.split("-")[0].split(".")[:3])
+
+
+def make_session(graph: Any = None) -> Any:
+    """A session that runs one op at a time on one thread, so that sums have one order."""
+    tf = tensorflow()
+    config = tf.ConfigProto(
+        intra_op_parallelism_threads=1, inter_op_parallelism_threads=1, device_count={"GPU": 0}
+    )
+    return tf.Session(graph=graph, config=config)
+
+
+def _is_pure(path: Any) -> bool:
+    """Tests under tests/unit need no TensorFlow; one of them holds that line in its own process."""
+    return (TESTS / "unit") in Path(str(path)).resolve().parents
+
+
+def _installed_tensorflow() -> str:
+    """TensorFlow's version as its metadata says it, because the header must not import it."""
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None or not spec.submodule_search_locations:
+        return "not installed"
+    site = Path(next(iter(spec.submodule_search_locations))).parent
+    names = ("tensorflow", "tensorflow_cpu", "tensorflow_gpu", "tensorflow_intel")
+    found = {
+        info.name.split("-")[1]
+        for name in names
+        for info in site.glob(name + "-[0-9]*.dist-info")
+    }
+    return " or ".join(sorted(found)) or "of unknown version"
+
+
+def pytest_configure(config: Any) -> None:
+    for line in MARKERS:
+        config.addinivalue_line("markers", line)
+
+
+def pytest_report_header(config: Any) -> list[str]:
+    numpy = importlib.import_module("numpy")
+    mode = "v2 (resource variables, control flow v2)" if V2_MODE else "v1 (disable_v2_behavior)"
+    onednn = os.environ["TF_ENABLE_ONEDNN_OPTS"]
+    return [
+        f"TensorFlow {_installed_tensorflow()}, NumPy {numpy.__version__}, "
+        f"Python {platform.python_version()}, behaviour {mode}, oneDNN {onednn}"
+    ]
+
+
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    """Pure tests run first, while TensorFlow is not imported yet."""
+    items.sort(key=lambda item: not _is_pure(item.fspath))
+
+
+def pytest_runtest_setup(item: Any) -> None:
+    for name, allowed in (("tf_min", lambda v, w: v >= w), ("tf_max", lambda v, w: v <= w)):
+        for marker in item.iter_markers(name):
+            wanted = tuple(int(part) for part in marker.args[0].split("."))
+            reason = marker.kwargs["reason"]
+            if not allowed(tf_version()[: len(wanted)], wanted):
+                pytest.skip(f"{name} {marker.args[0]}: {reason}")
+    for marker in item.iter_markers("needs_gpu"):
+        if not tensorflow().test.is_gpu_available():
+            pytest.skip("needs_gpu: " + marker.kwargs["reason"])
+
+
+@pytest.fixture(autouse=True)
+def fresh_graph(request: Any) -> Iterator[Any]:
+    """Give each test an empty default graph and the same seeds."""
+    if _is_pure(request.node.fspath):
+        yield None
+        return
+    import numpy as np
+
+    tf = tensorflow()
+    with tf.Graph().as_default() as graph:
+        tf.set_random_seed(SEED)
+        np.random.seed(SEED)
+        yield graph
+
+
+@pytest.fixture
+def session(fresh_graph: Any) -> Iterator[Any]:
+    """A single-thread session on the test's graph."""
+    with make_session(fresh_graph) as opened:
+        yield opened

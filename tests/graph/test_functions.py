@@ -1,0 +1,119 @@
+"""Graph is built inside functions too; under eager execution itself the call is refused.
+
+Each test runs a program of its own, because eager execution cannot be switched back on.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+HEADER = """
+import numpy as np
+import tensorflow.compat.v1 as tf
+tf.enable_v2_behavior()
+import tf1_bn
+x = np.arange(12, dtype="float32").reshape(4, 3) ** 1.5
+"""
+
+
+def _run(program: str) -> str:
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", HEADER + program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "tf1_bn.batch_normalization(x, training=True, name='bn')",
+        "tf1_bn.BatchNormalization(name='bn')(x, training=True)",
+        "tf1_bn.BatchNormalization(name='bn').apply(x)",
+        "tf1_bn.BatchNormalization(name='bn').build([None, 3])",
+    ],
+)
+def test_eager_execution_is_refused_with_the_ways_out(call: str) -> None:
+    printed = _run(f"""
+try:
+    {call}
+except ValueError as error:
+    print(error)
+print(tf.get_collection(tf.GraphKeys.GLOBAL_VARIABLES))
+""")
+
+    for way_out in ("tf.Graph().as_default()", "disable_eager_execution()", "wrap_function"):
+        assert way_out in printed
+    assert printed.splitlines()[-1] == "[]"
+
+
+def test_a_graph_in_an_eager_process_works_as_usual() -> None:
+    printed = _run("""
+with tf.Graph().as_default(), tf.Session() as session:
+    y = tf1_bn.batch_normalization(tf.constant(x), training=True)
+    session.run(tf.global_variables_initializer())
+    print(np.abs(session.run(y).mean(0)).max() < 1e-5)
+""")
+
+    assert printed == "True\n"
+
+
+def test_wrap_function_holds_the_variables_and_prunes_to_the_updates() -> None:
+    printed = _run("""
+def build(inputs, training):
+    y = tf1_bn.batch_normalization(inputs, training=training, momentum=0.5, name="plain")
+    z = tf.reshape(y, [-1, 1, 1, 3])
+    return tf1_bn.batch_normalization(z, training=training, name="fused")
+
+wrapped = tf.wrap_function(
+    build, [tf.TensorSpec([None, 3], tf.float32), tf.TensorSpec([], tf.bool)])
+graph = wrapped.graph
+variables = {variable.name: variable for variable in graph.variables}
+print(sorted(variables))
+updates = graph.get_collection(tf.GraphKeys.UPDATE_OPS)
+update = wrapped.prune(graph.inputs[:2], [wrapped.outputs[0], updates])
+moving_mean = variables["plain/moving_mean:0"]
+update(tf.constant(x), tf.constant(False))
+print(moving_mean.numpy().tolist())
+update(tf.constant(x), tf.constant(True))
+print(np.abs(moving_mean.numpy() - x.mean(0) / 2).max() < 1e-6)
+wrapped(tf.constant(x), tf.constant(True))
+print(np.abs(moving_mean.numpy() - x.mean(0) / 2).max() < 1e-6)
+""").splitlines()
+
+    names = [
+        f"{layer}/{name}:0"
+        for layer in ("fused", "plain")
+        for name in ("beta", "gamma", "moving_mean", "moving_variance")
+    ]
+    assert printed == [repr(names), "[0.0, 0.0, 0.0]", "True", "True"]
+
+
+def test_a_function_updates_by_itself_where_the_layer_holds_the_variables() -> None:
+    printed = _run("""
+import tensorflow
+layer = tf1_bn.BatchNormalization(momentum=0.5)
+
+@tensorflow.function
+def train(inputs):
+    return layer(inputs, training=True)
+
+for _ in range(2):
+    y = train(tf.constant(x))
+print(np.abs(y.numpy().mean(0)).max() < 1e-5)
+print(np.abs(layer.moving_mean.numpy() - 0.75 * x.mean(0)).max() < 1e-5)
+""")
+
+    assert printed == "True\nTrue\n"

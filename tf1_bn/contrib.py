@@ -1,0 +1,544 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tf.contrib.layers.batch_norm`, which is also `slim.batch_norm`, on this package's own core."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from ._compat import (
+    Operation,
+    Tensor,
+    Variable,
+    as_operation,
+    as_written,
+    nchw_runs,
+    raise_if_eager,
+    tf,
+)
+from .core import Plan, normalize
+from .geometry import Geometry, geometry_of
+from .graph_collections import Call, add_once, record_call
+from .kernel_choice import KernelChoice, choose_kernel
+from .layer import BatchNormalization, check_call, check_scope_name, make_spec
+from .moments import Moments, MomentsFn, batch_moments, has_values, moments_or
+from .moving_average import MovingAverage, move, rate_where, update_rate
+from .spec import BatchNormSpec, check_reuse, is_tensor_like
+from .training_flag import resolve_training
+from .variables import BatchNormVariables
+
+DATA_FORMATS = ("NHWC", "NCHW")
+
+# What the core calls them, and what contrib did: for messages.
+_OUR_NAMES = {
+    "`momentum`": "`decay`",
+    "`renorm_momentum`": "`renorm_decay`",
+    "`training`": "`is_training`",
+    "`name`": "`scope`",
+    "`axis`": "`data_format`",
+}
+
+
+@as_written
+def batch_norm(
+    inputs: Any,
+    decay: Any = 0.999,
+    center: bool = True,
+    scale: bool = False,
+    epsilon: Any = 0.001,
+    activation_fn: Callable[[Tensor], Tensor] | None = None,
+    param_initializers: Mapping[str, Any] | None = None,
+    param_regularizers: Mapping[str, Any] | None = None,
+    updates_collections: Any = tf.GraphKeys.UPDATE_OPS,
+    is_training: Any = True,
+    reuse: Any = None,
+    variables_collections: Any = None,
+    outputs_collections: Any = None,
+    trainable: bool = True,
+    batch_weights: Any = None,
+    fused: bool | None = None,
+    data_format: str = "NHWC",
+    zero_debias_moving_mean: bool = False,
+    scope: Any = None,
+    renorm: bool = False,
+    renorm_clipping: dict[str, Any] | None = None,
+    renorm_decay: Any = 0.99,
+    adjustment: Callable[..., Any] | None = None,
+) -> Tensor:
+    """Batch normalization (arXiv 1502.03167) with the arguments, defaults and names of contrib.
+
+    Not those of `tf.layers`: `is_training` is True, `scale` False and `decay` 0.999 unless given,
+    and the variables `beta`, `gamma`, `moving_mean` and `moving_variance` lie right under `scope`,
+    also in MODEL_VARIABLES.
+
+    As in contrib, which kernel runs depends on the arguments. Ranks 2 and 4 are fused, so that
+    moving_variance gets the sample variance; `fused=False`, other ranks, `batch_weights`, renorm,
+    `adjustment`, float64 and a tensor as `epsilon` are not, and take the population's.
+
+    Args:
+      inputs: a float tensor of known rank and channel count; half precision keeps float32
+        variables.
+      decay: kept fraction of the moving statistics per update, a number or scalar tensor.
+      center: whether to add beta.
+      scale: whether to multiply with gamma.
+      epsilon: added to the variance; the fused kernel uses at least 1.001e-5.
+      activation_fn: applied to the result, inside of the scope.
+      param_initializers: initializers by variable name, each of the four optional.
+      param_regularizers: functions to a loss by `beta` and `gamma`.
+      updates_collections: the collection or collections that get the two update ops, which
+        something must run. None moves the averages in place instead: whatever needs the output
+        in training moves them.
+      is_training: bool, 0 or 1, or a scalar bool tensor or variable decided at run time.
+      reuse: True shares the variables of `scope`, tf.AUTO_REUSE makes what is missing.
+      variables_collections: collections for all variables, or a dict of lists by variable name.
+      outputs_collections: the collection or collections that get the output.
+      trainable: False keeps beta and gamma out of TRAINABLE_VARIABLES.
+      batch_weights: `[batch]`, how often each row counts in the batch's moments. A batch without
+        any weight is normalized with the moving statistics and moves none.
+      fused: False never uses the fused kernel.
+      data_format: "NHWC" for the channel axis last, "NCHW" for channel axis 1, of any rank.
+      zero_debias_moving_mean: undo the pull of moving_mean towards its first value 0, by two more
+        variables `biased` and `local_step`.
+      scope: of the variables, a name or VariableScope; made unique from "BatchNorm" if None.
+      renorm: batch renormalization (arXiv 1702.03275).
+      renorm_clipping: bounds of its correction: `rmax`, `rmin` and `dmax`.
+      renorm_decay: kept fraction of the averages the correction uses.
+      adjustment: a function from the input's shape tensor to (scale, bias), applied in training
+        before gamma and beta.
+
+    Returns:
+      A tensor of the shape and dtype of `inputs`, but for what `activation_fn` makes of it.
+
+    Raises:
+      ValueError: under eager execution; an argument has a wrong value or does not fit the shape;
+        renorm with `batch_weights`, `zero_debias_moving_mean` or other `updates_collections`; a
+        variable exists and is not to be reused, or the reverse.
+      TypeError: an argument has a wrong type.
+    """
+    raise_if_eager("tf1_bn.contrib.batch_norm")
+    _check_arguments(activation_fn, updates_collections, data_format)
+    initializers = _by_variable("param_initializers", param_initializers)
+    regularizers = _by_variable("param_regularizers", param_regularizers)
+    settings = dict(
+        axis=1 if data_format == "NCHW" else -1,
+        momentum=decay,
+        epsilon=epsilon,
+        center=center,
+        scale=scale,
+        beta_initializer=initializers.get("beta", tf.zeros_initializer()),
+        gamma_initializer=initializers.get("gamma", tf.ones_initializer()),
+        moving_mean_initializer=initializers.get("moving_mean", tf.zeros_initializer()),
+        moving_variance_initializer=initializers.get("moving_variance", tf.ones_initializer()),
+        beta_regularizer=regularizers.get("beta"),
+        gamma_regularizer=regularizers.get("gamma"),
+        trainable=trainable,
+        renorm=renorm,
+        renorm_clipping=renorm_clipping,
+        renorm_momentum=renorm_decay,
+        fused=fused,
+        adjustment=adjustment,
+    )
+    with _in_words_of_contrib():
+        check_reuse(reuse)
+        check_scope_name(scope)
+        spec = make_spec(**settings)
+        geometry = check_call(spec, inputs, is_training)
+    if batch_weights is not None:
+        _check_weights(batch_weights, geometry)
+
+    # The layer has none of these, and contrib computed such calls itself.
+    beyond_layer = (
+        batch_weights is not None
+        or zero_debias_moving_mean
+        or not _is_update_ops(updates_collections)
+    )
+    if renorm and beyond_layer:
+        raise ValueError(
+            "renorm is not supported with batch_weights, updates_collections or "
+            f"zero_debias_moving_mean: `renorm` must be False with these (got {renorm!r})."
+        )
+    fused_form = None
+    if batch_weights is None and (beyond_layer or geometry.rank == 2):
+        fused_form = _fused_form(spec, geometry)
+    by_layer = fused_form is None and not beyond_layer
+    if is_training is None and not by_layer:
+        raise ValueError("`is_training` must be a flag or a scalar bool tensor (got None).")
+
+    getter = None if fused_form is not None else _model_variable
+    with tf.variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter) as made:
+        inputs = tf.convert_to_tensor(inputs)
+        if by_layer:
+            layer = BatchNormalization(name=made.name, _scope=made, _reuse=reuse, **settings)
+            outputs = layer(inputs, training=is_training)
+            _collect_variables(layer, variables_collections)
+        else:
+            form = fused_form or _unfused_form(spec, geometry)
+            outputs = _normalize(
+                inputs,
+                resolve_training(is_training),
+                form,
+                _Options(
+                    batch_weights,
+                    bool(zero_debias_moving_mean),
+                    updates_collections,
+                    variables_collections,
+                ),
+            )
+        if activation_fn is not None:
+            outputs = activation_fn(outputs)
+        return _collect_output(outputs, outputs_collections, made.name)
+
+
+class _Form(NamedTuple):
+    """How a call is computed without the layer: what the core is told of it.
+
+    The fused kernel sees rank 2 as rank 4, with height and width 1.
+    """
+
+    spec: BatchNormSpec
+    geometry: Geometry
+    choice: KernelChoice
+
+
+class _Options(NamedTuple):
+    """What only this module knows of."""
+
+    batch_weights: Any
+    zero_debias: bool
+    updates_collections: Any
+    variables_collections: Any
+
+
+def _fused_form(spec: BatchNormSpec, geometry: Geometry) -> _Form | None:
+    if geometry.rank == 2:
+        spec = dataclasses.replace(spec, axis=-1)
+        batch, channels = geometry.input_shape
+        geometry = geometry_of(spec, (batch, 1, 1, channels), geometry.dtype)
+    runs = geometry.channel_axes != (1,) or nchw_runs()
+    choice = choose_kernel(spec, geometry, nchw_runs=runs)
+    return _Form(spec, geometry, choice) if choice.fused else None
+
+
+def _unfused_form(spec: BatchNormSpec, geometry: Geometry) -> _Form:
+    if spec.adjustment is not None:
+        _warn_ignored("adjustment")
+    if (spec.center and spec.beta_regularizer) or (spec.scale and spec.gamma_regularizer):
+        _warn_ignored("param_regularizers")
+    spec = dataclasses.replace(
+        spec, fused=False, adjustment=None, beta_regularizer=None, gamma_regularizer=None
+    )
+    return _Form(spec, geometry, choose_kernel(spec, geometry))
+
+
+def _warn_ignored(argument: str) -> None:
+    warnings.warn(
+        f"tf1_bn.contrib.batch_norm ignores `{argument}` in this call, as tf.contrib did silently: "
+        "with `batch_weights`, `zero_debias_moving_mean` or other `updates_collections` than "
+        "UPDATE_OPS only the fused kernel knows of regularizers, and no kernel of `adjustment`.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def _normalize(inputs: Tensor, training: Any, form: _Form, options: _Options) -> Tensor:
+    """Makes the variables, normalizes, and moves the averages or collects the ops that do."""
+    variables = _create_variables(form, options.variables_collections)
+    shadow = None
+    if options.zero_debias and training is not False:
+        shadow = _create_shadow(variables.moving_mean)
+    moments_fn: MomentsFn = batch_moments
+    counts = None
+    if options.batch_weights is not None:
+        weights = _Weights.of(options.batch_weights, form.geometry)
+        moments_fn, counts = weights.moments_fn(_moving(variables)), weights.any
+    plan = Plan(form.spec, form.geometry, form.choice, variables, moments_fn)
+    averages = _Averages(plan, shadow, counts)
+
+    view = inputs
+    if form.geometry.rank != inputs.shape.ndims:
+        view = tf.reshape(inputs, [-1, 1, 1, form.geometry.input_shape[-1]])
+    if options.updates_collections is None:
+        outputs = averages.moved_in_place(view, training)
+    else:
+        outputs = averages.moved_by_updates(view, training, options.updates_collections)
+    if view is not inputs:
+        outputs = tf.reshape(outputs, tf.shape(inputs))
+    outputs.set_shape(inputs.shape)
+    return outputs
+
+
+class _Shadow(NamedTuple):
+    """The average of a mean that starts at 0, and how many updates it has seen."""
+
+    biased: Variable
+    local_step: Variable
+
+
+class _Averages(NamedTuple):
+    """The moving statistics of one call and the ways to move them.
+
+    `counts` is a bool tensor that is False for a batch that has no weight; None if all have.
+    """
+
+    plan: Plan
+    shadow: _Shadow | None
+    counts: Tensor | None
+
+    def moved_by_updates(self, inputs: Tensor, training: Any, collections: Any) -> Tensor:
+        """The outputs; the update ops go to `collections`, and nothing depends on them."""
+        (outputs, moments, _), active, _ = normalize(inputs, training, self.plan)
+        if active is False:
+            return outputs
+        updates = self._updates(moments, active)
+        for update in updates:
+            tf.add_to_collections(collections, update)
+        variables = self.plan.variables
+        record_call(
+            Call(
+                inputs,
+                outputs,
+                tuple(updates),
+                lambda: self._updates(moments, active, fresh=True),
+                (variables.moving_mean, variables.moving_variance),
+            )
+        )
+        return outputs
+
+    def moved_in_place(self, inputs: Tensor, training: Any) -> Tensor:
+        """Outputs that, in training, move the averages before they can be had."""
+        if not self.plan.choice.fused:
+            # The moments wait for the updates, so that gradients alone bring them about, too.
+            plan = self.plan._replace(moments_fn=self._moving_moments)
+            return normalize(inputs, training, plan).normalized.outputs
+
+        def train() -> Tensor:
+            (outputs, moments, _), active, _ = normalize(inputs, True, self.plan)
+            with tf.control_dependencies(self._updates(moments, active, fresh=True)):
+                return tf.identity(outputs)
+
+        def infer() -> Tensor:
+            return normalize(inputs, False, self.plan).normalized.outputs
+
+        if isinstance(training, bool):
+            return train() if training else infer()
+        # TF1 had a conditional for the kernel before this one, and people fetch by name.
+        tf.get_default_graph().unique_name("cond")
+        return tf.cond(training, train, infer)
+
+    def _moving_moments(self, inputs: Tensor, axes: Sequence[int], keep_dims: bool) -> Moments:
+        mean, variance = self.plan.moments_fn(inputs, axes, keep_dims)
+        dtype = self.plan.geometry.param_dtype
+        batch = Moments(tf.cast(mean, dtype), tf.cast(variance, dtype))
+        filled = has_values(inputs, self.plan.geometry)
+        batch = moments_or(batch, _moving(self.plan.variables), filled)
+        with tf.control_dependencies(self._updates(batch, filled, fresh=True)):
+            return Moments(tf.identity(batch.mean), tf.identity(batch.variance))
+
+    def _updates(
+        self, batch: Moments, active: Tensor | None, fresh: bool = False
+    ) -> list[Operation]:
+        """The ops that move mean and variance; `fresh` ones read them once `batch` is there."""
+        variables, geometry = self.plan.variables, self.plan.geometry
+        if self.counts is not None:
+            active = self.counts if active is None else tf.logical_and(active, self.counts)
+        full_rate = update_rate(self.plan.spec.momentum, geometry.param_dtype, fused=False)
+        rate = rate_where(active, full_rate)
+        with tf.control_dependencies(list(batch) if fresh else []):
+            if self.shadow is None:
+                first = move(MovingAverage(variables.moving_mean, batch.mean, rate), fresh)
+            else:
+                average = MovingAverage(variables.moving_mean, batch.mean, full_rate)
+                first = _move_debiased(average, self.shadow, active)
+            variance = MovingAverage(variables.moving_variance, batch.variance, rate)
+            return [first, move(variance, fresh)]
+
+
+def _move_debiased(average: MovingAverage, shadow: _Shadow, active: Tensor | None) -> Operation:
+    """Moves `shadow.biased`, which starts at 0, and puts its unbiased value into the variable.
+
+    After n updates the biased average has weight 1 - (1 - rate) ** n altogether
+    (arXiv 1412.6980, section 3). Where `active` is False nothing changes.
+    """
+    variable, rate = average.variable, average.rate
+    graph = tf.get_default_graph()
+    with tf.name_scope("AssignMovingAvg") as scope, graph.colocate_with(variable):
+        old = shadow.biased.read_value()
+        step = rate_where(active, tf.ones([], old.dtype))
+        delta = (old - tf.cast(average.value, old.dtype)) * rate_where(active, rate)
+        moved = [
+            as_operation(tf.assign_sub(shadow.biased, delta)),
+            as_operation(tf.assign_add(shadow.local_step, step)),
+        ]
+        with tf.control_dependencies(moved):
+            weight = 1.0 - tf.pow(1.0 - rate, shadow.local_step.read_value())
+            value = shadow.biased.read_value() / weight
+            if active is not None:
+                value = tf.where(active, value, variable.read_value())
+            return as_operation(tf.assign(variable, value, name=scope))
+
+
+class _Weights(NamedTuple):
+    """How often each row counts, shaped to broadcast; `any` is None if some row surely counts."""
+
+    values: Tensor
+    any: Tensor | None
+
+    @classmethod
+    def of(cls, batch_weights: Any, geometry: Geometry) -> _Weights:
+        values = tf.cast(tf.convert_to_tensor(batch_weights), geometry.param_dtype)
+        known = tf.get_static_value(values)
+        any_counts = None
+        if known is None or not np.sum(known):
+            any_counts = tf.not_equal(tf.reduce_sum(values), 0.0, name="has_weight")
+            # Dividing by a sum of 0 would give NaN, and through 0 * NaN in every gradient.
+            values = tf.where(any_counts, values, tf.ones_like(values))
+        return cls(tf.reshape(values, [-1] + [1] * (geometry.rank - 1)), any_counts)
+
+    def moments_fn(self, fallback: Moments) -> MomentsFn:
+        """The weighted mean and population variance; `fallback` where no row counts."""
+
+        def moments(inputs: Tensor, axes: Sequence[int], keep_dims: bool) -> Moments:
+            inputs = tf.cast(inputs, self.values.dtype)
+            found = tf.nn.weighted_moments(inputs, list(axes), self.values, keep_dims=keep_dims)
+            return moments_or(Moments(*found), fallback, self.any)
+
+        return moments
+
+
+def _moving(variables: BatchNormVariables) -> Moments:
+    return Moments(
+        tf.convert_to_tensor(variables.moving_mean),
+        tf.convert_to_tensor(variables.moving_variance),
+    )
+
+
+def _create_variables(form: _Form, variables_collections: Any) -> BatchNormVariables:
+    """Makes or reuses beta, gamma, moving_mean and moving_variance, in contrib's order."""
+    spec, geometry = form.spec, form.geometry
+
+    def variable(name: str, trainable: bool, regularizer: Any = None) -> Variable:
+        return tf.get_variable(
+            name,
+            geometry.param_shape,
+            dtype=tf.as_dtype(geometry.param_dtype),
+            initializer=getattr(spec, f"{name}_initializer"),
+            regularizer=regularizer,
+            trainable=trainable,
+            collections=_with_model(_collections_of(variables_collections, name)),
+        )
+
+    trainable = bool(spec.trainable)
+    beta = variable("beta", trainable, spec.beta_regularizer) if spec.center else None
+    gamma = variable("gamma", trainable, spec.gamma_regularizer) if spec.scale else None
+    with _unpartitioned():
+        return BatchNormVariables(
+            gamma, beta, variable("moving_mean", False), variable("moving_variance", False)
+        )
+
+
+def _create_shadow(moving_mean: Variable) -> _Shadow:
+    """Makes or reuses the two variables behind a debiased mean, named after it inside its scope."""
+    dtype = moving_mean.dtype.base_dtype
+    zeros = tf.zeros_initializer()
+    with tf.variable_scope(moving_mean.op.name), _unpartitioned():
+        return _Shadow(
+            tf.get_variable("biased", moving_mean.shape, dtype, zeros, trainable=False),
+            tf.get_variable("local_step", [], dtype, zeros, trainable=False),
+        )
+
+
+@contextlib.contextmanager
+def _unpartitioned() -> Iterator[None]:
+    """The current scope without its partitioner; opens an op scope, too, as contrib did."""
+    with tf.variable_scope(tf.get_variable_scope()) as copied:
+        copied.set_partitioner(None)
+        yield
+
+
+def _model_variable(getter: Callable[..., Variable], *args: Any, **kwargs: Any) -> Variable:
+    kwargs["collections"] = _with_model(kwargs.get("collections"))
+    return getter(*args, **kwargs)
+
+
+def _with_model(collections: Any) -> list[str]:
+    added = [tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MODEL_VARIABLES]
+    return list(dict.fromkeys([*(collections or []), *added]))
+
+
+def _collections_of(variables_collections: Any, name: str) -> list[str]:
+    if isinstance(variables_collections, Mapping):
+        variables_collections = variables_collections.get(name)
+    if isinstance(variables_collections, str):
+        return [variables_collections]
+    return list(variables_collections or [])
+
+
+def _collect_variables(layer: BatchNormalization, variables_collections: Any) -> None:
+    for name in ("moving_mean", "moving_variance", "beta", "gamma"):
+        variable = getattr(layer, name)
+        if variable is not None:
+            # A partitioned variable is collected by its parts.
+            parts = list(variable) if hasattr(variable, "as_tensor") else [variable]
+            for collection in _collections_of(variables_collections, name):
+                add_once(collection, parts)
+
+
+def _collect_output(outputs: Tensor, collections: Any, alias: str) -> Tensor:
+    if collections:
+        # slim's end points are keyed by these.
+        outputs.aliases = [*getattr(outputs, "aliases", []), alias]
+        tf.add_to_collections(collections, outputs)
+    return outputs
+
+
+def _is_update_ops(updates_collections: Any) -> bool:
+    return bool(updates_collections == tf.GraphKeys.UPDATE_OPS)
+
+
+def _by_variable(argument: str, given: Any) -> Mapping[str, Any]:
+    if given is None or isinstance(given, Mapping):
+        return given or {}
+    raise TypeError(f"`{argument}` must be None or a dict by variable name (got {given!r}).")
+
+
+def _check_arguments(activation_fn: Any, updates_collections: Any, data_format: Any) -> None:
+    if data_format not in DATA_FORMATS:
+        raise ValueError(
+            "data_format has to be either NCHW or NHWC: `data_format` must be one of "
+            f"{list(DATA_FORMATS)} (got {data_format!r})."
+        )
+    if activation_fn is not None and not callable(activation_fn):
+        raise TypeError(f"`activation_fn` must be None or a callable (got {activation_fn!r}).")
+    if not isinstance(updates_collections, (str, list, tuple, set, frozenset, type(None))):
+        raise TypeError(
+            "`updates_collections` must be None, a collection's name or a list of names "
+            f"(got {updates_collections!r})."
+        )
+
+
+def _check_weights(batch_weights: Any, geometry: Geometry) -> None:
+    shape = tf.TensorShape(
+        batch_weights.shape if is_tensor_like(batch_weights) else np.shape(batch_weights)
+    )
+    expected = geometry.input_shape[:1]
+    if not shape.is_compatible_with(expected):
+        raise ValueError(
+            f"`batch_weights` must have one value for each row, shape {list(expected)} "
+            f"(got shape {shape})."
+        )
+
+
+@contextlib.contextmanager
+def _in_words_of_contrib() -> Iterator[None]:
+    """Lets errors speak of the arguments that `batch_norm` has."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        message = str(error)
+        for ours, theirs in _OUR_NAMES.items():
+            message = message.replace(ours, theirs)
+        raise type(error)(message) from None
