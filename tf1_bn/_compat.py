@@ -55,6 +55,11 @@ def nchw_runs() -> bool:
     return bool(tf.config.experimental.list_physical_devices("GPU"))
 
 
+def loses_gradient_in_cond(dtype: Any) -> bool:
+    """Whether `tf.cond` cuts the gradient of tensors of `dtype`: TF1 does so with bfloat16."""
+    return bool(tf.as_dtype(dtype) == tf.bfloat16) and tf_version() < (2, 0)
+
+
 def scalar(value: Any, dtype: Any) -> Any:
     """`value` ready for arithmetic with tensors of `dtype`; a number keeps its full precision."""
     return float(value) if is_number(value) else tf.cast(value, dtype)

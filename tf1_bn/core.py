@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple
 
-from ._compat import Operation, Tensor, tf
+from ._compat import Operation, Tensor, loses_gradient_in_cond, tf
 from .affine import Affine, broadcastable
 from .geometry import Geometry
 from .kernel_choice import KernelChoice
@@ -155,10 +155,13 @@ def _either_phase(
     def flat(normalized: Normalized) -> list[Tensor]:
         return [normalized.outputs, *normalized.moments, *(normalized.correction or ())]
 
+    widen = loses_gradient_in_cond(inputs.dtype)
+    wide = tf.cast(inputs, tf.float32) if widen else inputs
     outputs, mean, variance, *correction = tf.cond(
         training,
-        lambda: flat(_training(inputs, adjustment, filled, plan)),
-        lambda: flat(_inference(inputs, plan)),
+        lambda: flat(_training(wide, adjustment, filled, plan)),
+        lambda: flat(_inference(wide, plan)),
+        name="wide_cond" if widen else "cond",
     )
     outputs.set_shape(inputs.shape)
     normalized = Normalized(
@@ -166,10 +169,13 @@ def _either_phase(
     )
     # TF1 spent this many conditionals; taking their names keeps the numbers of later ones.
     unused = 1 if plan.choice.fused else 3 + 2 * (adjustment is not None) + 4 * plan.spec.renorm
-    scopes = [tf.get_default_graph().unique_name("cond") for _ in range(unused)]
+    scopes = [tf.get_default_graph().unique_name("cond") for _ in range(unused + widen)]
+    merge = outputs.op.name.split("/")[-1]
+    if widen:
+        with tf.name_scope(f"{scopes[0]}/"):
+            normalized = normalized._replace(outputs=tf.cast(outputs, inputs.dtype, name=merge))
     if plan.choice.fused:
         return normalized, None
-    merge = outputs.op.name.split("/")[-1]
     return normalized, [f"{scope}/{merge}" for scope in scopes[-2:]]
 
 
