@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ._compat import Tensor, as_written, raise_if_eager, tf
-from .layer import BatchNormalization, check_call, check_scope_name, make_spec
+from .call_checks import check_call, check_scope_name, make_spec
+from .layer import BatchNormalization
 from .spec import check_reuse
 
 

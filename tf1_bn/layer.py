@@ -3,62 +3,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
-
-import numpy as np
+from typing import Any, Callable, Sequence
 
 from ._compat import Operation, Tensor, Variable, as_written, nchw_runs, raise_if_eager, tf
+from .call_checks import INITIALIZERS, check_call, check_scope_name, dims, make_spec
 from .core import Plan, apply_batch_norm
-from .geometry import Geometry, check_ghost_batches, check_same_layer, geometry_of
+from .geometry import Geometry, check_same_layer, geometry_of
 from .graph_collections import Call, add_once, next_layer_name, record_call
 from .initializers import initializer_config, resolve_initializer
 from .kernel_choice import KernelChoice, choose_kernel
+from .layer_scope import LayerScope
+from .layer_weights import LayerWeights
 from .moments import Moments, batch_moments
-from .spec import BatchNormSpec, check_name, check_reuse, is_number, is_scope, is_tensor_like
-from .training_flag import check_training, resolve_training, static_training
+from .spec import check_reuse, is_scope
+from .training_flag import resolve_training
 from .variables import BatchNormVariables, create_variables
-
-_INITIALIZERS = (
-    "beta_initializer",
-    "gamma_initializer",
-    "moving_mean_initializer",
-    "moving_variance_initializer",
-)
-
-
-def make_spec(**arguments: Any) -> BatchNormSpec:
-    """A validated spec, its initializers resolved from names, classes and configs."""
-    resolved = {name: resolve_initializer(name, arguments[name]) for name in _INITIALIZERS}
-    return BatchNormSpec(**{**arguments, **resolved})
-
-
-def check_call(
-    spec: BatchNormSpec, inputs: Any, training: Any, layer_dtype: str | None = None
-) -> Geometry:
-    """Raises for whatever is wrong with a call, before it adds anything to the graph."""
-    check_training(training)
-    geometry = geometry_of(spec, *_shape_and_dtype(inputs), layer_dtype)
-    if static_training(training) is not False:
-        check_ghost_batches(spec, geometry)
-    return geometry
-
-
-def check_scope_name(name: Any) -> None:
-    """Raises ValueError for a name that TensorFlow would not take as a scope, here and now."""
-    check_name(name)
-    if not isinstance(name, str) or not name:
-        return
-    nested = tf.get_default_graph().get_name_scope() and tf.get_variable_scope().name
-    first = r"[A-Za-z0-9_.\\/>-]" if nested else r"[A-Za-z0-9.]"
-    if not re.match(rf"^{first}[A-Za-z0-9_.\\/>-]*$", name):
-        raise ValueError(
-            f"'{name}' is not a valid scope name: `name` must be made of letters, digits and the "
-            f"characters _ . / - \\ and begin, outside of any scope, with a letter, a digit or a "
-            f"dot (got {name!r})."
-        )
 
 
 class _SpecAttribute:
@@ -72,12 +33,6 @@ class _SpecAttribute:
 
     def __set__(self, layer: Any, value: Any) -> None:
         layer._spec = dataclasses.replace(layer._spec, **{self._name: value})
-
-
-class _Regularized(NamedTuple):
-    name: str
-    variable: Variable
-    regularizer: Callable[[Tensor], Tensor | None]
 
 
 class BatchNormalization:
@@ -180,21 +135,14 @@ class BatchNormalization:
         )
         self.built = False
         self._dtype = None if dtype is None else tf.as_dtype(dtype).name
-        self._reuse = reuse
         self._geometry: Geometry | None = None
         self._made: BatchNormVariables | None = None
-        self._weights: list[tuple[Variable, bool]] = []
+        self._weights = LayerWeights()
         self._updates: list[tuple[Operation, Any]] = []
-        self._losses: list[Tensor] = []
-        self._shared_regularized: list[_Regularized] = []
-        self._scope: Any = None
-        self._active_scope: Any = None
         snake_case = _snake_case(type(self).__name__)
-        self._base_name = (name.name if is_scope(name) else name) or snake_case
         self._name = name if isinstance(name, str) and name else next_layer_name(snake_case)
-        if scope:
-            with tf.variable_scope(scope) as captured:
-                self._scope = captured
+        base_name = (name.name if is_scope(name) else name) or snake_case
+        self._scope = LayerScope(base_name, reuse, scope)
 
     # -- calling ---------------------------------------------------------------------------------
 
@@ -213,8 +161,8 @@ class BatchNormalization:
         geometry = check_call(self._spec, inputs, training, self._dtype)
         if self._geometry is not None:
             check_same_layer(self._geometry, geometry, self.name)
-        self._capture_scope(scope)
-        with self._inside(reuse=True if self.built else self._reuse):
+        self._scope.settle(scope)
+        with self._scope.sharing() if self.built else self._scope.making():
             inputs = tf.convert_to_tensor(inputs)
             if not self.built:
                 self._dtype = self._dtype or inputs.dtype.base_dtype.name
@@ -234,8 +182,8 @@ class BatchNormalization:
         """
         raise_if_eager(type(self).__name__)
         dtype = self._dtype or "float32"
-        geometry = geometry_of(self._spec, _dims(tf.TensorShape(input_shape)), dtype, dtype)
-        with self._building():
+        geometry = geometry_of(self._spec, dims(tf.TensorShape(input_shape)), dtype, dtype)
+        with self._scope.making():
             self._made = create_variables(self._spec, geometry, self.add_weight)
         self._geometry, self._dtype, self.built = geometry, dtype, True
 
@@ -295,29 +243,19 @@ class BatchNormalization:
         """
         initializer = resolve_initializer(f"{name}_initializer", initializer)
         on_read = kwargs.get("synchronization") == tf.VariableSynchronization.ON_READ
-        wanted = (not on_read if trainable is None else bool(trainable)) and self.trainable
-        with self._building() as scope:
-            before = set() if regularizer is None else _global_variable_ids()
-            try:
-                variable = tf.get_variable(
-                    name,
-                    tuple(shape),
-                    dtype=tf.as_dtype(dtype or self._dtype or tf.float32),
-                    initializer=initializer,
-                    trainable=wanted,
-                    constraint=constraint,
-                    **kwargs,
-                )
-            except ValueError as error:
-                raise ValueError(
-                    f"{error}\nThis is variable `{name}` of shape {list(shape)} of the batch-norm "
-                    f"layer in scope {scope.name!r} (got `reuse={self._reuse}`)."
-                ) from error
-            # A custom getter may have made it untrainable, or have handed out a plain tensor.
-            self._weights.append((variable, wanted and getattr(variable, "trainable", False)))
-            if regularizer is not None:
-                self._regularize(_Regularized(name, variable, regularizer), before)
-        return variable
+        wanted = not on_read if trainable is None else bool(trainable)
+        with self._scope.making() as scope:
+            return self._weights.add(
+                scope,
+                name,
+                shape,
+                wanted and self.trainable,
+                regularizer,
+                dtype=tf.as_dtype(dtype or self._dtype or tf.float32),
+                initializer=initializer,
+                constraint=constraint,
+                **kwargs,
+            )
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Adds update ops; those of a call are given its `inputs`."""
@@ -328,10 +266,7 @@ class BatchNormalization:
 
     def add_loss(self, losses: Any, inputs: Any = None) -> None:
         """Adds loss tensors to the layer and to REGULARIZATION_LOSSES."""
-        listed = losses if isinstance(losses, (list, tuple)) else [losses]
-        found = [loss for loss in listed if loss is not None]
-        self._losses.extend(found)
-        add_once(tf.GraphKeys.REGULARIZATION_LOSSES, found)
+        self._weights.add_losses(losses if isinstance(losses, (list, tuple)) else [losses])
 
     @property
     def updates(self) -> list[Operation]:
@@ -345,9 +280,7 @@ class BatchNormalization:
     @property
     def losses(self) -> list[Tensor]:
         """The regularization losses of the layer's variables, reused ones included."""
-        while self._shared_regularized:
-            self._losses.extend(_regularization(self._shared_regularized.pop(0)))
-        return list(self._losses)
+        return self._weights.losses
 
     def get_losses_for(self, inputs: Any) -> list[Tensor]:
         """The losses that depend on `inputs`: none, and with None all."""
@@ -355,11 +288,12 @@ class BatchNormalization:
 
     @property
     def trainable_variables(self) -> list[Variable]:
-        return [v for v, trainable in self._weights if trainable] if self.trainable else []
+        return self._weights.variables(trainable=True) if self.trainable else []
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
-        return [v for v, trainable in self._weights if not (trainable and self.trainable)]
+        weights = self._weights
+        return weights.variables(trainable=False) if self.trainable else weights.all()
 
     @property
     def variables(self) -> list[Variable]:
@@ -400,12 +334,12 @@ class BatchNormalization:
         Raises:
           ValueError: no call or build has settled it yet.
         """
-        if self._scope is None:
+        if self._scope.name is None:
             raise ValueError(
                 f"No name available for layer scope because the layer {self.name!r} has not been "
                 "used yet: call or build it first."
             )
-        return str(self._scope.name)
+        return self._scope.name
 
     @property
     def dtype(self) -> str | None:
@@ -448,7 +382,7 @@ class BatchNormalization:
         Regularizers, constraints and initializers that are no TensorFlow objects stand as they are.
         """
         spec = {f.name: getattr(self._spec, f.name) for f in dataclasses.fields(self._spec)}
-        for name in _INITIALIZERS:
+        for name in INITIALIZERS:
             spec[name] = initializer_config(spec[name])
         if self._geometry is not None:
             # TF1 lists the resolved axes, but counts a ghost axis that no input has.
@@ -469,44 +403,12 @@ class BatchNormalization:
         given = ", ".join(
             f"{field.name}={getattr(self._spec, field.name)!r}"
             for field in dataclasses.fields(self._spec)
-            if field.name not in _INITIALIZERS
+            if field.name not in INITIALIZERS
             and repr(getattr(self._spec, field.name)) != repr(field.default)
         )
         choice = self.kernel
         state = "not built" if choice is None else f"{choice.kernel.value}: {choice.reason}"
         return f"<{type(self).__name__} {self.name!r} ({given}), {state}>"
-
-    # -- scopes ----------------------------------------------------------------------------------
-
-    def _capture_scope(self, scope: Any = None) -> None:
-        if self._scope is not None:
-            return
-        if self._reuse:
-            opened = tf.variable_scope(self._base_name if scope is None else scope)
-        else:
-            opened = tf.variable_scope(scope, default_name=self._base_name)
-        with opened as captured:
-            self._scope = captured
-
-    @contextlib.contextmanager
-    def _inside(self, reuse: Any) -> Iterator[Any]:
-        """The layer's variable scope and its one op scope, however often it is entered."""
-        entered = tf.variable_scope(self._scope, reuse=reuse, auxiliary_name_scope=False)
-        with entered as scope, tf.name_scope(scope.original_name_scope):
-            outer, self._active_scope = self._active_scope, scope
-            try:
-                yield scope
-            finally:
-                self._active_scope = outer
-
-    @contextlib.contextmanager
-    def _building(self) -> Iterator[Any]:
-        if self._active_scope is not None:
-            yield self._active_scope
-            return
-        self._capture_scope()
-        with self._inside(self._reuse) as scope:
-            yield scope
 
     def _choose(self, geometry: Geometry) -> KernelChoice:
         channels_first = geometry.channel_axes == (1,)
@@ -526,58 +428,8 @@ class BatchNormalization:
             *self._moments(inputs, list(axes), keep_dims=keep)
         )
 
-    def _regularize(self, item: _Regularized, known_before: set[int]) -> None:
-        if any(id(part) in known_before for part in _parts(item.variable)):
-            self._shared_regularized.append(item)
-        else:
-            self.add_loss(_regularization(item))
-
-
-def _regularization(item: _Regularized) -> list[Tensor]:
-    losses = []
-    for part in _parts(item.variable):
-        with tf.name_scope(f"{item.name}/Regularizer"):
-            losses.append(item.regularizer(part))
-    return [loss for loss in losses if loss is not None]
-
-
-def _parts(variable: Variable) -> list[Variable]:
-    is_partitioned = hasattr(variable, "as_tensor") and hasattr(variable, "__iter__")
-    return list(variable) if is_partitioned else [variable]
-
-
-def _global_variable_ids() -> set[int]:
-    return {id(v) for v in tf.get_default_graph().get_collection_ref(tf.GraphKeys.GLOBAL_VARIABLES)}
-
 
 def _snake_case(name: str) -> str:
     words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
     snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
     return f"private{snake}" if snake.startswith("_") else snake
-
-
-def _dims(shape: Any) -> list[int | None] | None:
-    return None if shape.ndims is None else shape.as_list()
-
-
-def _shape_and_dtype(inputs: Any) -> tuple[Any, str]:
-    """The static shape (None if unknown) and dtype name of what can be normalized.
-
-    Raises:
-      TypeError: no tensor, variable or array.
-      ValueError: None, or a tensor of another graph.
-    """
-    if inputs is None:
-        raise ValueError("Input has undefined rank: `inputs` must be a tensor (got None).")
-    if isinstance(inputs, (np.ndarray, np.generic)) or is_number(inputs):
-        array = np.asarray(inputs)
-        return array.shape, array.dtype.name
-    if isinstance(inputs, (tf.SparseTensor, tf.RaggedTensor)) or not is_tensor_like(inputs):
-        raise TypeError(
-            "`inputs` must be a dense tensor, a variable or a NumPy array "
-            f"(got {type(inputs).__name__}: {inputs!r})."
-        )
-    graph = tf.get_default_graph()
-    if not graph.building_function and getattr(inputs, "graph", graph) is not graph:
-        raise ValueError(f"`inputs` must be of the default graph (got {inputs!r} of another).")
-    return _dims(tf.TensorShape(inputs.shape)), tf.as_dtype(inputs.dtype).base_dtype.name

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever can be said against a call before it touches the graph."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from ._compat import tf
+from .geometry import Geometry, check_ghost_batches, geometry_of
+from .initializers import resolve_initializer
+from .spec import BatchNormSpec, check_name, is_number, is_tensor_like
+from .training_flag import check_training, static_training
+
+INITIALIZERS = (
+    "beta_initializer",
+    "gamma_initializer",
+    "moving_mean_initializer",
+    "moving_variance_initializer",
+)
+
+
+def make_spec(**arguments: Any) -> BatchNormSpec:
+    """A validated spec, its initializers resolved from names, classes and configs."""
+    resolved = {name: resolve_initializer(name, arguments[name]) for name in INITIALIZERS}
+    return BatchNormSpec(**{**arguments, **resolved})
+
+
+def check_call(
+    spec: BatchNormSpec, inputs: Any, training: Any, layer_dtype: str | None = None
+) -> Geometry:
+    """Raises for whatever is wrong with a call, before it adds anything to the graph."""
+    check_training(training)
+    geometry = geometry_of(spec, *_shape_and_dtype(inputs), layer_dtype)
+    if static_training(training) is not False:
+        check_ghost_batches(spec, geometry)
+    return geometry
+
+
+def check_scope_name(name: Any) -> None:
+    """Raises ValueError for a name that TensorFlow would not take as a scope, here and now."""
+    check_name(name)
+    if not isinstance(name, str) or not name:
+        return
+    nested = tf.get_default_graph().get_name_scope() and tf.get_variable_scope().name
+    first = r"[A-Za-z0-9_.\\/>-]" if nested else r"[A-Za-z0-9.]"
+    if not re.match(rf"^{first}[A-Za-z0-9_.\\/>-]*$", name):
+        raise ValueError(
+            f"'{name}' is not a valid scope name: `name` must be made of letters, digits and the "
+            f"characters _ . / - \\ and begin, outside of any scope, with a letter, a digit or a "
+            f"dot (got {name!r})."
+        )
+
+
+def dims(shape: Any) -> list[int | None] | None:
+    """A TensorShape as a list, None for an unknown rank."""
+    return None if shape.ndims is None else shape.as_list()
+
+
+def _shape_and_dtype(inputs: Any) -> tuple[Any, str]:
+    """The static shape (None if unknown) and dtype name of what can be normalized.
+
+    Raises:
+      TypeError: no tensor, variable or array.
+      ValueError: None, or a tensor of another graph.
+    """
+    if inputs is None:
+        raise ValueError("Input has undefined rank: `inputs` must be a tensor (got None).")
+    if isinstance(inputs, (np.ndarray, np.generic)) or is_number(inputs):
+        array = np.asarray(inputs)
+        return array.shape, array.dtype.name
+    if isinstance(inputs, (tf.SparseTensor, tf.RaggedTensor)) or not is_tensor_like(inputs):
+        raise TypeError(
+            "`inputs` must be a dense tensor, a variable or a NumPy array "
+            f"(got {type(inputs).__name__}: {inputs!r})."
+        )
+    graph = tf.get_default_graph()
+    if not graph.building_function and getattr(inputs, "graph", graph) is not graph:
+        raise ValueError(f"`inputs` must be of the default graph (got {inputs!r} of another).")
+    return dims(tf.TensorShape(inputs.shape)), tf.as_dtype(inputs.dtype).base_dtype.name

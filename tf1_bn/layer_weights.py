@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The variables of a layer and the losses of their regularizers."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple, Sequence
+
+from ._compat import Tensor, Variable, tf
+from .graph_collections import add_once
+
+
+class _Regularized(NamedTuple):
+    name: str
+    variable: Variable
+    regularizer: Callable[[Tensor], Tensor | None]
+
+
+class LayerWeights:
+    """What a layer made or shares, in order, and which of it is trainable."""
+
+    def __init__(self) -> None:
+        self._weights: list[tuple[Variable, bool]] = []
+        self._losses: list[Tensor] = []
+        self._shared_regularized: list[_Regularized] = []
+
+    def add(
+        self,
+        scope: Any,
+        name: str,
+        shape: Sequence[int],
+        trainable: bool,
+        regularizer: Callable[..., Any] | None,
+        **kwargs: Any,
+    ) -> Variable:
+        """Gets the variable from the entered `scope`; keywords go to `tf.get_variable`.
+
+        A regularizer's loss is collected if the variable is new.
+
+        Raises:
+          ValueError: the variable exists and is not to be shared, or the reverse.
+        """
+        before = set() if regularizer is None else _global_variable_ids()
+        try:
+            variable = tf.get_variable(name, tuple(shape), trainable=trainable, **kwargs)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}\nThis is variable `{name}` of shape {list(shape)} of the batch-norm "
+                f"layer in scope {scope.name!r} (got `reuse={scope.reuse}`)."
+            ) from error
+        # A custom getter may have made it untrainable, or have handed out a plain tensor.
+        self._weights.append((variable, trainable and getattr(variable, "trainable", False)))
+        if regularizer is not None:
+            item = _Regularized(name, variable, regularizer)
+            if any(id(part) in before for part in _parts(variable)):
+                self._shared_regularized.append(item)
+            else:
+                self.add_losses(_regularization(item))
+        return variable
+
+    def add_losses(self, losses: Sequence[Tensor | None]) -> None:
+        """Adds loss tensors to the layer and to REGULARIZATION_LOSSES."""
+        found = [loss for loss in losses if loss is not None]
+        self._losses.extend(found)
+        add_once(tf.GraphKeys.REGULARIZATION_LOSSES, found)
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """The losses of new variables as collected, those of shared ones computed when asked."""
+        while self._shared_regularized:
+            self._losses.extend(_regularization(self._shared_regularized.pop(0)))
+        return list(self._losses)
+
+    def variables(self, trainable: bool) -> list[Variable]:
+        """The trainable variables, or the others, in order."""
+        return [variable for variable, is_trainable in self._weights if is_trainable == trainable]
+
+    def all(self) -> list[Variable]:
+        """All variables in the order they were made."""
+        return [variable for variable, _ in self._weights]
+
+
+def _regularization(item: _Regularized) -> list[Tensor]:
+    losses = []
+    for part in _parts(item.variable):
+        with tf.name_scope(f"{item.name}/Regularizer"):
+            losses.append(item.regularizer(part))
+    return [loss for loss in losses if loss is not None]
+
+
+def _parts(variable: Variable) -> list[Variable]:
+    is_partitioned = hasattr(variable, "as_tensor") and hasattr(variable, "__iter__")
+    return list(variable) if is_partitioned else [variable]
+
+
+def _global_variable_ids() -> set[int]:
+    return {id(v) for v in tf.get_default_graph().get_collection_ref(tf.GraphKeys.GLOBAL_VARIABLES)}
