@@ -1,0 +1,187 @@
+"""The test suite on each pair of Python and TensorFlow that the project promises, and the linters.
+
+`nox -s tests-tf1.15` runs one pair, `nox -s lint` the linters; plain `nox` runs everything.
+Each run of the suite must reach the number of tests recorded in `.ci/minimum_tests.txt`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Callable, Mapping, NamedTuple, Sequence
+
+import nox
+import nox.command
+
+nox.options.error_on_missing_interpreters = True
+nox.options.default_venv_backend = "venv"
+
+REPORTS = Path(os.environ.get("TF1_BN_REPORTS", Path(".nox", "reports")))
+# The parts of the suite whose graphs differ with the kind of variables and of control flow.
+GRAPH_TESTS = ("tests/graph", "tests/conformance")
+# TensorFlow's own layout pass for oneDNN ends the process ("Check failed: d < dims()") on a graph
+# whose update ops each run alone; the real layer of 2.15.1 and of tf_keras 2.21 dies there as well.
+WITHOUT_ONEDNN_CRASH = ("-k", "not discriminator")
+
+
+class Run(NamedTuple):
+    """One run of pytest inside a pair's environment."""
+
+    name: str
+    environment: Mapping[str, str]
+    arguments: Sequence[str] = ()
+
+
+class Pair(NamedTuple):
+    """A Python and a TensorFlow: the first of `pythons` that this machine has is taken."""
+
+    name: str
+    pythons: Sequence[str]
+    requirements: Sequence[str]
+    runs: Sequence[Run]
+
+
+ONEDNN_OFF = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+ONEDNN_ON = {"TF_ENABLE_ONEDNN_OPTS": "1"}
+V2_VARIABLES = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF1_BN_TEST_V2": "1"}
+
+PAIRS = (
+    Pair(
+        "tf1.15",
+        ("3.7",),
+        # TensorFlow 1.15 does not cap protobuf, and cannot import the newer one.
+        ("tensorflow==1.15.5", "protobuf<3.21"),
+        (Run("tf1.15", ONEDNN_OFF),),
+    ),
+    Pair("tf2.15", ("3.11",), ("tensorflow-cpu==2.15.1",), (Run("tf2.15", ONEDNN_OFF),)),
+    Pair(
+        "newest",
+        # The newest first; TensorFlow has no wheel for a Python above these.
+        ("3.13", "3.12", "3.11"),
+        ("tensorflow-cpu>=2.21",),
+        (
+            Run("newest", ONEDNN_OFF),
+            Run("newest-v2", V2_VARIABLES, GRAPH_TESTS),
+            Run("newest-onednn", ONEDNN_ON, (*GRAPH_TESTS, *WITHOUT_ONEDNN_CRASH)),
+        ),
+    ),
+    Pair(
+        "slim",
+        ("3.13", "3.12", "3.11"),
+        # TF-Slim's own tests are in its wheel; elsewhere the tests that need it are skipped.
+        ("tensorflow-cpu>=2.21", "tf-slim==1.1.0"),
+        (Run("slim", ONEDNN_OFF, ("tests/legacy",)),),
+    ),
+)
+LINT_PYTHONS = ("3.13", "3.12", "3.11")
+LINT_REQUIREMENTS = ("ruff==0.17.6", "mypy==2.4.1", "numpy")
+
+
+def interpreter(version: str) -> str | None:
+    """Return a Python of `version` from PATH or pyenv, which keeps most of its own off PATH."""
+    roots = [os.environ.get("PYENV_ROOT"), os.path.expanduser("~/.pyenv")]
+    if shutil.which("pyenv"):
+        asked = subprocess.run(["pyenv", "root"], stdout=subprocess.PIPE, text=True)
+        roots.append(asked.stdout.strip())
+    installed = {
+        path
+        for root in roots
+        if root
+        for path in Path(root, "versions").glob(f"{version}*/bin/python{version}")
+    }
+    candidates = [shutil.which(f"python{version}"), *map(str, sorted(installed, reverse=True))]
+    return next((path for path in candidates if path and works(path, version)), None)
+
+
+def works(path: str, version: str) -> bool:
+    """Tell whether `path` runs, is of `version` and has venv: a pyenv shim may refuse."""
+    code = "import ensurepip, sys, venv; print('{}.{}'.format(*sys.version_info))"
+    done = subprocess.run(
+        [path, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    return done.stdout.strip() == version
+
+
+def first_interpreter(versions: Sequence[str]) -> str | None:
+    return next((path for path in map(interpreter, versions) if path), None)
+
+
+def add_session(
+    name: str, versions: Sequence[str], effect: str, body: Callable[[nox.Session], None]
+) -> None:
+    """Register `body` on the first interpreter found; without one the session says so and fails."""
+    python = first_interpreter(versions)
+
+    def session_body(session: nox.Session) -> None:
+        if python is None:
+            # A pair that cannot run is no pair that passes.
+            session.error(
+                f"no Python {' or '.join(versions)} with venv was found on PATH or under pyenv;"
+                f" install one, for example with `pyenv install {versions[0]}`"
+            )
+        body(session)
+
+    session_body.__doc__ = effect
+    if python is None:
+        nox.session(name=name, venv_backend="none")(session_body)
+    else:
+        nox.session(name=name, python=python)(session_body)
+
+
+def run_pair(pair: Pair, session: nox.Session) -> None:
+    """Install the pair and make its runs; a failed one does not hide the next."""
+    session.install("-e", ".[test]", *pair.requirements)
+    session.run("python", "-m", "pip", "check")
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    failed = [run.name for run in pair.runs if not run_tests(run, session)]
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
+
+
+def run_tests(run: Run, session: nox.Session) -> bool:
+    """Run pytest once and count what ran; return whether both are as they should be."""
+    report = (REPORTS / f"{run.name}.xml").resolve()
+    # A report of an earlier run must not be counted if this one dies.
+    if report.exists():
+        report.unlink()
+    session.log(f"run {run.name}: {dict(run.environment)} {' '.join(run.arguments)}")
+    arguments = session.posargs or run.arguments
+    pytest = ("python", "-m", "pytest", "-q", f"--junitxml={report}", *arguments)
+    # A selection by hand (`nox -s tests-newest -- -k name`) is not counted.
+    count = [] if session.posargs else [("python", ".ci/count_tests.py", run.name, str(report))]
+    return run_all(session, pytest, *count, env=run.environment)
+
+
+def run_all(
+    session: nox.Session, *commands: Sequence[str], env: Mapping[str, str] | None = None
+) -> bool:
+    """Run every command, failed ones before it or not; return whether all succeeded."""
+    passed = True
+    for command in commands:
+        try:
+            session.run(*command, env=env)
+        except nox.command.CommandFailed:
+            passed = False
+    return passed
+
+
+def lint(session: nox.Session) -> None:
+    session.install(*LINT_REQUIREMENTS)
+    if not run_all(session, ("ruff", "check", "."), ("mypy",)):
+        session.error("ruff or mypy found something")
+
+
+for _pair in PAIRS:
+    add_session(
+        f"tests-{_pair.name}",
+        _pair.pythons,
+        f"Run the suite with {_pair.requirements[0]}.",
+        functools.partial(run_pair, _pair),
+    )
+add_session("lint", LINT_PYTHONS, "Run ruff, and mypy in its strict mode on the package.", lint)

@@ -1,0 +1,126 @@
+"""README and guide: Python blocks run and print what the page shows, links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from tests.meta.markdown import Example, anchors, broken_links, examples, links
+from tests.meta.project import ROOT, project_files, relative
+
+PAGES = [path for path in project_files() if path.suffix == ".md"]
+RUN_PAGES = [ROOT / "README.md", *sorted((ROOT / "migration_guide").glob("*.md"))]
+EXAMPLES = [
+    example
+    for page in RUN_PAGES
+    for example in examples(relative(page), page.read_text(encoding="utf-8"))
+]
+MARKS = {
+    "": [],
+    "tf1-only": [
+        pytest.mark.tf_max("2.15", reason="it calls the real tf.layers, lost with Keras 3")
+    ],
+    "keras3-only": [pytest.mark.tf_min("2.16", reason="it calls Keras 3, which came with 2.16")],
+}
+
+
+@pytest.fixture(scope="module")
+def run_block(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[Example], dict[str, Any]]]:
+    """A function that runs a block in a process of its own and returns exit code and output."""
+    environment = dict(
+        os.environ, PYTHONPATH=str(ROOT), PYTHONWARNINGS="ignore", OMP_NUM_THREADS="1"
+    )
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("run_blocks.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        universal_newlines=True,
+    ) as server:
+        assert server.stdin is not None and server.stdout is not None
+
+        def run(example: Example) -> dict[str, Any]:
+            folder = str(tmp_path_factory.mktemp("block"))
+            request = {"source": example.source, "name": example.name, "folder": folder}
+            server.stdin.write(json.dumps(request) + "\n")
+            server.stdin.flush()
+            answer: dict[str, Any] = json.loads(server.stdout.readline())
+            return answer
+
+        yield run
+        server.stdin.close()
+
+
+@pytest.mark.parametrize(
+    "example",
+    [pytest.param(e, id=e.name, marks=MARKS[e.needs]) for e in EXAMPLES],
+)
+def test_block_runs(run_block: Callable[[Example], dict[str, Any]], example: Example) -> None:
+    answer = run_block(example)
+    assert answer["code"] == 0, answer["errors"]
+    if example.output is not None:
+        assert example.output == answer["output"]
+
+
+def test_each_page_of_the_guide_runs_something() -> None:
+    """A page without a checked block is a page of claims; the index only leads to the others."""
+    shown = {example.name.split(":")[0] for example in EXAMPLES}
+    pages = {relative(page) for page in RUN_PAGES} - {"migration_guide/README.md"}
+    assert pages - shown == set()
+
+
+def test_the_index_names_every_page() -> None:
+    index = (ROOT / "migration_guide" / "README.md").read_text(encoding="utf-8")
+    pages = {page.name for page in (ROOT / "migration_guide").glob("*.md")} - {"README.md"}
+    assert pages - set(links(index)) == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert broken_links(page) == []
+
+
+@pytest.mark.parametrize(
+    "code, expected", [("raise SystemExit(3)", 3), ("1 / 0", 1), ("print(6)", 0)]
+)
+def test_the_runner_sees_failure(
+    run_block: Callable[[Example], dict[str, Any]], code: str, expected: int
+) -> None:
+    answer = run_block(Example("block", 1, code, "", None))
+    assert answer["code"] == expected
+    assert answer["output"] == ("6\n" if expected == 0 else "")
+
+
+def test_blocks_do_not_share_state(run_block: Callable[[Example], dict[str, Any]]) -> None:
+    seen = "import sys; print(hasattr(sys, 'left_behind')); sys.left_behind = 1"
+    example = Example("block", 1, seen, "", None)
+    assert [run_block(example)["output"] for _ in range(2)] == ["False\n", "False\n"]
+
+
+def test_the_link_check_sees(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# One `head`, two\n"
+        "[a](gone.md) [b](#one-head-two) [c](#other) `[d](code.md)` [e](page.md#no)\n"
+    )
+    assert anchors(page.read_text()) == {"one-head-two"}
+    assert broken_links(page) == ["gone.md", "#other", "page.md#no"]
+
+
+def test_fences_are_read_as_shown() -> None:
+    page = (
+        "```python\nprint(1)\n```\n\n```text output\n1\n```\n\n"
+        "```text\nno\n```\n```python tf1-only\nx\n```\n"
+    )
+    first, second = examples("page", page)
+    assert first == Example("page:2", 2, "print(1)\n", "", "1\n")
+    assert second == Example("page:13", 13, "x\n", "tf1-only", None)

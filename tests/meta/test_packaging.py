@@ -1,0 +1,82 @@
+"""What `pip` sees: the metadata that is built, and the files in the wheel."""
+
+from __future__ import annotations
+
+import configparser
+import email
+import re
+import shutil
+import zipfile
+from email.message import Message
+
+import pytest
+
+from tests.meta.project import PACKAGE, ROOT, package_files, relative, run_python, version
+
+# Straight to the build back end: no index is asked.
+BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """Build the wheel from a copy: the checkout stays clean, and no old build leaks in."""
+    source = tmp_path_factory.mktemp("source")
+    target = tmp_path_factory.mktemp("wheel")
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(str(ROOT / name), str(source))
+    shutil.copytree(
+        str(PACKAGE), str(source / "tf1_bn"), ignore=shutil.ignore_patterns("__pycache__")
+    )
+    done = run_python("-W", "ignore", "-c", BUILD, str(target), cwd=source)
+    assert done.returncode == 0, done.stderr
+    (built,) = target.glob("*.whl")
+    return zipfile.ZipFile(str(built))
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    return email.message_from_string(wheel.read(name).decode("utf-8"))
+
+
+def test_name_version_and_python(metadata: Message) -> None:
+    assert metadata["Name"].replace("-", "_") == "tf1_bn"
+    assert metadata["Version"] == version()
+    assert metadata["Requires-Python"] == ">=3.7"
+
+
+def test_version_is_the_same_everywhere() -> None:
+    cited = re.findall(r"(?m)^version: (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited == [version()]
+
+
+def test_numpy_is_required_and_tensorflow_is_an_extra(metadata: Message) -> None:
+    requirements = metadata.get_all("Requires-Dist")
+    plain = [re.match(r"\w+", line).group() for line in requirements if "extra ==" not in line]
+    assert plain == ["numpy"]
+    assert set(metadata.get_all("Provides-Extra")) == {"tensorflow", "plot", "test"}
+    extra = [line for line in requirements if re.search(r"extra == .tensorflow", line)]
+    assert [re.match(r"\w+", line).group() for line in extra] == ["tensorflow", "protobuf"]
+
+
+def test_wheel_holds_every_source_file_and_the_typing_marker(wheel: zipfile.ZipFile) -> None:
+    packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert packed == {relative(path) for path in package_files()} | {"tf1_bn/py.typed"}
+
+
+def test_licence_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    (name,) = [name for name in wheel.namelist() if name.endswith("LICENSE")]
+    assert b"Apache License" in wheel.read(name)
+
+
+def test_setup_cfg_has_no_key_that_setuptools_ignores() -> None:
+    """A misspelt key is dropped in silence: each must be one that setuptools documents."""
+    config = configparser.ConfigParser()
+    config.read(str(ROOT / "setup.cfg"), encoding="utf-8")
+    known = {
+        "metadata": "name version description long_description long_description_content_type"
+        " license license_files keywords classifiers url project_urls author",
+        "options": "packages python_requires install_requires zip_safe",
+    }
+    for section, keys in known.items():
+        assert set(config[section]) - set(keys.split()) == set()

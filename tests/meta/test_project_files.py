@@ -1,0 +1,67 @@
+"""The tracked files speak of the project alone, without a machine's paths; sources are licensed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.meta.project import ROOT, package_files, project_files, relative
+
+# Written so that this file does not match itself.
+MACHINE = re.compile(
+    r"/(?:work|root|home|Users)/[A-Za-z]|/tmp/[a-z]|[.]pyenv/[v]ersions|pypi[.]org/[s]imple"
+)
+BINARY = {".npz", ".gz", ".png", ".data-00000-of-00001", ".index", ".meta"}
+
+
+def machine_paths(text: str) -> list[str]:
+    return [match.group() for match in MACHINE.finditer(text)]
+
+
+def text_files() -> list[Path]:
+    return [path for path in project_files() if path.suffix not in BINARY]
+
+
+def test_no_path_of_a_machine() -> None:
+    found = {
+        relative(path): machine_paths(path.read_text(encoding="utf-8")) for path in text_files()
+    }
+    assert {name: paths for name, paths in found.items() if paths} == {}
+
+
+def test_the_check_sees_a_path() -> None:
+    assert machine_paths("open('/" + "home/ann/x')") == ["/" + "home/a"]
+    assert machine_paths("https://arxiv.org/abs/1502.03167 and a/work") == []
+
+
+@pytest.mark.parametrize("path", package_files(), ids=relative)
+def test_licence_line(path: Path) -> None:
+    assert "SPDX-License-Identifier: Apache-2.0" in path.read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_nothing_is_large() -> None:
+    """A clone stays small: data and goldens together under 8 MB, no file over 2 MB."""
+    sizes = {relative(path): path.stat().st_size for path in project_files()}
+    assert [name for name, size in sizes.items() if size > 2e6] == []
+    assert sum(sizes.values()) < 8e6
+
+
+def test_top_level_holds_only_what_belongs_there() -> None:
+    allowed = {
+        "setup.cfg",
+        "pyproject.toml",
+        "noxfile.py",
+        "README.md",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "LICENSE",
+        "tf1_bn",
+        "tests",
+        "migration_guide",
+        "examples",
+    }
+    top = {relative(path).split("/")[0] for path in project_files()}
+    assert {name for name in top - allowed if not name.startswith(".")} == set()
+    assert (ROOT / "LICENSE").is_file()
