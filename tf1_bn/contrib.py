@@ -20,11 +20,12 @@ from ._compat import (
     raise_if_eager,
     tf,
 )
+from .call_checks import check_call, check_scope_name, make_spec
 from .core import Plan, normalize
 from .geometry import Geometry, geometry_of
 from .graph_collections import Call, add_once, record_call
 from .kernel_choice import KernelChoice, choose_kernel
-from .layer import BatchNormalization, check_call, check_scope_name, make_spec
+from .layer import BatchNormalization
 from .moments import Moments, MomentsFn, batch_moments, has_values, moments_or
 from .moving_average import MovingAverage, move, rate_where, update_rate
 from .spec import BatchNormSpec, check_reuse, is_tensor_like
@@ -123,25 +124,25 @@ def batch_norm(
     _check_arguments(activation_fn, updates_collections, data_format)
     initializers = _by_variable("param_initializers", param_initializers)
     regularizers = _by_variable("param_regularizers", param_regularizers)
-    settings = dict(
-        axis=1 if data_format == "NCHW" else -1,
-        momentum=decay,
-        epsilon=epsilon,
-        center=center,
-        scale=scale,
-        beta_initializer=initializers.get("beta", tf.zeros_initializer()),
-        gamma_initializer=initializers.get("gamma", tf.ones_initializer()),
-        moving_mean_initializer=initializers.get("moving_mean", tf.zeros_initializer()),
-        moving_variance_initializer=initializers.get("moving_variance", tf.ones_initializer()),
-        beta_regularizer=regularizers.get("beta"),
-        gamma_regularizer=regularizers.get("gamma"),
-        trainable=trainable,
-        renorm=renorm,
-        renorm_clipping=renorm_clipping,
-        renorm_momentum=renorm_decay,
-        fused=fused,
-        adjustment=adjustment,
-    )
+    settings: dict[str, Any] = {
+        "axis": 1 if data_format == "NCHW" else -1,
+        "momentum": decay,
+        "epsilon": epsilon,
+        "center": center,
+        "scale": scale,
+        "beta_initializer": initializers.get("beta", tf.zeros_initializer()),
+        "gamma_initializer": initializers.get("gamma", tf.ones_initializer()),
+        "moving_mean_initializer": initializers.get("moving_mean", tf.zeros_initializer()),
+        "moving_variance_initializer": initializers.get("moving_variance", tf.ones_initializer()),
+        "beta_regularizer": regularizers.get("beta"),
+        "gamma_regularizer": regularizers.get("gamma"),
+        "trainable": trainable,
+        "renorm": renorm,
+        "renorm_clipping": renorm_clipping,
+        "renorm_momentum": renorm_decay,
+        "fused": fused,
+        "adjustment": adjustment,
+    }
     with _in_words_of_contrib():
         check_reuse(reuse)
         check_scope_name(scope)
@@ -240,7 +241,7 @@ def _warn_ignored(argument: str) -> None:
         "with `batch_weights`, `zero_debias_moving_mean` or other `updates_collections` than "
         "UPDATE_OPS only the fused kernel knows of regularizers, and no kernel of `adjustment`.",
         UserWarning,
-        stacklevel=4,
+        stacklevel=5,  # past TensorFlow's wrapper around `batch_norm`
     )
 
 
@@ -310,6 +311,10 @@ class _Averages(NamedTuple):
 
     def moved_in_place(self, inputs: Tensor, training: Any) -> Tensor:
         """Outputs that, in training, move the averages before they can be had."""
+        if not isinstance(training, bool) and self._are_refs_under_v2():
+            (outputs, moments, _), active, _ = normalize(inputs, training, self.plan)
+            with tf.control_dependencies(self._updates(moments, active, fresh=True)):
+                return tf.identity(outputs)
         if not self.plan.choice.fused:
             # The moments wait for the updates, so that gradients alone bring them about, too.
             plan = self.plan._replace(moments_fn=self._moving_moments)
@@ -328,6 +333,11 @@ class _Averages(NamedTuple):
         # TF1 had a conditional for the kernel before this one, and people fetch by name.
         tf.get_default_graph().unique_name("cond")
         return tf.cond(training, train, infer)
+
+    def _are_refs_under_v2(self) -> bool:
+        """Whether no conditional can assign: those of control flow v2 cannot to ref variables."""
+        dtype = self.plan.variables.moving_mean.dtype
+        return tf.control_flow_v2_enabled() and dtype != dtype.base_dtype
 
     def _moving_moments(self, inputs: Tensor, axes: Sequence[int], keep_dims: bool) -> Moments:
         mean, variance = self.plan.moments_fn(inputs, axes, keep_dims)
@@ -444,7 +454,7 @@ def _create_shadow(moving_mean: Variable) -> _Shadow:
     """Makes or reuses the two variables behind a debiased mean, named after it inside its scope."""
     dtype = moving_mean.dtype.base_dtype
     zeros = tf.zeros_initializer()
-    with tf.variable_scope(moving_mean.op.name), _unpartitioned():
+    with tf.variable_scope(moving_mean.name.split(":")[0]), _unpartitioned():
         return _Shadow(
             tf.get_variable("biased", moving_mean.shape, dtype, zeros, trainable=False),
             tf.get_variable("local_step", [], dtype, zeros, trainable=False),

@@ -38,9 +38,9 @@ def unfused_batch_norm(
         shift = moments.mean * factor
         shift = -shift if affine.offset is None else affine.offset - shift
         if inputs.dtype == dtype and output_dtype == dtype:
-            return tf.add(inputs * factor, shift, name="add_1")
-        outputs = tf.add(tf.cast(inputs, dtype) * factor, shift, name="wide_add")
-        return tf.cast(outputs, output_dtype, name="add_1")
+            # `tf.add` is another op on TF 1.15 than `+`, which gave no chance to name it.
+            return tf.raw_ops.AddV2(x=inputs * factor, y=shift, name="add_1")
+        return tf.cast(tf.cast(inputs, dtype) * factor + shift, output_dtype, name="add_1")
 
 
 def fused_training(
