@@ -38,9 +38,14 @@ def unfused_batch_norm(
         shift = moments.mean * factor
         shift = -shift if affine.offset is None else affine.offset - shift
         if inputs.dtype == dtype and output_dtype == dtype:
-            # `tf.add` is another op on TF 1.15 than `+`, which gave no chance to name it.
-            return tf.raw_ops.AddV2(x=inputs * factor, y=shift, name="add_1")
-        return tf.cast(tf.cast(inputs, dtype) * factor + shift, output_dtype, name="add_1")
+            return _add(inputs * factor, shift, "add_1")
+        outputs = _add(tf.cast(inputs, dtype) * factor, shift, "wide_sum")
+        return tf.cast(outputs, output_dtype, name="add_1")
+
+
+def _add(x: Tensor, y: Tensor, name: str) -> Tensor:
+    # On TF 1.15 `tf.add` is another op than `+`, which takes no name.
+    return tf.raw_ops.AddV2(x=x, y=y, name=name)
 
 
 def fused_training(
