@@ -73,9 +73,10 @@ PAIRS = (
         ("3.13", "3.12", "3.11"),
         # TF-Slim's own tests are in its wheel; elsewhere the tests that need it are skipped.
         ("tensorflow-cpu>=2.21", "tf-slim==1.1.0"),
-        (Run("slim", ONEDNN_OFF, ("tests/legacy",)),),
+        (Run("slim", ONEDNN_OFF, ("tests/legacy/test_slim.py",)),),
     ),
 )
+PUBLIC_PACKAGES = ("deepxde", "scikit-learn", "pandas", "pyyaml", "tqdm", "retrying", "requests")
 LINT_PYTHONS = ("3.13", "3.12", "3.11")
 LINT_REQUIREMENTS = ("ruff==0.17.6", "mypy==2.4.1", "numpy")
 
@@ -171,6 +172,13 @@ def run_all(
     return passed
 
 
+def public_packages(session: nox.Session) -> None:
+    # recommenders asks for far more than its xDeepFM imports, so its requirements are named here.
+    session.install("-e", ".[test]", "tensorflow-cpu>=2.21", *PUBLIC_PACKAGES)
+    session.install("--no-deps", "recommenders")
+    session.run("python", "-m", "pytest", "-q", "tests/legacy/test_public_packages.py")
+
+
 def lint(session: nox.Session) -> None:
     session.install(*LINT_REQUIREMENTS)
     if not run_all(session, ("ruff", "check", "."), ("mypy",)):
@@ -185,3 +193,6 @@ for _pair in PAIRS:
         functools.partial(run_pair, _pair),
     )
 add_session("lint", LINT_PYTHONS, "Run ruff, and mypy in its strict mode on the package.", lint)
+add_session(
+    "packages", ("3.11",), "Train DeepXDE and recommenders models with tf1_bn.", public_packages
+)

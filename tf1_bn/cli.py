@@ -65,7 +65,7 @@ def _run_parser() -> argparse.ArgumentParser:
         ("--force", "also replace an original batch normalization that works"),
         (
             "--tf1-alias",
-            "`import tensorflow` gives tensorflow.compat.v1 with v2 behaviour disabled (no contrib)",
+            "`import tensorflow` gives tensorflow.compat.v1, v2 behaviour disabled (no contrib)",
         ),
         ("--no-report", "do not say at exit how many layers were built and updated"),
     )
@@ -75,7 +75,7 @@ def _run_parser() -> argparse.ArgumentParser:
 
 
 def _split(given: list[str]) -> tuple[list[str], Program | None]:
-    """Our options, and the program: everything from the first word that is no option, or from -m."""
+    """Our options, and the program: all from the first word that is no option, or from -m."""
     # Not left to argparse, which would take a `--` of the program's for its own.
     for index, word in enumerate(given):
         if word == "-m":

@@ -53,7 +53,9 @@ def test_every_way_of_saying_training_is_used() -> None:
 def test_every_program_is_used() -> None:
     used = {case.program for case in CASES.values()}
     used |= {(case.like or {}).get("program") for case in CASES.values()}
-    assert set(PROGRAMS) <= used
+    # Other folders add programs of their own to the same table.
+    ours = {name for name, made in PROGRAMS.items() if made.__module__ == "tests.conformance.programs"}
+    assert ours and ours <= used
 
 
 def test_every_way_to_consume_updates_is_used() -> None:

@@ -1,0 +1,164 @@
+"""What `run` reports at the end: the layers of all graphs, and whether their updates ran."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import numpy as np
+import pytest
+
+import tf1_bn
+from tests.conftest import make_session, tensorflow
+from tf1_bn.legacy.watch import Watch
+
+DATA = np.arange(12.0, dtype=np.float32).reshape(4, 3)
+
+
+@pytest.fixture
+def watch(fresh_graph: Any) -> Iterator[Watch]:
+    started = Watch()
+    started.start()
+    yield started
+    started.stop()
+
+
+def updates() -> list[Any]:
+    tf = tensorflow()
+    return list(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+
+
+def descend(loss: Any) -> Any:
+    return tensorflow().train.GradientDescentOptimizer(0.1)
+
+
+def save_and_restore(session: Any, folder: Path) -> None:
+    saver = tensorflow().train.Saver()
+    saver.restore(session, saver.save(session, str(folder / "c")))
+
+
+RUNS: dict[str, tuple[int, Callable[[Any, Any, Any], Any]]] = {
+    "the loss": (0, lambda s, x, loss: s.run(loss, {x: DATA})),
+    "all updates": (2, lambda s, x, loss: s.run([loss, updates()], {x: DATA})),
+    "a nested variance": (0, lambda s, x, loss: s.run({"a": {"b": updates()[1]}}, {x: DATA})),
+    "one mean": (1, lambda s, x, loss: s.run(updates()[0], {x: DATA})),
+    "one mean by name": (1, lambda s, x, loss: s.run(updates()[2].name, {x: DATA})),
+    "tf1_bn.minimize": (
+        2,
+        lambda s, x, loss: s.run(tf1_bn.minimize(descend(loss), loss), {x: DATA}),
+    ),
+    "plain minimize": (0, lambda s, x, loss: s.run(descend(loss).minimize(loss), {x: DATA})),
+    "a callable": (2, lambda s, x, loss: s.make_callable(updates(), [x])(DATA)),
+    "one after the other": (
+        2,
+        lambda s, x, loss: [s.run(loss, {x: DATA})] + [s.run(u, {x: DATA}) for u in updates()],
+    ),
+}
+
+
+@pytest.mark.parametrize("training", ["constant", "placeholder"])
+@pytest.mark.parametrize("name", sorted(RUNS))
+def test_what_ran(name: str, training: str, watch: Watch) -> None:
+    tf = tensorflow()
+    updated, run = RUNS[name]
+    flag = True if training == "constant" else tf.placeholder_with_default(True, [])
+    x = tf.placeholder(tf.float32, [None, 3])
+    y = tf1_bn.batch_normalization(x, training=flag, name="a")
+    y = tf1_bn.batch_normalization(y, training=flag, name="b")
+    if "minimize" in name:
+        # The calls of a shared layer are updated by ops of their own.
+        y = tf1_bn.batch_normalization(y, training=flag, name="b", reuse=True)
+    loss = tf.reduce_sum(tf.square(y))
+    before = [v for v in tf.global_variables() if "moving_mean" in v.name]
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        run(session, x, loss)
+        moved = sum(bool((value != 0).any()) for value in session.run(before))
+    # What is reported is what happened to the variables.
+    assert moved == updated
+    ran = (
+        f"session runs executed those of {updated}"
+        if updated
+        else "no session run executed any of these, so the moving statistics did not move"
+    )
+    assert watch.report() == f"2 batch-norm layers built, 2 with update ops; {ran}"
+
+
+def test_restoring_is_no_update(watch: Watch, session: Any, tmp_path: Path) -> None:
+    tf = tensorflow()
+    tf1_bn.batch_normalization(tf.constant(DATA), training=True)
+    session.run(tf.global_variables_initializer())
+    save_and_restore(session, tmp_path)
+    assert "; no session run executed any" in watch.report()
+
+
+def test_no_layer(watch: Watch, session: Any) -> None:
+    session.run(tensorflow().constant(1))
+    assert watch.report() == "no batch-norm layer was built"
+
+
+def test_inference_alone(watch: Watch) -> None:
+    tf = tensorflow()
+    for _ in range(2):
+        tf1_bn.batch_normalization(tf.constant(DATA))
+    assert watch.report().startswith("2 batch-norm layers built, none with update ops")
+
+
+def test_a_failed_layer_is_not_counted(watch: Watch) -> None:
+    tf = tensorflow()
+    with pytest.raises(ValueError):
+        tf1_bn.batch_normalization(tf.constant(DATA), axis=7)
+    assert watch.report() == "no batch-norm layer was built"
+
+
+def test_graphs_that_are_gone_count_and_are_not_kept(watch: Watch) -> None:
+    tf = tensorflow()
+    gone = []
+    for number in range(3):
+        with tf.Graph().as_default() as graph:
+            tf1_bn.batch_normalization(tf.constant(DATA), training=True)
+            with make_session(graph) as session:
+                session.run(tf.global_variables_initializer())
+                if number:
+                    session.run(updates())
+        gone.append(weakref.ref(graph))
+    del graph, session
+    gc.collect()
+    assert [ref() for ref in gone] == [None] * 3
+    assert watch.report() == (
+        "3 batch-norm layers built, 3 with update ops; session runs executed those of 2"
+    )
+
+
+def test_stopped_it_leaves_nothing(fresh_graph: Any) -> None:
+    from tensorflow.python.client import session as client
+
+    def seen() -> list[Any]:
+        layer = tf1_bn.BatchNormalization
+        return [vars(layer)["build"], vars(layer)["add_update"], vars(client)["_FetchHandler"]]
+
+    before = seen()
+    watch = Watch()
+    watch.start()
+    assert [new is old for new, old in zip(seen(), before)] == [False] * 3
+    watch.stop()
+    assert [new is old for new, old in zip(seen(), before)] == [True] * 3
+
+
+def test_a_tensorflow_that_does_not_show_what_runs(
+    monkeypatch: pytest.MonkeyPatch, fresh_graph: Any
+) -> None:
+    from tensorflow.python.client import session as client
+
+    tf = tensorflow()
+    watch = Watch()
+    with monkeypatch.context() as patched:
+        patched.delattr(client, "_FetchHandler")
+        watch.start()
+    tf1_bn.batch_normalization(tf.constant(DATA), training=True)
+    watch.stop()
+    assert watch.report() == (
+        "1 batch-norm layer built, 1 with update ops; this TensorFlow does not show what runs"
+    )
