@@ -54,7 +54,8 @@ def test_every_program_is_used() -> None:
     used = {case.program for case in CASES.values()}
     used |= {(case.like or {}).get("program") for case in CASES.values()}
     # Other folders add programs of their own to the same table.
-    ours = {name for name, made in PROGRAMS.items() if made.__module__ == "tests.conformance.programs"}
+    here = "tests.conformance.programs"
+    ours = {name for name, made in PROGRAMS.items() if made.__module__ == here}
     assert ours and ours <= used
 
 
