@@ -22,16 +22,19 @@ MomentsFn = Callable[[Tensor, Sequence[int], bool], Moments]
 def batch_moments(inputs: Tensor, reduction_axes: Sequence[int], keep_dims: bool) -> Moments:
     """Mean and population variance of `inputs` over `reduction_axes`, two passes, float32 or more.
 
-    Half-precision inputs are summed in float32, and the moments stay float32.
+    Half-precision inputs are summed in float32, and the moments stay float32. The center of the
+    variance takes no gradient, which spares a pass in training; unlike `tf.nn.moments` this keeps
+    derivatives of every order right.
     """
     if tf.as_dtype(inputs.dtype) in (tf.float16, tf.bfloat16):
         inputs = tf.cast(inputs, tf.float32)
     axes = list(reduction_axes)
-    # `tf.nn.moments` stops the gradient at the mean, which makes second derivatives wrong.
     with tf.name_scope("moments"):
         mean = tf.reduce_mean(inputs, axes, keepdims=True, name="mean")
-        squares = tf.squared_difference(inputs, mean)
-        variance = tf.reduce_mean(squares, axes, keepdims=True, name="variance")
+        center = tf.stop_gradient(mean)
+        squares = tf.reduce_mean(tf.squared_difference(inputs, center), axes, keepdims=True)
+        # Zero, but not its second derivative: the variance is this difference for any center.
+        variance = tf.subtract(squares, tf.square(mean - center), name="variance")
         if keep_dims:
             return Moments(mean, variance)
         return Moments(tf.squeeze(mean, axes), tf.squeeze(variance, axes))
