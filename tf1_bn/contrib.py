@@ -337,7 +337,7 @@ class _Averages(NamedTuple):
     def _are_refs_under_v2(self) -> bool:
         """Whether no conditional can assign: those of control flow v2 cannot to ref variables."""
         dtype = self.plan.variables.moving_mean.dtype
-        return tf.control_flow_v2_enabled() and dtype != dtype.base_dtype
+        return bool(tf.control_flow_v2_enabled() and dtype != dtype.base_dtype)
 
     def _moving_moments(self, inputs: Tensor, axes: Sequence[int], keep_dims: bool) -> Moments:
         mean, variance = self.plan.moments_fn(inputs, axes, keep_dims)
