@@ -111,11 +111,11 @@ def _training(
     batch = _moments(inputs, geometry.reduction_axes, len(geometry.channel_axes) > 1, plan)
     batch = moments_or(batch, _moving(plan), filled)
     correction = _correction(batch, plan)
-    affine = _learned(plan)
+    affine = _fit(_learned(plan), plan)
     if adjustment is not None:
-        affine = _fit(affine, plan).after(*adjustment)
+        affine = affine.after(*adjustment)
     if correction is not None:
-        affine = _fit(affine, plan).after(*_fit(correction, plan))
+        affine = affine.after(*_fit(correction, plan))
     return Normalized(_normalize(inputs, batch, affine, plan), batch, correction)
 
 
@@ -142,7 +142,7 @@ def _inference(inputs: Tensor, plan: Plan) -> Normalized:
             inputs, moving, affine, plan.spec.epsilon, plan.geometry, plan.choice
         )
     else:
-        outputs = _normalize(inputs, moving, affine, plan)
+        outputs = _normalize(inputs, moving, _fit(affine, plan), plan)
     correction = no_correction(moving.mean) if plan.spec.renorm else None
     return Normalized(outputs, moving, correction)
 
@@ -297,6 +297,4 @@ def _fit(pair: Any, plan: Plan) -> Any:
 
 
 def _normalize(inputs: Tensor, moments: Moments, affine: Affine, plan: Plan) -> Tensor:
-    return unfused_batch_norm(
-        inputs, _fit(moments, plan), _fit(affine, plan), plan.spec.epsilon, inputs.dtype
-    )
+    return unfused_batch_norm(inputs, _fit(moments, plan), affine, plan.spec.epsilon, inputs.dtype)

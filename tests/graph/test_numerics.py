@@ -194,6 +194,37 @@ def test_half_precision_is_rounded_once(dtype: str, session: Any) -> None:
     assert_close(y, expected, "rounding", dtype)
 
 
+@pytest.mark.parametrize("learned", [{}, {"scale": False}, {"scale": False, "center": False}])
+@pytest.mark.parametrize("renorm", [False, True])
+@pytest.mark.parametrize("form", ["scalar", "per channel", "per example"])
+def test_an_adjustment_may_be_of_any_shape_that_broadcasts(
+    learned: dict, renorm: bool, form: str, session: Any
+) -> None:
+    shape = {"scalar": [], "per channel": [1, 5, 1], "per example": [4, 1, 1]}[form]
+    scale, bias = (distinct(20)[: max(1, np.prod(shape, dtype=int))].reshape(shape) for _ in "ab")
+    x = distinct(4, 3, 5).transpose(0, 2, 1)
+    outputs = batch_normalization(
+        tf.constant(x),
+        axis=1,
+        training=True,
+        adjustment=lambda _: (tf.constant(scale), tf.constant(2.0 * bias)),
+        renorm=renorm,
+        renorm_clipping=STILL["renorm_clipping"],
+        name="bn",
+        **learned,
+    )
+    state = set_distinct_state(session)
+
+    wide = x.astype("float64")
+    x_hat = (wide - wide.mean((0, 2), keepdims=True)) / np.sqrt(
+        wide.var((0, 2), keepdims=True) + 1e-3
+    )
+    gamma = state.get("bn/gamma", np.ones(5)).reshape(1, 5, 1)
+    beta = state.get("bn/beta", np.zeros(5)).reshape(1, 5, 1)
+    expected = (x_hat * scale + 2.0 * bias) * gamma + beta
+    assert_close(session.run(outputs), expected, "output", "float32")
+
+
 def test_momentum_may_be_a_tensor_or_an_int(session: Any) -> None:
     momentum = tf.placeholder(tf.float32, [])
     x = distinct(2, 1, 3, 4)
