@@ -1,6 +1,7 @@
 """The test suite on each pair of Python and TensorFlow that the project promises, and the linters.
 
-`nox -s tests-tf1.15` runs one pair, `nox -s lint` the linters; plain `nox` runs everything.
+`nox -s tests-tf1.15` runs one pair, `nox -s lint` the linters; plain `nox` runs everything but
+`nox -s mutations`, which takes a test process for each mistake of tests/mutations.
 Each run of the suite must reach the number of tests recorded in `.ci/minimum_tests.txt`.
 """
 
@@ -114,7 +115,11 @@ def first_interpreter(versions: Sequence[str]) -> str | None:
 
 
 def add_session(
-    name: str, versions: Sequence[str], effect: str, body: Callable[[nox.Session], None]
+    name: str,
+    versions: Sequence[str],
+    effect: str,
+    body: Callable[[nox.Session], None],
+    default: bool = True,
 ) -> None:
     """Register `body` on the first interpreter found; without one the session says so and fails."""
     python = first_interpreter(versions)
@@ -130,9 +135,9 @@ def add_session(
 
     session_body.__doc__ = effect
     if python is None:
-        nox.session(name=name, venv_backend="none")(session_body)
+        nox.session(name=name, venv_backend="none", default=default)(session_body)
     else:
-        nox.session(name=name, python=python)(session_body)
+        nox.session(name=name, python=python, default=default)(session_body)
 
 
 def run_pair(pair: Pair, session: nox.Session) -> None:
@@ -185,6 +190,11 @@ def lint(session: nox.Session) -> None:
         session.error("ruff or mypy found something")
 
 
+def mutations(session: nox.Session) -> None:
+    session.install("-e", ".[test]", "tensorflow-cpu>=2.21")
+    session.run("python", "-m", "tests.mutations", *session.posargs, env=ONEDNN_OFF)
+
+
 for _pair in PAIRS:
     add_session(
         f"tests-{_pair.name}",
@@ -195,4 +205,12 @@ for _pair in PAIRS:
 add_session("lint", LINT_PYTHONS, "Run ruff, and mypy in its strict mode on the package.", lint)
 add_session(
     "packages", ("3.11",), "Train DeepXDE and recommenders models with tf1_bn.", public_packages
+)
+# By name only (`nox -s mutations`): it runs the tests once for each mistake of the kill list.
+add_session(
+    "mutations",
+    ("3.13", "3.12", "3.11"),
+    "Show that each mutation of tests/mutations/table.py is caught.",
+    mutations,
+    default=False,
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from . import contrib
+    from . import contrib, repair, testing
     from .functional import batch_normalization
     from .layer import BatchNormalization
     from .legacy.install import install, uninstall
@@ -23,9 +23,13 @@ __all__ = [
     "install",
     "minimize",
     "renorm_schedule",
+    "repair",
+    "testing",
     "uninstall",
     "update_ops_for",
 ]
+
+_SUBMODULES = ("contrib", "repair", "testing")
 
 _HOMES = {
     "install": "legacy.install",
@@ -40,8 +44,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     # TensorFlow takes seconds to import, so it is not until a name that needs it is used.
-    if name == "contrib":
-        return importlib.import_module(".contrib", __name__)
+    if name in _SUBMODULES:
+        return importlib.import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

@@ -15,6 +15,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["run"]:
         return _run(given[1:])
+    if given[:1] in (["record"], ["verify"]):
+        from .testing.cli_commands import record_command, verify_command
+
+        return (record_command if given[0] == "record" else verify_command)(given[1:])
+    if given[:1] == ["repair"]:
+        # Imports TensorFlow, which the help must not wait for.
+        from .repair import main as repair_main
+
+        return repair_main(given[1:])
     # Without a command, or with a wrong one, argparse says what there is.
     _commands().parse_args(given)
     return 0
@@ -28,6 +37,9 @@ def _commands() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     commands.required = True
     commands.add_parser("run", help="run an unedited TF1 program with tf1_bn.install() done")
+    commands.add_parser("record", help="keep what a program's batch-norm layers do")
+    commands.add_parser("verify", help="replay a recording on this TensorFlow and compare")
+    commands.add_parser("repair", help="copy a graph so that new, or old, TensorFlow loads it")
     return parser
 
 

@@ -41,6 +41,25 @@ ORDER = (
     "testing.recording",
     "testing.html_page",
     "testing.report",
+    "testing.structure",
+    "testing.sampling",
+    "testing.progress",
+    "testing.program",
+    "testing.graph_facts",
+    "testing.replay",
+    "testing.originals",
+    "testing.seen",
+    "testing.calls",
+    "testing.sessions",
+    "testing.recorder",
+    "testing.configured",
+    "testing.verifier",
+    "testing.parity_side",
+    "testing.parity_setting",
+    "testing.parity_points",
+    "testing.parity",
+    "testing.cli_commands",
+    "repair",
     "legacy.places",
     "legacy.neighbours",
     "legacy.slim",
@@ -51,7 +70,23 @@ ORDER = (
     "__main__",
 )
 # What must start without TensorFlow: argument, shape and kernel decisions.
-PURE = ("spec", "geometry", "kernel_choice")
+PURE = (
+    "spec",
+    "geometry",
+    "kernel_choice",
+    "testing.tolerances",
+    "testing.differences",
+    "testing.files",
+    "testing.model",
+    "testing.causes",
+    "testing.recording",
+    "testing.html_page",
+    "testing.report",
+    "testing.structure",
+    "testing.sampling",
+    "testing.progress",
+    "testing.program",
+)
 
 
 def module_name(path: Path) -> str:

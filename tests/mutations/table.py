@@ -1,0 +1,245 @@
+"""The kill list: one-line changes of the core, each a mistake somebody could make."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+STEP = "tests/properties/test_reference.py::test_a_training_step"
+INFERENCE = "tests/properties/test_reference.py::test_inference"
+DERIVATIVES = "tests/properties/test_reference.py::test_first_and_second_derivatives"
+FUZZ = "tests/properties/test_fuzz.py"
+STRUCTURE = "tests/conformance/test_structure.py"
+EMPTY = "tests/graph/test_empty_batch.py"
+NUMERICS = "tests/graph/test_numerics.py"
+LAYER = "tests/graph/test_layer.py"
+TRAIN_OP = "tests/graph/test_train_op.py"
+FAILURES = "tests/graph/test_failures.py"
+CHOICE = "tests/unit/test_kernel_choice.py"
+GEOMETRY = "tests/unit/test_geometry.py"
+SPEC = "tests/unit/test_spec.py"
+FLAG = "tests/graph/test_training_flag.py"
+EXTREMES = "tests/properties/test_extremes.py"
+
+
+class Mutation(NamedTuple):
+    """In `file` of the package the one line `old` becomes `new`; `tests` must notice.
+
+    Lines are given without their indentation. `select` is pytest's -k.
+    """
+
+    mistake: str
+    file: str
+    old: str
+    new: str
+    tests: tuple
+    select: str = ""
+
+
+def _of(file: str, *rows: tuple) -> list:
+    return [Mutation(row[0], file, *row[1:]) for row in rows]
+
+
+MUTATIONS = [
+    *_of(
+        "core.py",
+        ("gamma and beta swapped",
+         "for variable in (plan.variables.gamma, plan.variables.beta)",
+         "for variable in (plan.variables.beta, plan.variables.gamma)", (STEP,)),
+        ("moving mean and variance swapped in inference",
+         "moving, affine = _moving(plan), _learned(plan)",
+         "moving, affine = Moments(*_moving(plan)[::-1]), _learned(plan)", (INFERENCE,)),
+        ("r and d swapped",
+         "affine = affine.after(*_fit(correction, plan))",
+         "affine = affine.after(*_fit(correction, plan)[::-1])", (STEP,), "renorm"),
+        ("adjustment forgotten",
+         "affine = affine.after(*adjustment)",
+         "pass", (STEP,), "adjusted"),
+        ("averages of renorm move with the other momentum",
+         "renorm_rate = rate(spec.renorm_momentum)",
+         "renorm_rate = rate(spec.momentum)", (STEP,), "renorm"),
+        ("averages of renorm moved before r and d are known",
+         "with tf.control_dependencies(list(normalized.correction)):",
+         "with tf.control_dependencies([]):", (EXTREMES,), "before"),
+        ("moving variance written before the deviation it is made of",
+         "with tf.control_dependencies([moved]):",
+         "with tf.control_dependencies([]):", (STEP, STRUCTURE), "renorm"),
+        ("an empty batch moves the averages in a fed phase",
+         "active = training if filled is None else tf.logical_and(training, filled)",
+         "active = training", (EMPTY, STEP, "tests/conformance/test_values.py"),
+         "0x or test_empty_batch"),
+        ("an empty batch's NaN from the fused kernel",
+         "return Normalized(outputs, moments_or(batch, _moving(plan), filled))",
+         "return Normalized(outputs, batch)", (EMPTY, "tests/conformance/test_values.py"),
+         "0x or test_empty_batch"),
+        ("the batch variance lost on its way",
+         "return Moments(tf.cast(mean, dtype), tf.cast(variance, dtype))",
+         "return Moments(tf.cast(mean, dtype), tf.zeros_like(variance))", (STEP,)),
+    ),
+    *_of(
+        "moments.py",
+        ("ghost batches of consecutive rows",
+         'inputs, tf.concat([[virtual_batch_size, ghost_count], sizes[1:]], 0), name="Reshape"',
+         "tf.gather(inputs, tf.argsort(tf.range(sizes[0]) % virtual_batch_size, stable=True)),"
+         " tf.concat([[virtual_batch_size, ghost_count], sizes[1:]], 0)", (STEP,), "ghosts"),
+        ("the averages see the first ghost alone",
+         "tf.reduce_mean(moments.variance, axis=1, keepdims=True),",
+         "moments.variance[:, :1],", (STEP,), "ghosts"),
+        ("the variance's second derivative cut",
+         'variance = tf.subtract(squares, tf.square(mean - center), name="variance")',
+         'variance = tf.identity(squares, name="variance")', (DERIVATIVES,)),
+        ("the mean's gradient cut",
+         'mean = tf.reduce_mean(inputs, axes, keepdims=True, name="mean")',
+         'mean = tf.stop_gradient(tf.reduce_mean(inputs, axes, keepdims=True, name="mean"))',
+         (DERIVATIVES,)),
+        ("moments of half precision summed in half",
+         "if tf.as_dtype(inputs.dtype) in (tf.float16, tf.bfloat16):",
+         "if False:", (NUMERICS,), "half"),
+        ("an empty batch's NaN from the composed kernel",
+         "tf.where(batch_has_values, batch.mean, fallback.mean),",
+         "batch.mean,", (EMPTY, "tests/conformance/test_values.py"), "0x or test_empty_batch"),
+    ),
+    *_of(
+        "moving_average.py",
+        ("momentum for 1 - momentum", "wide = 1.0 - float(momentum)",
+         "wide = float(momentum)", (STEP,)),
+        ("averages move away from the batch",
+         "delta = (old - tf.cast(average.value, old.dtype)) * average.rate",
+         "delta = (tf.cast(average.value, old.dtype) - old) * average.rate", (STEP,)),
+        ("updates run in inference",
+         "return rate if active is None else tf.where(active, rate, tf.zeros_like(rate))",
+         "return rate", (INFERENCE,)),
+        ("renorm's variance written in inference",
+         "if active is not None:", "if active is None:", (INFERENCE,), "renorm"),
+        ("renorm's variance keeps epsilon",
+         "value = tf.nn.relu(stddev * stddev - scalar(epsilon, stddev.dtype))",
+         "value = tf.nn.relu(stddev * stddev)", (STEP,), "renorm"),
+        ("renorm's variance may be negative",
+         "value = tf.nn.relu(stddev * stddev - scalar(epsilon, stddev.dtype))",
+         "value = stddev * stddev - scalar(epsilon, stddev.dtype)", (EXTREMES,)),
+        ("chained updates all start from the first value",
+         "old = variable.read_value() if fresh else tf.convert_to_tensor(variable)",
+         "old = tf.convert_to_tensor(variable)", (EXTREMES,), "shared"),
+    ),
+    *_of(
+        "renorm.py",
+        ("r upside down", "r = batch_stddev(batch, epsilon) / averaged_stddev",
+         "r = averaged_stddev / batch_stddev(batch, epsilon)", (STEP,), "renorm"),
+        ("no floor below the averaged deviation",
+         "averaged_stddev = tf.maximum(renorm_stddev, scalar(epsilon, dtype) ** 0.5)",
+         "averaged_stddev = renorm_stddev", (EXTREMES,)),
+        ("rmin bounds from above", 'r = tf.maximum(r, bounds["rmin"])',
+         'r = tf.minimum(r, bounds["rmin"])', (STEP,), "renorm"),
+        ("dmax bounds one side alone",
+         'd = tf.minimum(tf.maximum(d, -bounds["dmax"]), bounds["dmax"])',
+         'd = tf.minimum(d, bounds["dmax"])', (STEP,), "renorm"),
+        ("stop_gradient of r forgotten",
+         'tf.stop_gradient(r, name="renorm_r"), tf.stop_gradient(d, name="renorm_d")',
+         'tf.identity(r, name="renorm_r"), tf.stop_gradient(d, name="renorm_d")',
+         (DERIVATIVES,), "renorm"),
+        ("stop_gradient of d forgotten",
+         'tf.stop_gradient(r, name="renorm_r"), tf.stop_gradient(d, name="renorm_d")',
+         'tf.stop_gradient(r, name="renorm_r"), tf.identity(d, name="renorm_d")',
+         (DERIVATIVES,), "renorm"),
+        ("the schedule's rmax ends too early", "rmax = 1.0 + 2.0 * ramp(40000.0)",
+         "rmax = 1.0 + 2.0 * ramp(25000.0)", (NUMERICS,), "schedule"),
+    ),
+    *_of(
+        "kernels.py",
+        ("Bessel's correction dropped",
+         "return outputs, result.batch_mean, result.batch_variance",
+         "return outputs, result.batch_mean, result.reserve_space_2", (STEP,), "fused"),
+        ("epsilon not raised for the fused kernel",
+         "epsilon=max(float(epsilon), FUSED_MIN_EPSILON),",
+         "epsilon=float(epsilon),", (NUMERICS, STEP), "tiny"),
+        ("epsilon raised to another value", "FUSED_MIN_EPSILON = 1.001e-5",
+         "FUSED_MIN_EPSILON = 1e-5", (EXTREMES,)),
+        ("epsilon outside of the root",
+         "factor = tf.rsqrt(moments.variance + scalar(epsilon, dtype))",
+         "factor = tf.rsqrt(moments.variance) + scalar(epsilon, dtype)", (STEP,)),
+        ("the mean added instead of taken away",
+         "shift = -shift if affine.offset is None else affine.offset - shift",
+         "shift = -shift if affine.offset is None else affine.offset + shift", (STEP,)),
+    ),
+    *_of(
+        "affine.py",
+        ("gamma forgotten on the inner offset",
+         "composed_scale, composed_offset = scale * self.scale, offset * self.scale",
+         "composed_scale, composed_offset = scale * self.scale, offset", (STEP,), "adjusted"),
+        ("the inner offset lost", "composed_offset = composed_offset + self.offset",
+         "composed_offset = self.offset", (STEP,), "adjusted"),
+    ),
+    *_of(
+        "kernel_choice.py",
+        ("fused=None taken for False", "if spec.fused is not None and not spec.fused:",
+         "if not spec.fused:", (CHOICE,)),
+    ),
+    *_of(
+        "geometry.py",
+        ("ghost parameters without the ghost axis",
+         "param_shape = broadcast_shape[:1] + (1,) + broadcast_shape[1:]",
+         "param_shape = broadcast_shape", (GEOMETRY,)),
+        ("half-precision parameters",
+         'param_dtype="float32" if param_dtype in HALF_DTYPES else param_dtype,',
+         "param_dtype=param_dtype,", (GEOMETRY,)),
+        ("a batch that ghosts do not divide let through",
+         "if size is not None and batch is not None and batch % size:", "if False:",
+         (GEOMETRY, FAILURES, STRUCTURE), "ghost or virtual"),
+        ("an axis twice let through", "if len(set(resolved)) < len(resolved):", "if False:",
+         (GEOMETRY, FUZZ)),
+    ),
+    *_of(
+        "spec.py",
+        ("ghosts and adjustment let through together", "if self.adjustment is not None:",
+         "if False:", (SPEC,)),
+        ("an unknown clipping key let through", "if unknown:", "if False:", (SPEC,)),
+    ),
+    *_of(
+        "call_checks.py",
+        ("inference refuses a remainder batch",
+         "if static_training(training) is not False:", "if True:", (EXTREMES,), "ghosts"),
+    ),
+    *_of(
+        "training_flag.py",
+        ("the learning phase is training by default",
+         "return tf.placeholder_with_default(False, shape=(), name=LEARNING_PHASE)",
+         "return tf.placeholder_with_default(True, shape=(), name=LEARNING_PHASE)", (FLAG,)),
+    ),
+    *_of(
+        "variables.py",
+        ("statistics are trained", "trainable=False,", "trainable=True,", (STRUCTURE,), "7x5"),
+        ("gamma made by center", 'gamma = learned("gamma") if spec.scale else None',
+         'gamma = learned("gamma") if spec.center else None', (STRUCTURE,), "center or scale"),
+        ("statistics are partitioned", "with _no_partitioner():",
+         "with contextlib.suppress():", (STRUCTURE, "tests/conformance/test_checkpoint.py"),
+         "partition or checkpoint"),
+    ),
+    *_of(
+        "layer_weights.py",
+        ("losses twice under reuse",
+         "if any(id(part) in before for part in _parts(variable)):", "if False:",
+         (LAYER, STRUCTURE), "share or reuse"),
+    ),
+    *_of(
+        "layer_scope.py",
+        ("reuse forgotten", "with self._enter(self.reuse) as scope:",
+         "with self._enter(None) as scope:", (STRUCTURE,), "reuse"),
+    ),
+    *_of(
+        "layer.py",
+        ("update ops of a layer that is not trainable",
+         "return [update for update, _ in self._updates] if self.trainable else []",
+         "return [update for update, _ in self._updates]", (LAYER, STRUCTURE), "trainable"),
+    ),
+    *_of(
+        "graph_collections.py",
+        ("update ops collected twice", "if id(item) not in known:", "if True:",
+         (LAYER, STRUCTURE), "class or updates"),
+    ),
+    *_of(
+        "train_op.py",
+        ("updates of every tower",
+         "wanted = {update for call in calls if call.outputs.op in needed "
+         "for update in call.updates}",
+         "wanted = ours", (TRAIN_OP,)),
+    ),
+]  # fmt: skip

@@ -1,0 +1,185 @@
+"""`python -m tf1_bn record` and `verify`, as people call them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.meta.project import ROOT
+from tests.testing.support import DATA, SLIM_NET, SMALL_NET
+
+SECONDS = 240
+PROGRAM = """
+import sys
+import numpy as np
+import tensorflow.compat.v1 as tf
+import tf1_bn
+print("arguments", sys.argv[1:])
+tf.disable_eager_execution()
+x = tf.placeholder(tf.float32, [None, 3])
+y = tf1_bn.batch_normalization(x, training=True, name=NAME)
+updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    for step in range(STEPS):
+        session.run([y, updates], {x: np.random.RandomState(step).normal(size=[4, 3]) + [1, 2, 3]})
+        print("step", step, flush=True)
+END
+"""
+
+
+def environment() -> dict[str, str]:
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return dict(
+        os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths)), PYTHONWARNINGS="ignore"
+    )
+
+
+def command(*arguments: str, cwd: Path) -> Any:
+    return subprocess.run(
+        [sys.executable, "-m", "tf1_bn", *arguments],
+        cwd=str(cwd),
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+
+def program(folder: Path, name: str = "bn", steps: int = 3, end: str = "") -> Path:
+    path = folder / "program.py"
+    text = PROGRAM.replace("NAME", repr(name)).replace("STEPS", str(steps)).replace("END", end)
+    path.write_text(text)
+    return path
+
+
+def test_record_then_verify(tmp_path: Path) -> None:
+    program(tmp_path)
+    done = command("record", "program.py", "-o", "r.npz", "--", "-o", "x", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "arguments ['-o', 'x']\nstep 0\nstep 1\nstep 2\n" in done.stdout
+    assert "tf1_bn: 1 batch-norm calls and 3 steps recorded in r.npz" in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["program.py", "r.npz"]
+
+    done = command(
+        "verify", "r.npz", "program.py", "--json", "r.json", "--html", "r.html", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("proven: 2 same, 0 different, 0 not compared\n")
+    assert json.loads((tmp_path / "r.json").read_text())["exit_code"] == 0
+    assert (tmp_path / "r.html").read_text().startswith("<!DOCTYPE html>")
+
+    program(tmp_path, name="renamed")
+    done = command("verify", "r.npz", "program.py", "--format", "json", cwd=tmp_path)
+    assert done.returncode == 1
+    sections = json.loads(done.stdout[done.stdout.index("{") :])["sections"]
+    assert [s["verdict"] for s in sections] == ["different", "different", "same"]
+
+
+def test_the_program_of_1_15_builds_the_same_here(tmp_path: Path) -> None:
+    """Names, shapes, collections, update wiring and numbers, by the script itself, unedited."""
+    script = str(DATA / "small_net.py")
+    done = command("verify", str(SMALL_NET), script, "--", "--steps", "3", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "proven: 14 same" in done.stdout
+
+
+def test_the_slim_program_of_1_15_builds_the_same_here(tmp_path: Path) -> None:
+    done = command("verify", str(SLIM_NET), str(DATA / "slim_net.py"), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "proven: 12 same" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (None, "cannot read r.npz: No such file or directory."),
+        (b"PK\3\4 no", "r.npz is not a tf1_bn recording: it is damaged or no zip file"),
+    ],
+)
+def test_what_cannot_be_compared_is_2(content: Any, words: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "r.npz").write_bytes(content)
+    done = command("verify", "r.npz", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "end, code, words",
+    [
+        ("sys.exit(3)", 3, "the program ended with exit code 3; nothing was written"),
+        ("raise KeyError('lost')", 1, "KeyError: 'lost'"),
+        ("sys.exit(0)", 0, "1 batch-norm calls"),
+    ],
+)
+def test_how_the_program_ends(end: str, code: int, words: str, tmp_path: Path) -> None:
+    program(tmp_path, end=end)
+    done = command("record", "program.py", "-o", "r.npz", cwd=tmp_path)
+    assert done.returncode == code and words in done.stderr
+    assert (tmp_path / "r.npz").exists() == (code == 0)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["record", "program.py"], "required: -o/--output"),
+        (["record", "-o", "r.npz"], "required: SCRIPT"),
+        (["record", "gone.py", "-o", "r.npz"], "there is no script gone.py"),
+        (["record", "program.py", "-o", "gone/r.npz"], "`path` must be in an existing folder"),
+        (["record", "program.py", "-o", "r.npz", "--steps", "0"], "`steps` must be at least 1"),
+        (["verify"], "required: FILE"),
+    ],
+)
+def test_usage_errors_are_2(arguments: list, words: str, tmp_path: Path) -> None:
+    program(tmp_path)
+    done = command(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_program_that_fails_here_could_not_be_compared(tmp_path: Path) -> None:
+    program(tmp_path, end="raise KeyError('lost')")
+    done = command("verify", str(SMALL_NET), "program.py", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "KeyError: 'lost'" in done.stderr
+    assert "tf1_bn: the program raised KeyError" in done.stderr
+
+
+def test_stop_ends_the_program_early(tmp_path: Path) -> None:
+    program(tmp_path, steps=50)
+    done = command("record", "program.py", "-o", "r.npz", "--steps", "2", "--stop", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "step 0"
+    assert "2 steps recorded" in done.stderr
+
+
+def test_ctrl_c_leaves_no_file(tmp_path: Path) -> None:
+    program(tmp_path, end="import time; time.sleep(60)")
+    with subprocess.Popen(
+        [sys.executable, "-m", "tf1_bn", "record", "program.py", "-o", "r.npz"],
+        cwd=str(tmp_path),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() != "step 2\n":
+            pass
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130
+    assert "interrupted, nothing was written" in errors
+    assert [p.name for p in tmp_path.iterdir()] == ["program.py"]

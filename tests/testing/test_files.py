@@ -1,0 +1,276 @@
+"""Recordings are read from anywhere: each damaged or hostile file gives one clear error."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.testing.support import SLIM_NET, SMALL_NET
+from tf1_bn.testing import files
+from tf1_bn.testing.files import DTYPES, read_archive, write_archive, written_beside
+from tf1_bn.testing.recording import (
+    Call,
+    Recording,
+    RecordingError,
+    Step,
+    load_recording,
+    save_recording,
+)
+
+
+def small_recording() -> Recording:
+    arrays = {"input": np.arange(6.0, dtype="float32").reshape(2, 3), "before/gamma": np.ones(3)}
+    call = Call(
+        name="a/bn",
+        kind="layer",
+        config={"axis": -1, "renorm_clipping": None},
+        phase="training",
+        dtype="float32",
+        shape=[None, 5],
+        sample={"axis": 1, "kept": [0, 2, 4], "of": 5},
+        structure={"updates": []},
+        wiring={"runs": 2, "update_runs": 1},
+        notes=["a note"],
+        steps=[Step(True, 2, arrays)],
+    )
+    return Recording({"TensorFlow": "1.15.5"}, [call])
+
+
+def changed(path: Path, target: Path, **members: Any) -> str:
+    """Copy an archive with some members replaced (None: left out); double underscores are dots."""
+    replace = {name.replace("__", "."): content for name, content in members.items()}
+    with zipfile.ZipFile(str(path)) as old, zipfile.ZipFile(str(target), "w") as new:
+        for name in old.namelist():
+            content = replace.pop(name, old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+        for name, content in replace.items():
+            new.writestr(name, content)
+    return str(target)
+
+
+def header_with(path: Path, **changes: Any) -> bytes:
+    with zipfile.ZipFile(str(path)) as archive:
+        header = json.loads(archive.read("recording.json").decode())
+    for key, value in changes.items():
+        if key in header:
+            header[key] = value
+        else:
+            header["calls"][0][key] = value
+    return json.dumps(header).encode()
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    path = tmp_path / "recording.npz"
+    save_recording(small_recording(), str(path))
+    return path
+
+
+def test_round_trip(written: Path) -> None:
+    read = load_recording(str(written))
+    expected = small_recording()
+    assert read.facts == expected.facts
+    assert read.calls[0]._replace(steps=[]) == expected.calls[0]._replace(steps=[])
+    (step,), (wanted,) = read.calls[0].steps, expected.calls[0].steps
+    assert (step.training, step.updates_run) == (True, 2)
+    assert list(step.arrays) == list(wanted.arrays)
+    for role, array in wanted.arrays.items():
+        np.testing.assert_array_equal(step.arrays[role], array)
+        assert step.arrays[role].dtype == array.dtype
+    assert list(step.group("before")) == ["gamma"]
+
+
+def test_same_content_same_bytes(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("one.npz", "two.npz")]
+    for path in paths:
+        save_recording(small_recording(), str(path))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 4), (1, 2, 3, 4)])
+def test_arrays_of_every_dtype_and_shape(dtype: str, shape: tuple, tmp_path: Path) -> None:
+    path = str(tmp_path / "a.npz")
+    array = (np.arange(np.prod(shape, dtype=int)) % 7).reshape(shape).astype(dtype)
+    write_archive(path, {}, {"a": array})
+    read = read_archive(path).arrays["a"]
+    np.testing.assert_array_equal(read, array)
+    assert (read.dtype, read.shape) == (array.dtype, array.shape)
+    # NumPy reads what we write.
+    with np.load(path, allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["a"], array)
+
+
+def test_other_dtypes_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="complex64"):
+        write_archive(str(tmp_path / "a.npz"), {}, {"a": np.zeros(2, "complex64")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, SystemExit])
+def test_an_interrupted_write_leaves_the_old_file_and_no_other(error: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    path.write_bytes(b"old")
+    with pytest.raises(error), written_beside(str(path)) as opened:
+        opened.write(b"half")
+        raise error
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("keep", [0, 1, 10, 0.3, 0.7, 0.99])
+def test_truncated(keep: float, tmp_path: Path) -> None:
+    content = SMALL_NET.read_bytes()
+    path = tmp_path / "cut.npz"
+    path.write_bytes(content[: int(keep if keep >= 1 else keep * len(content))])
+    with pytest.raises(RecordingError, match="cut.npz is not a tf1_bn recording"):
+        load_recording(str(path))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_flipped_bytes_never_crash(seed: int, tmp_path: Path) -> None:
+    """A flipped byte is found by the zip's checksums, or lies where nothing is read."""
+    content = bytearray(SLIM_NET.read_bytes())
+    random = np.random.RandomState(seed)
+    for at in random.randint(0, len(content), size=5):
+        content[at] ^= 1 << random.randint(8)
+    path = tmp_path / "flipped.npz"
+    path.write_bytes(bytes(content))
+    try:
+        load_recording(str(path))
+    except RecordingError as error:
+        assert "is not a tf1_bn recording" in str(error)
+
+
+def test_foreign_files(tmp_path: Path) -> None:
+    text, other = tmp_path / "notes.txt", tmp_path / "other.npz"
+    text.write_text("hello")
+    np.savez(str(other), a=np.zeros(3))
+    with pytest.raises(RecordingError, match="damaged or no zip file"):
+        load_recording(str(text))
+    with pytest.raises(RecordingError, match="it has no recording.json"):
+        load_recording(str(other))
+    with pytest.raises(RecordingError, match="cannot read .*missing.npz: No such file"):
+        load_recording(str(tmp_path / "missing.npz"))
+    with pytest.raises(RecordingError, match="cannot read"):
+        load_recording(str(tmp_path))
+
+
+def test_pickles_are_not_opened(written: Path, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "exploded",))
+
+    np.save(str(tmp_path / "p.npy"), np.array([Bomb()], dtype=object), allow_pickle=True)
+    contents = {
+        "object array": (tmp_path / "p.npy").read_bytes(),
+        "bare pickle": pickle.dumps(Bomb()),
+    }
+    for name, content in contents.items():
+        path = changed(written, tmp_path / f"{name}.npz", **{"0/0/0__npy": content})
+        with pytest.raises(RecordingError, match="0/0/0.npy' in it is no plain array"):
+            load_recording(path)
+    assert not (tmp_path / "exploded").exists()
+
+
+def npy_with(shape: str, descr: str = "<f4", body: bytes = b"\0" * 24) -> bytes:
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + body
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (npy_with("(1000000000000,)"), "24 bytes for shape"),
+        (npy_with("(" + "9" * 900 + ",)"), "24 bytes for shape"),
+        (npy_with("(" + "2, " * 33 + ")"), "unknown dtype or shape"),
+        (npy_with("(-6,)"), "no plain array"),
+        (npy_with("(6,)", "|O8"), "no plain array"),
+        (npy_with("(6,)", "<c8"), "unknown dtype or shape"),
+        (npy_with("(6,)", "<U1"), "no plain array"),
+        (npy_with("(6,)", "<q4"), "unknown dtype or shape"),
+        (npy_with("__import__('os').abort(),"), "no plain array"),
+        (b"", "no plain array"),
+        (b"\x93NUMPY\x01\x00\xff\xff", "no plain array"),
+    ],
+)
+def test_arrays_that_lie(written: Path, tmp_path: Path, content: bytes, message: str) -> None:
+    path = changed(written, tmp_path / "lie.npz", **{"0/0/0__npy": content})
+    with pytest.raises(RecordingError, match=message):
+        load_recording(path)
+
+
+def test_zip_bombs_are_refused_before_they_unpack(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MOST_BYTES", 10**6)
+    monkeypatch.setattr(files, "MOST_MEMBERS", 50)
+    big, many = tmp_path / "big.npz", tmp_path / "many.npz"
+    with zipfile.ZipFile(str(big), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("recording.json", "{}")
+        archive.writestr("0.npy", b"\0" * (10**6 + 1))
+    assert big.stat().st_size < 10**4
+    with pytest.raises(RecordingError, match="unpack to 1000003 bytes, more than 1000000"):
+        load_recording(str(big))
+    with zipfile.ZipFile(str(many), "w") as archive:
+        for number in range(51):
+            archive.writestr(f"{number}.npy", b"")
+    with pytest.raises(RecordingError, match="it holds 51 files, more than 50"):
+        load_recording(str(many))
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"format": "something else"}, "it says so nowhere"),
+        ({"version": 2}, "format version 2, not 1"),
+        ({"version": None}, "format version None"),
+        ({"facts": []}, "`facts` must be of type dict"),
+        ({"facts": {"a": 1}}, "its facts are no texts"),
+        ({"calls": {}}, "`calls` must be of type list"),
+        ({"calls": [3]}, "call 0 is no object"),
+        ({"kind": "shell"}, "unknown kind or phase"),
+        ({"phase": "maybe"}, "unknown kind or phase"),
+        ({"name": "x" * 5000}, "has 5000 characters"),
+        ({"shape": [1, "2"]}, "the shape of call 0"),
+        ({"shape": [-1]}, "the shape of call 0"),
+        ({"shape": [None, 10**9], "sample": None}, r"of shape \[2, 3\], not \[None, 1000000000\]"),
+        ({"shape": [2, 3, 4]}, r"of shape \[2, 3\], not"),
+        ({"structure": {"variables": [{"name": "x"}]}}, "a variable of call 0"),
+        ({"structure": {"updates": [3]}}, "an update op of call 0"),
+        ({"structure": {"output": []}}, "`output` of call 0"),
+        ({"wiring": {"runs": "many"}}, "the wiring of call 0"),
+        ({"sample": {"axis": 0, "of": 3, "kept": []}}, "which channels it kept"),
+        ({"steps": [{"training": 1, "updates_run": 0, "roles": ["input"]}]}, "`training` must be"),
+        ({"steps": [{"training": True, "updates_run": 0, "roles": [3]}]}, "missing or has no role"),
+        ({"steps": [{"training": True, "updates_run": 0, "roles": []}]}, "has no input"),
+        ({"steps": [{"training": True, "updates_run": 0, "roles": ["input"] * 9}]}, "missing"),
+    ],
+)
+def test_headers_that_lie(written: Path, tmp_path: Path, changes: dict, message: str) -> None:
+    header = header_with(written, **changes)
+    path = changed(written, tmp_path / "lie.npz", recording__json=header)
+    with pytest.raises(RecordingError, match=message):
+        load_recording(path)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[" * 100000, b"NaN", b"[]"])
+def test_headers_that_are_no_json_object(written: Path, tmp_path: Path, content: bytes) -> None:
+    path = changed(written, tmp_path / "lie.npz", recording__json=content)
+    with pytest.raises(RecordingError, match="is not a tf1_bn recording"):
+        load_recording(path)
+
+
+def test_the_shipped_recordings_are_small_and_from_1_15() -> None:
+    for path in (SMALL_NET, SLIM_NET):
+        recording = load_recording(str(path))
+        assert recording.facts["TensorFlow"] == "1.15.5"
+        assert path.stat().st_size < 300_000
+        assert all(call.steps for call in recording.calls)

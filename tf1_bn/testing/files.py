@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that are written whole or not at all, and arrays read from files nobody vouches for.
+
+An archive is a zip file of one JSON text and plain NumPy arrays: no pickle, nothing executed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import tempfile
+import zipfile
+import zlib
+from typing import IO, Any, Iterator, Mapping, NamedTuple
+
+import numpy as np
+
+HEADER = "recording.json"
+# What a file may claim to hold; numbers in it decide how much memory is asked for.
+MOST_BYTES = 2**30
+MOST_HEADER_BYTES = 2**26
+MOST_MEMBERS = 100_000
+DTYPES = ("bool", "float16", "float32", "float64", "int32", "int64")
+_MAGIC = b"\x93NUMPY\x01\x00"
+_DESCRIPTION = re.compile(
+    r"\{'descr': '(?P<descr>[<|][a-z]\d+)', 'fortran_order': False, "
+    r"'shape': \((?P<shape>[\d, ]*)\), ?\} *\n\Z"
+)
+_EARLIEST = (1980, 1, 1, 0, 0, 0)
+
+
+class NotAnArchive(ValueError):
+    """The file is damaged, foreign or asks for more than is sensible."""
+
+
+class Archive(NamedTuple):
+    """What an archive holds."""
+
+    header: Any
+    arrays: dict[str, Any]
+
+
+@contextlib.contextmanager
+def written_beside(path: str) -> Iterator[IO[bytes]]:
+    """A file to write, which takes the name `path` at the end, and is gone after any exception."""
+    folder = os.path.dirname(os.path.abspath(path))
+    handle, beside = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as opened:
+            yield opened
+        # mkstemp lets nobody else read; a report is for others, as the umask allows.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(beside, 0o666 & ~mask)
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes `text` in UTF-8."""
+    with written_beside(path) as opened:
+        opened.write(text.encode("utf-8"))
+
+
+def write_archive(path: str, header: Any, arrays: Mapping[str, Any]) -> None:
+    """Writes a JSON value and arrays, the same bytes for the same content.
+
+    Raises:
+      ValueError: an array of a dtype that is not among `DTYPES`.
+    """
+    with written_beside(path) as opened, zipfile.ZipFile(opened, "w") as archive:
+        _put(archive, HEADER, json.dumps(header, indent=1, allow_nan=False).encode("utf-8"))
+        for name, array in arrays.items():
+            _put(archive, f"{name}.npy", _npy(np.asarray(array)))
+
+
+def _put(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    info = zipfile.ZipInfo(name, date_time=_EARLIEST)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(info, content)
+
+
+def _npy(array: Any) -> bytes:
+    if array.dtype.name not in DTYPES:
+        raise ValueError(f"an array must be of a dtype in {list(DTYPES)} (got {array.dtype.name}).")
+    little = np.array(array, dtype=array.dtype.newbyteorder("<"), order="C", copy=True)
+    shape = f"({little.shape[0]},)" if little.ndim == 1 else str(tuple(map(int, little.shape)))
+    descr = little.dtype.str.replace("=", "<")
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+    text += " " * (-(len(_MAGIC) + 3 + len(text)) % 64) + "\n"
+    return _MAGIC + len(text).to_bytes(2, "little") + text.encode("ascii") + little.tobytes()
+
+
+def read_archive(path: str) -> Archive:
+    """Reads what `write_archive` wrote.
+
+    Every size is checked before memory is asked for, and only plain arrays are made.
+
+    Raises:
+      NotAnArchive: the file is no such archive, is damaged, or claims to be too large.
+      OSError: it cannot be opened.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            _check_sizes(members)
+            names = [member.filename for member in members]
+            if HEADER not in names or len(set(names)) < len(names):
+                raise NotAnArchive(f"it has no {HEADER}, or two files of one name")
+            header = json.loads(archive.read(HEADER).decode("utf-8"))
+            arrays = {
+                member.filename[: -len(".npy")]: _array(archive.read(member), member.filename)
+                for member in members
+                if member.filename != HEADER
+            }
+            return Archive(header, arrays)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise NotAnArchive(f"it is damaged or no zip file ({error})") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise NotAnArchive(f"its {HEADER} is no JSON ({type(error).__name__})") from None
+
+
+def _check_sizes(members: list[zipfile.ZipInfo]) -> None:
+    if len(members) > MOST_MEMBERS:
+        raise NotAnArchive(f"it holds {len(members)} files, more than {MOST_MEMBERS}")
+    total = sum(member.file_size for member in members)
+    if total > MOST_BYTES:
+        raise NotAnArchive(f"it would unpack to {total} bytes, more than {MOST_BYTES}")
+    for member in members:
+        if member.filename == HEADER and member.file_size > MOST_HEADER_BYTES:
+            raise NotAnArchive(f"its {HEADER} has {member.file_size} bytes")
+
+
+def _array(content: bytes, name: str) -> Any:
+    """Not NumPy's own reader: that one allocates whatever shape the file names."""
+    start = len(_MAGIC) + 2
+    length = int.from_bytes(content[len(_MAGIC) : start], "little")
+    description = content[start : start + length].decode("latin-1")
+    matched = _DESCRIPTION.match(description)
+    if not name.endswith(".npy") or not content.startswith(_MAGIC) or matched is None:
+        raise NotAnArchive(f"{_shown(name)} in it is no plain array")
+    dtype = np.dtype(matched["descr"]) if _is_dtype(matched["descr"]) else None
+    # More than any tensor has, and few enough to multiply.
+    sizes = [int(size) for size in matched["shape"].replace(" ", "").split(",") if size][:33]
+    if dtype is None or dtype.name not in DTYPES or len(sizes) > 32:
+        raise NotAnArchive(f"{_shown(name)} in it has an unknown dtype or shape")
+    body = content[start + length :]
+    count = 1
+    for size in sizes:
+        count *= size
+    if count * dtype.itemsize != len(body):
+        raise NotAnArchive(f"{_shown(name)} in it has {len(body)} bytes for shape {sizes}")
+    return np.frombuffer(body, dtype=dtype).reshape(sizes).copy()
+
+
+def _is_dtype(text: str) -> bool:
+    try:
+        np.dtype(text)
+    except TypeError:
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    return ascii(name[:80])

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps some channels of an array that is too large: each channel's arithmetic stands alone.
+
+Rows are never left out, since every one of them goes into a channel's moments. NumPy only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+
+
+class Sample(NamedTuple):
+    """The channels kept of the `of` ones on `axis` of the input."""
+
+    axis: int
+    kept: tuple[int, ...]
+    of: int
+
+    def take(self, array: Any, rank: int) -> Any:
+        """The kept channels of an input, an output or a variable; other arrays stay whole."""
+        array = np.asarray(array)
+        # A variable is [C], or has the input's rank, or one axis more with ghost batches.
+        axis = {1: 0, rank: self.axis, rank + 1: self.axis + 1}.get(array.ndim, self.axis)
+        if rank == 1 or array.ndim <= axis or array.shape[axis] != self.of:
+            return array
+        return np.take(array, self.kept, axis=axis)
+
+
+def choose(
+    shape: Sequence[int], itemsize: int, channel_axes: Sequence[int], most_bytes: int
+) -> Sample | None:
+    """Evenly spread channels that fit into `most_bytes`, at least one; None to keep everything."""
+    size = int(np.prod(shape, dtype="int64")) * itemsize
+    if size <= most_bytes or not channel_axes:
+        return None
+    axis = max(channel_axes, key=lambda a: shape[a])
+    count = max(1, int(shape[axis] * most_bytes // size))
+    if count >= shape[axis]:
+        return None
+    kept = sorted({int(i) for i in np.linspace(0, shape[axis] - 1, count)})
+    return Sample(axis, tuple(kept), int(shape[axis]))
