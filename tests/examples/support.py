@@ -12,7 +12,7 @@ from typing import NamedTuple, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
-TIME_LIMIT = 300  # seconds; only to end a hung process, no statement about speed
+TIME_LIMIT = 900  # seconds; only to end a hung process, no statement about speed
 
 
 class Finished(NamedTuple):

@@ -12,7 +12,7 @@ from typing import NamedTuple, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).with_name("programs")
-SECONDS = 240
+SECONDS = 900
 
 
 class Ended(NamedTuple):

@@ -71,5 +71,5 @@ def run_python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )

@@ -15,7 +15,7 @@ import tempfile
 import traceback
 from typing import IO
 
-SECONDS = 120
+SECONDS = 600
 
 
 def run_in_child(block: dict[str, str], output: IO[bytes], errors: IO[bytes]) -> None:

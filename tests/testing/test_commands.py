@@ -16,7 +16,7 @@ import pytest
 from tests.meta.project import ROOT
 from tests.testing.support import DATA, SLIM_NET, SMALL_NET
 
-SECONDS = 240
+SECONDS = 900
 PROGRAM = """
 import sys
 import numpy as np
