@@ -15,7 +15,7 @@ pytestmark = pytest.mark.tf_min("2.16", reason="before that they find TensorFlow
 
 def trained(package: str, program: str, folder: Path) -> Ended:
     if importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed: `nox -s slim` installs it")
+        pytest.skip(f"{package} is not installed: `nox -s packages` installs it")
     ended = under_run(str(PROGRAMS / program), cwd=folder)
     assert ended.code == 0, ended.err
     return ended

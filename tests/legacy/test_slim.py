@@ -14,7 +14,7 @@ from tests.legacy.slim_suite import SUITES
 pytestmark = [
     pytest.mark.skipif(
         importlib.util.find_spec("tf_slim") is None,
-        reason="tf_slim is not installed: `nox -s slim` installs it",
+        reason="tf_slim is not installed: `nox -s tests-slim` installs it",
     ),
     pytest.mark.tf_min("2.16", reason="before that TF-Slim finds TensorFlow's own layer"),
 ]
