@@ -11,9 +11,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "tf1_bn"
 # Where a checkout keeps what is not the project's.
-IGNORED = {".git", ".nox", ".nox-runner", ".venv", "__pycache__", "build", "dist"} | {
-    f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")
-}
+IGNORED = {
+    ".git",
+    ".hypothesis",
+    ".nox",
+    ".nox-runner",
+    ".venv",
+    "__pycache__",
+    "build",
+    "dist",
+} | {f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")}
 
 
 def project_files() -> list[Path]:
