@@ -48,6 +48,11 @@ class Pair(NamedTuple):
 ONEDNN_OFF = {"TF_ENABLE_ONEDNN_OPTS": "0"}
 ONEDNN_ON = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 V2_VARIABLES = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF1_BN_TEST_V2": "1"}
+# The recorded cases are too small to get the folded kernels, so these runs force them.
+FOLDED = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF1_BN_TEST_KERNEL": "fused"}
+FOLDED_BY_HAND = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF1_BN_TEST_KERNEL": "by_hand"}
+# Two cases look at the kernel itself.
+WITHOUT_THE_KERNEL = ("-k", "not discriminator and not frozen-7x5 and not still_needed")
 
 PAIRS = (
     Pair(
@@ -55,7 +60,10 @@ PAIRS = (
         ("3.7",),
         # TensorFlow 1.15 does not cap protobuf, and cannot import the newer one.
         ("tensorflow==1.15.5", "protobuf<3.21"),
-        (Run("tf1.15", ONEDNN_OFF),),
+        (
+            Run("tf1.15", ONEDNN_OFF),
+            Run("tf1.15-folded", FOLDED_BY_HAND, ("tests/conformance", *WITHOUT_THE_KERNEL)),
+        ),
     ),
     Pair("tf2.15", ("3.11",), ("tensorflow-cpu==2.15.1",), (Run("tf2.15", ONEDNN_OFF),)),
     Pair(
@@ -65,6 +73,7 @@ PAIRS = (
         ("tensorflow-cpu>=2.21",),
         (
             Run("newest", ONEDNN_OFF),
+            Run("newest-folded", FOLDED, (*GRAPH_TESTS, *WITHOUT_THE_KERNEL)),
             Run("newest-v2", V2_VARIABLES, GRAPH_TESTS),
             Run("newest-onednn", ONEDNN_ON, (*GRAPH_TESTS, *WITHOUT_ONEDNN_CRASH)),
         ),

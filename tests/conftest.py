@@ -17,6 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 TESTS = Path(__file__).resolve().parent
 SEED = 20170210
 V2_MODE = os.environ.get("TF1_BN_TEST_V2", "0") not in ("", "0")
+# Which kernel to force where several give the same numbers: "" (as the package chooses), "fused",
+# or "by_hand" (the fused op without its own gradient). The cases are too small to get them.
+KERNEL = os.environ.get("TF1_BN_TEST_KERNEL", "")
 MARKERS = (
     "tf_min(version, reason): the test needs this TensorFlow or a newer one",
     "tf_max(version, reason): the test needs this TensorFlow or an older one",
@@ -42,7 +45,21 @@ def tensorflow() -> Any:
             tf.disable_eager_execution()
         else:
             tf.disable_v2_behavior()
+        if KERNEL:
+            _force_kernel(KERNEL)
     return tf
+
+
+def _force_kernel(kernel: str) -> None:
+    """Let every size count as large enough for the fused op, with or without its own gradient."""
+    from tf1_bn import _compat, contrib, kernel_choice, layer
+
+    if kernel not in ("fused", "by_hand"):
+        raise pytest.UsageError(f"TF1_BN_TEST_KERNEL must be fused or by_hand (got {kernel!r})")
+    host = _compat.host()._replace(quick=kernel == "fused")
+    layer.host = contrib.host = lambda: host  # type: ignore[attr-defined]
+    kernel_choice._smallest = lambda *spec: (0, 0)  # type: ignore[assignment]
+    kernel_choice.GHOST_SLICE = 0
 
 
 def tf_version() -> tuple[int, ...]:
@@ -71,9 +88,7 @@ def _installed_tensorflow() -> str:
     site = Path(next(iter(spec.submodule_search_locations))).parent
     names = ("tensorflow", "tensorflow_cpu", "tensorflow_gpu", "tensorflow_intel")
     found = {
-        info.name.split("-")[1]
-        for name in names
-        for info in site.glob(name + "-[0-9]*.dist-info")
+        info.name.split("-")[1] for name in names for info in site.glob(name + "-[0-9]*.dist-info")
     }
     return " or ".join(sorted(found)) or "of unknown version"
 
@@ -87,9 +102,10 @@ def pytest_report_header(config: Any) -> list[str]:
     numpy = importlib.import_module("numpy")
     mode = "v2 (resource variables, control flow v2)" if V2_MODE else "v1 (disable_v2_behavior)"
     onednn = os.environ["TF_ENABLE_ONEDNN_OPTS"]
+    kernel = KERNEL or "as chosen"
     return [
         f"TensorFlow {_installed_tensorflow()}, NumPy {numpy.__version__}, "
-        f"Python {platform.python_version()}, behaviour {mode}, oneDNN {onednn}"
+        f"Python {platform.python_version()}, behaviour {mode}, oneDNN {onednn}, kernel {kernel}"
     ]
 
 

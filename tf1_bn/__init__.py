@@ -13,20 +13,30 @@ if TYPE_CHECKING:
     from .functional import batch_normalization
     from .layer import BatchNormalization
     from .legacy.install import install, uninstall
+    from .merging import BatchStatistics, cross_replica, merge_statistics
     from .renorm import renorm_schedule
+    from .sync_layer import SyncBatchNormalization
+    from .towers import run_towers
     from .train_op import minimize, update_ops_for
+    from .update_mode import updates
 
 __all__ = [
     "BatchNormalization",
+    "BatchStatistics",
+    "SyncBatchNormalization",
     "batch_normalization",
     "contrib",
+    "cross_replica",
     "install",
+    "merge_statistics",
     "minimize",
     "renorm_schedule",
     "repair",
+    "run_towers",
     "testing",
     "uninstall",
     "update_ops_for",
+    "updates",
 ]
 
 _SUBMODULES = ("contrib", "repair", "testing")
@@ -35,10 +45,16 @@ _HOMES = {
     "install": "legacy.install",
     "uninstall": "legacy.install",
     "BatchNormalization": "layer",
+    "BatchStatistics": "merging",
+    "SyncBatchNormalization": "sync_layer",
     "batch_normalization": "functional",
+    "cross_replica": "merging",
+    "merge_statistics": "merging",
     "minimize": "train_op",
     "renorm_schedule": "renorm",
+    "run_towers": "towers",
     "update_ops_for": "train_op",
+    "updates": "update_mode",
 }
 
 

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import platform
+import sys
 from typing import Any, Callable, TypeVar
 
+from .kernel_choice import Host
 from .spec import is_number
 
 try:
@@ -29,6 +34,9 @@ EAGER_MESSAGE = (
 
 # From this release on the CPU's FusedBatchNorm runs NCHW; before, only a GPU's does.
 _NCHW_ON_CPU_SINCE = (2, 3)
+# With oneDNN its gradient is quick: an option first, then the default of Linux on x86.
+_ONEDNN_SINCE = (2, 5)
+_ONEDNN_BY_DEFAULT_SINCE = (2, 9)
 
 
 def as_written(function: _Function) -> _Function:
@@ -48,11 +56,20 @@ def raise_if_eager(caller: str) -> None:
         raise ValueError(EAGER_MESSAGE.format(caller=caller))
 
 
-def nchw_runs() -> bool:
-    """Whether the fused kernel runs with the channel axis at 1 on this machine."""
-    if tf_version() >= _NCHW_ON_CPU_SINCE:
-        return True
-    return bool(tf.config.experimental.list_physical_devices("GPU"))
+@functools.lru_cache(maxsize=None)
+def host() -> Host:
+    """What the fused op of this TensorFlow can do on this machine."""
+    version = tf_version()
+    gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
+    return Host(gpu or version >= _NCHW_ON_CPU_SINCE, gpu or _has_onednn(version))
+
+
+def _has_onednn(version: tuple[int, int]) -> bool:
+    wish = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "").lower()
+    if wish:
+        return wish in ("1", "true") and version >= _ONEDNN_SINCE
+    by_default = platform.machine().lower() in ("x86_64", "amd64") and os.name == "posix"
+    return by_default and sys.platform != "darwin" and version >= _ONEDNN_BY_DEFAULT_SINCE
 
 
 def loses_gradient_in_cond(dtype: Any) -> bool:

@@ -21,6 +21,10 @@ INITIALIZERS = (
     "moving_variance_initializer",
 )
 
+# What TensorFlow takes outside of any scope, and inside of one.
+_SCOPE_NAME = re.compile(r"^[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*$")
+_INNER_SCOPE_NAME = re.compile(r"^[A-Za-z0-9_.\\/>-]*$")
+
 
 def make_spec(**arguments: Any) -> BatchNormSpec:
     """A validated spec, its initializers resolved from names, classes and configs."""
@@ -42,11 +46,10 @@ def check_call(
 def check_scope_name(name: Any) -> None:
     """Raises ValueError for a name that TensorFlow would not take as a scope, here and now."""
     check_name(name)
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or _SCOPE_NAME.match(name):
         return
     nested = tf.get_default_graph().get_name_scope() and tf.get_variable_scope().name
-    first = r"[A-Za-z0-9_.\\/>-]" if nested else r"[A-Za-z0-9.]"
-    if not re.match(rf"^{first}[A-Za-z0-9_.\\/>-]*$", name):
+    if not (nested and _INNER_SCOPE_NAME.match(name)):
         raise ValueError(
             f"'{name}' is not a valid scope name: `name` must be made of letters, digits and the "
             f"characters _ . / - \\ and begin, outside of any scope, with a letter, a digit or a "

@@ -16,7 +16,7 @@ from ._compat import (
     Variable,
     as_operation,
     as_written,
-    nchw_runs,
+    host,
     raise_if_eager,
     tf,
 )
@@ -219,8 +219,7 @@ def _fused_form(spec: BatchNormSpec, geometry: Geometry) -> _Form | None:
         spec = dataclasses.replace(spec, axis=-1)
         batch, channels = geometry.input_shape
         geometry = geometry_of(spec, (batch, 1, 1, channels), geometry.dtype)
-    runs = geometry.channel_axes != (1,) or nchw_runs()
-    choice = choose_kernel(spec, geometry, nchw_runs=runs)
+    choice = choose_kernel(spec, geometry, host())
     return _Form(spec, geometry, choice) if choice.fused else None
 
 
@@ -232,7 +231,7 @@ def _unfused_form(spec: BatchNormSpec, geometry: Geometry) -> _Form:
     spec = dataclasses.replace(
         spec, fused=False, adjustment=None, beta_regularizer=None, gamma_regularizer=None
     )
-    return _Form(spec, geometry, choose_kernel(spec, geometry))
+    return _Form(spec, geometry, choose_kernel(spec, geometry, host()))
 
 
 def _warn_ignored(argument: str) -> None:
@@ -251,7 +250,7 @@ def _normalize(inputs: Tensor, training: Any, form: _Form, options: _Options) ->
     shadow = None
     if options.zero_debias and training is not False:
         shadow = _create_shadow(variables.moving_mean)
-    moments_fn: MomentsFn = batch_moments
+    moments_fn: MomentsFn | None = None
     counts = None
     if options.batch_weights is not None:
         weights = _Weights.of(options.batch_weights, form.geometry)
@@ -291,7 +290,7 @@ class _Averages(NamedTuple):
 
     def moved_by_updates(self, inputs: Tensor, training: Any, collections: Any) -> Tensor:
         """The outputs; the update ops go to `collections`, and nothing depends on them."""
-        (outputs, moments, _), active, _ = normalize(inputs, training, self.plan)
+        (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
         if active is False:
             return outputs
         updates = self._updates(moments, active)
@@ -303,8 +302,10 @@ class _Averages(NamedTuple):
                 inputs,
                 outputs,
                 tuple(updates),
-                lambda: self._updates(moments, active, fresh=True),
+                lambda towards=moments, when=active: self._updates(towards, when, fresh=True),
                 (variables.moving_mean, variables.moving_variance),
+                moments,
+                active,
             )
         )
         return outputs
@@ -312,7 +313,7 @@ class _Averages(NamedTuple):
     def moved_in_place(self, inputs: Tensor, training: Any) -> Tensor:
         """Outputs that, in training, move the averages before they can be had."""
         if not isinstance(training, bool) and self._are_refs_under_v2():
-            (outputs, moments, _), active, _ = normalize(inputs, training, self.plan)
+            (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
             with tf.control_dependencies(self._updates(moments, active, fresh=True)):
                 return tf.identity(outputs)
         if not self.plan.choice.fused:
@@ -321,7 +322,7 @@ class _Averages(NamedTuple):
             return normalize(inputs, training, plan).normalized.outputs
 
         def train() -> Tensor:
-            (outputs, moments, _), active, _ = normalize(inputs, True, self.plan)
+            (outputs, moments, _), active, *_ = normalize(inputs, True, self.plan)
             with tf.control_dependencies(self._updates(moments, active, fresh=True)):
                 return tf.identity(outputs)
 
@@ -340,7 +341,8 @@ class _Averages(NamedTuple):
         return bool(tf.control_flow_v2_enabled() and dtype != dtype.base_dtype)
 
     def _moving_moments(self, inputs: Tensor, axes: Sequence[int], keep_dims: bool) -> Moments:
-        mean, variance = self.plan.moments_fn(inputs, axes, keep_dims)
+        moments_fn = self.plan.moments_fn or batch_moments
+        mean, variance = moments_fn(inputs, axes, keep_dims)
         dtype = self.plan.geometry.param_dtype
         batch = Moments(tf.cast(mean, dtype), tf.cast(variance, dtype))
         filled = has_values(inputs, self.plan.geometry)

@@ -3,51 +3,80 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Sequence
 
-from ._compat import Operation, Tensor, loses_gradient_in_cond, tf
+from ._compat import Operation, Tensor, Variable, loses_gradient_in_cond, tf
 from .affine import Affine, broadcastable
+from .either import either
+from .folding import fold_input
 from .geometry import Geometry
-from .kernel_choice import KernelChoice
-from .kernels import fused_inference, fused_training, unfused_batch_norm
+from .kernel_choice import Kernel, KernelChoice
+from .kernels import (
+    Centered,
+    FusedResult,
+    affine_of,
+    centered_batch_norm,
+    composed_batch_norm,
+    folded_inference,
+    folded_training,
+    fused_inference,
+    fused_training,
+)
 from .moments import (
     Moments,
     MomentsFn,
+    centered_moments,
     ghost_view,
     has_values,
+    inverse_count_of,
     mean_over_ghosts,
     moments_or,
 )
 from .moving_average import MovingAverage, assign_variance, move, rate_where, update_rate
-from .renorm import RenormCorrection, batch_stddev, no_correction, renorm_correction
+from .renorm import RenormCorrection, batch_stddev, renorm_correction
 from .spec import BatchNormSpec
+from .update_mode import after_updates, check_can_move, in_place
 from .variables import BatchNormVariables
 
 
 class Plan(NamedTuple):
-    """Everything decided before the first op of a call."""
+    """Everything decided before the first op of a call; `moments_fn` only if a subclass has one."""
 
     spec: BatchNormSpec
     geometry: Geometry
     choice: KernelChoice
     variables: BatchNormVariables
-    moments_fn: MomentsFn
+    moments_fn: MomentsFn | None = None
+    has_values_fn: Callable[[Tensor, Geometry], Tensor | None] = has_values
+
+
+class State(NamedTuple):
+    """What the variables hold when the call runs, read once."""
+
+    learned: Affine
+    moving: Moments
 
 
 class Applied(NamedTuple):
     """What a call adds to the graph: `updates` are for UPDATE_OPS, nothing depends on them.
 
     `updates_again` builds the same updates anew; each reads its variable when it runs, so that
-    the calls of a shared layer can be chained one after the other.
+    the calls of a shared layer can be chained one after the other. It takes other moments to move
+    towards, and another condition than `active`, under which the batch's `moments` count.
     """
 
     outputs: Tensor
     updates: tuple[Operation, ...]
-    updates_again: Callable[[], list[Operation]] | None
+    updates_again: Callable[..., list[Operation]] | None
+    moments: Moments | None = None
+    active: Any = None
 
 
 class Normalized(NamedTuple):
-    """The outcome of one phase: outputs, and the statistics the averages move towards."""
+    """The outcome of one phase: outputs, and the statistics the averages move towards.
+
+    `correction` is that of renorm where no conditional hides it.
+    """
 
     outputs: Tensor
     moments: Moments
@@ -63,6 +92,7 @@ class Outcome(NamedTuple):
 
     normalized: Normalized
     active: Any
+    state: State
     scopes: list[str] | None = None
 
 
@@ -71,102 +101,218 @@ def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Applied:
 
     A tensor costs one `tf.cond` around the two phases. Without training there are no updates.
     """
-    normalized, active, scopes = normalize(inputs, training, plan)
-    if active is False:
-        return Applied(normalized.outputs, (), None)
-    return Applied(
-        normalized.outputs,
-        tuple(_update_ops(normalized, active, plan, scopes)),
-        lambda: _update_ops(normalized, active, plan, scopes=None, fresh=True),
-    )
+    if training is not False:
+        check_can_move(plan.variables.moving_mean)
+    outcome = normalize(inputs, training, plan)
+    outputs = outcome.normalized.outputs
+    if outcome.active is False:
+        return Applied(outputs, (), None)
+    if in_place():
+        unnamed = outcome._replace(scopes=None)
+        moves = _update_ops(unnamed, plan, fresh=True) if plan.spec.trainable else ()
+        return Applied(after_updates(outputs, moves), (), None)
+
+    def updates_again(
+        towards: Moments = outcome.normalized.moments, when: Any = outcome.active
+    ) -> list[Operation]:
+        normalized = outcome.normalized._replace(moments=towards)
+        other = outcome._replace(normalized=normalized, active=when, scopes=None)
+        return _update_ops(other, plan, fresh=True)
+
+    updates = tuple(_update_ops(outcome, plan))
+    return Applied(outputs, updates, updates_again, outcome.normalized.moments, outcome.active)
 
 
 def normalize(inputs: Tensor, training: Any, plan: Plan) -> Outcome:
     """The first half of `apply_batch_norm`: everything but the updates."""
+    state = _state(plan)
     if training is False:
-        normalized = _inference(inputs, plan)
+        normalized = _inference(inputs, state, plan)
         outputs = _named(normalized.outputs, plan)
-        return Outcome(normalized._replace(outputs=outputs), False)
+        return Outcome(normalized._replace(outputs=outputs), False, state)
     # TF1 calls it once a call, outside of any conditional.
     adjustment = _adjustment(inputs, plan)
     # The moments of an empty batch are NaN and must reach neither averages nor gradients.
-    filled = has_values(inputs, plan.geometry)
+    filled = plan.has_values_fn(inputs, plan.geometry)
     if training is True:
-        return Outcome(_training(inputs, adjustment, filled, plan), filled)
-    normalized, scopes = _either_phase(inputs, training, adjustment, filled, plan)
+        normalized = _training(inputs, adjustment, filled, state, plan)
+        outputs = _named(normalized.outputs, plan)
+        return Outcome(normalized._replace(outputs=outputs), filled, state)
+    # An empty batch is normalized and moves nothing, as in inference.
     active = training if filled is None else tf.logical_and(training, filled)
+    normalized, scopes = _either_phase(inputs, active, adjustment, state, plan)
     outputs = _named(normalized.outputs, plan)
-    return Outcome(normalized._replace(outputs=outputs), active, scopes)
+    return Outcome(normalized._replace(outputs=outputs), active, state, scopes)
 
 
 def _training(
-    inputs: Tensor, adjustment: Affine | None, filled: Tensor | None, plan: Plan
+    inputs: Tensor, adjustment: Affine | None, filled: Tensor | None, state: State, plan: Plan
 ) -> Normalized:
     spec, geometry = plan.spec, plan.geometry
     if plan.choice.fused:
-        outputs, batch = fused_training(inputs, _learned(plan), spec.epsilon, geometry, plan.choice)
-        return Normalized(outputs, moments_or(batch, _moving(plan), filled))
-    if spec.virtual_batch_size is not None:
-        return _ghost_training(inputs, spec.virtual_batch_size, filled, plan)
-    batch = _moments(inputs, geometry.reduction_axes, len(geometry.channel_axes) > 1, plan)
-    batch = moments_or(batch, _moving(plan), filled)
-    correction = _correction(batch, plan)
-    affine = _fit(_learned(plan), plan)
-    if adjustment is not None:
-        affine = affine.after(*adjustment)
-    if correction is not None:
-        affine = affine.after(*_fit(correction, plan))
-    return Normalized(_normalize(inputs, batch, affine, plan), batch, correction)
+        outputs, batch = fused_training(inputs, state.learned, spec.epsilon, geometry, plan.choice)
+        return Normalized(outputs, moments_or(batch, state.moving, filled))
+    inner, outer = _split(adjustment, state.learned, plan)
+    if plan.moments_fn is not None:
+        run = _given_moments_training
+    elif plan.choice.kernel is Kernel.FUSED:
+        run = _folded_training
+    else:
+        run = _composed_training
+    if outer is None:
+        return run(inputs, inner, filled, state, plan)
+    with tf.name_scope("normalized"):
+        normalized = run(inputs, inner, filled, state, plan)
+    return normalized._replace(outputs=affine_of(normalized.outputs, outer))
 
 
-def _ghost_training(
-    inputs: Tensor, virtual_batch_size: int, filled: Tensor | None, plan: Plan
+def _folded_training(
+    inputs: Tensor, affine: Affine, filled: Tensor | None, state: State, plan: Plan
 ) -> Normalized:
-    ghosts = ghost_view(inputs, virtual_batch_size)
-    per_ghost = _moments(ghosts, plan.geometry.ghost_reduction_axes, True, plan)
-    batch = moments_or(mean_over_ghosts(per_ghost), _moving(plan), filled)
-    correction = _correction(batch, plan)
-    affine = _learned(plan)
-    if correction is not None:
+    spec, choice = plan.spec, plan.choice
+    fold = choice.fold
+    assert fold is not None, "a folded kernel needs its fold"
+    folded = fold_input(inputs, fold, spec.virtual_batch_size)
+    fallback = Moments(*_flat(state.moving)) if filled is not None else state.moving
+
+    def run(affine: Affine, only_moments: bool = False) -> FusedResult:
+        return folded_training(
+            folded,
+            Affine(*_flat(affine)),
+            float(spec.epsilon),
+            fold.channels,
+            choice.gradient_by_hand,
+            filled,
+            fallback,
+            only_moments,
+        )
+
+    correction = None
+    if spec.renorm:
+        # The correction needs the moments first: one more forward pass beats elementary ops.
+        batch = _shaped(run(Affine(None, None), only_moments=True).moments, plan)
+        correction = _correction(batch, plan)
         affine = affine.after(*correction)
-    outputs = unfused_batch_norm(ghosts, per_ghost, affine, plan.spec.epsilon, inputs.dtype)
+        return Normalized(run(affine).outputs, batch, correction)
+    outputs, moments = run(affine)
+    return Normalized(outputs, _shaped(moments, plan))
+
+
+def _composed_training(
+    inputs: Tensor, affine: Affine, filled: Tensor | None, state: State, plan: Plan
+) -> Normalized:
+    spec, geometry = plan.spec, plan.geometry
+    dtype = geometry.param_dtype
+    wide = inputs if inputs.dtype == dtype else tf.cast(inputs, dtype)
+    if spec.virtual_batch_size is not None:
+        wide = ghost_view(wide, spec.virtual_batch_size)
+        axes: Sequence[int] = geometry.ghost_reduction_axes
+        inverse_count = inverse_count_of(wide, axes)
+        centered, moments = centered_moments(wide, axes, inverse_count, keep_dims=True)
+        batch = moments_or(mean_over_ghosts(moments), state.moving, filled)
+        variance = moments.variance
+    else:
+        axes = geometry.reduction_axes
+        inverse_count = inverse_count_of(wide, axes)
+        last_axis_alone = geometry.channel_axes == (geometry.rank - 1,)
+        centered, moments = centered_moments(wide, axes, inverse_count, not last_axis_alone)
+        batch = moments_or(_shaped(moments, plan), state.moving, filled)
+        variance = moments.variance if filled is None else _fit(batch, plan).variance
+        affine = _fit(affine, plan)
+    correction = _correction(batch, plan) if spec.renorm else None
+    if correction is not None:
+        ghosts = spec.virtual_batch_size is not None
+        affine = affine.after(*(correction if ghosts else _fit(correction, plan)))
+    outputs = centered_batch_norm(
+        Centered(wide, centered, variance, inverse_count), affine, spec.epsilon, inputs.dtype
+    )
+    return Normalized(_unghosted(outputs, inputs, plan), batch, correction)
+
+
+def _given_moments_training(
+    inputs: Tensor, affine: Affine, filled: Tensor | None, state: State, plan: Plan
+) -> Normalized:
+    """With moments from a subclass, whose gradient is left to automatic differentiation."""
+    spec, geometry = plan.spec, plan.geometry
+    seen = inputs
+    if spec.virtual_batch_size is not None:
+        seen = ghost_view(inputs, spec.virtual_batch_size)
+        moments = _moments(seen, geometry.ghost_reduction_axes, True, plan)
+        batch = moments_or(mean_over_ghosts(moments), state.moving, filled)
+        correction = _correction(batch, plan) if spec.renorm else None
+        fitted = correction
+    else:
+        batch = _moments(seen, geometry.reduction_axes, len(geometry.channel_axes) > 1, plan)
+        batch = moments_or(batch, state.moving, filled)
+        moments, affine = _fit(batch, plan), _fit(affine, plan)
+        correction = _correction(batch, plan) if spec.renorm else None
+        fitted = None if correction is None else _fit(correction, plan)
+    if fitted is not None:
+        affine = affine.after(*fitted)
+    outputs = composed_batch_norm(seen, moments, affine, spec.epsilon, inputs.dtype)
+    return Normalized(_unghosted(outputs, inputs, plan), batch, correction)
+
+
+def _unghosted(outputs: Tensor, inputs: Tensor, plan: Plan) -> Tensor:
+    if plan.spec.virtual_batch_size is None:
+        return outputs
     outputs = tf.reshape(outputs, tf.shape(inputs), name="Reshape")
     outputs.set_shape(inputs.shape)
-    return Normalized(outputs, batch, correction)
+    return outputs
 
 
-def _inference(inputs: Tensor, plan: Plan) -> Normalized:
-    moving, affine = _moving(plan), _learned(plan)
-    if plan.choice.fused:
-        outputs = fused_inference(
-            inputs, moving, affine, plan.spec.epsilon, plan.geometry, plan.choice
+def _inference(inputs: Tensor, state: State, plan: Plan) -> Normalized:
+    choice, moving, affine = plan.choice, state.moving, state.learned
+    if choice.fused:
+        outputs = fused_inference(inputs, moving, affine, plan.spec.epsilon, plan.geometry, choice)
+    elif choice.inference is Kernel.FUSED and choice.fold is not None:
+        outputs = folded_inference(
+            fold_input(inputs, choice.fold._replace(ghosts=False, slices=0), None),
+            Moments(*_flat(moving)),
+            Affine(*_flat(affine)),
+            float(plan.spec.epsilon),
+            choice.fold.channels,
         )
     else:
-        outputs = _normalize(inputs, moving, _fit(affine, plan), plan)
-    correction = no_correction(moving.mean) if plan.spec.renorm else None
-    return Normalized(outputs, moving, correction)
+        outputs = composed_batch_norm(
+            inputs, _fit(moving, plan), _fit(affine, plan), plan.spec.epsilon, inputs.dtype
+        )
+    return Normalized(outputs, moving)
 
 
 def _either_phase(
-    inputs: Tensor, training: Tensor, adjustment: Affine | None, filled: Tensor | None, plan: Plan
+    inputs: Tensor, training: Tensor, adjustment: Affine | None, state: State, plan: Plan
 ) -> tuple[Normalized, list[str] | None]:
     """Both phases behind one conditional, and the op scopes TF1 would give the two updates."""
 
     def flat(normalized: Normalized) -> list[Tensor]:
-        return [normalized.outputs, *normalized.moments, *(normalized.correction or ())]
+        return [normalized.outputs, *normalized.moments]
+
+    def parts(tensors: Sequence[Tensor]) -> tuple[Tensor, State]:
+        left = iter(tensors)
+        seen = next(left)
+        affine = Affine(*(value if value is None else next(left) for value in state.learned))
+        return seen, State(affine, Moments(*left))
+
+    def training_phase(tensors: Sequence[Tensor]) -> list[Tensor]:
+        seen, switched = parts(tensors)
+        return flat(_training(seen, adjustment, None, switched, plan))
+
+    def inference_phase(tensors: Sequence[Tensor]) -> list[Tensor]:
+        return flat(_inference(*parts(tensors), plan))
 
     widen = loses_gradient_in_cond(inputs.dtype)
     wide = tf.cast(inputs, tf.float32) if widen else inputs
-    outputs, mean, variance, *correction = tf.cond(
+    learned = [value for value in state.learned if value is not None]
+    outputs, mean, variance = either(
         training,
-        lambda: flat(_training(wide, adjustment, filled, plan)),
-        lambda: flat(_inference(wide, plan)),
-        name="wide_cond" if widen else "cond",
+        [wide, *learned, *state.moving],
+        training_phase,
+        inference_phase,
+        "wide_cond" if widen else "cond",
     )
     outputs.set_shape(inputs.shape)
-    normalized = Normalized(
-        outputs, Moments(mean, variance), RenormCorrection(*correction) if correction else None
-    )
+    normalized = Normalized(outputs, Moments(mean, variance))
     # TF1 spent this many conditionals; taking their names keeps the numbers of later ones.
     unused = 1 if plan.choice.fused else 3 + 2 * (adjustment is not None) + 4 * plan.spec.renorm
     scopes = [tf.get_default_graph().unique_name("cond") for _ in range(unused + widen)]
@@ -179,51 +325,55 @@ def _either_phase(
     return normalized, [f"{scope}/{merge}" for scope in scopes[-2:]]
 
 
-def _update_ops(
-    normalized: Normalized,
-    active: Tensor | None,
-    plan: Plan,
-    scopes: list[str] | None,
-    fresh: bool = False,
-) -> list[Operation]:
-    """The ops for UPDATE_OPS: that of moving_mean, then that of moving_variance."""
-    spec, variables, batch = plan.spec, plan.variables, normalized.moments
-    dtype = plan.geometry.param_dtype
+def _update_ops(outcome: Outcome, plan: Plan, fresh: bool = False) -> list[Operation]:
+    """The ops for UPDATE_OPS: that of moving_mean, then that of moving_variance.
+
+    `fresh` ones read the variables anew, after what they wait for.
+    """
+    spec, variables, batch = plan.spec, plan.variables, outcome.normalized.moments
+    active, dtype = outcome.active, plan.geometry.param_dtype
 
     def rate(momentum: Any) -> Tensor:
-        return rate_where(active, update_rate(momentum, dtype, plan.choice.fused))
+        return update_rate(momentum, dtype, plan.choice.fused)
+
+    def moved(
+        variable: Variable, value: Tensor, rate: Tensor, old: Tensor | None = None
+    ) -> Operation:
+        return move(MovingAverage(variable, value, rate, old), fresh)
 
     def move_mean() -> Operation:
-        return move(MovingAverage(variables.moving_mean, batch.mean, moving_rate), fresh)
+        return moved(variables.moving_mean, batch.mean, moving_rate, outcome.state.moving.mean)
 
     def move_variance() -> Operation:
         if not spec.renorm:
-            average = MovingAverage(variables.moving_variance, batch.variance, moving_rate)
-            return move(average, fresh)
+            old = outcome.state.moving.variance
+            return moved(variables.moving_variance, batch.variance, moving_rate, old)
         stddev = batch_stddev(batch, spec.epsilon)
-        moved = move(MovingAverage(variables.moving_stddev, stddev, moving_rate), fresh)
-        with tf.control_dependencies([moved]):
+        with tf.control_dependencies([moved(variables.moving_stddev, stddev, moving_rate)]):
             return assign_variance(
                 variables.moving_variance, variables.moving_stddev, spec.epsilon, active
             )
 
-    moving_rate = rate(spec.momentum)
+    # Otherwise the statistics, when not active, are what the averages were: the move is 0.
+    select = fresh or spec.renorm
+    moving_rate = rate_where(active if select else None, rate(spec.momentum))
     first: list[Operation] = []
-    if normalized.correction is not None:
+    if spec.renorm:
         # The correction uses the averages as they were before this step.
-        with tf.control_dependencies(list(normalized.correction)):
-            renorm_rate = rate(spec.renorm_momentum)
+        users = outcome.normalized.correction or [outcome.normalized.outputs]
+        with tf.control_dependencies(list(users)):
+            renorm_rate = rate_where(active, rate(spec.renorm_momentum))
             stddev = batch_stddev(batch, spec.epsilon)
             first = [
-                move(MovingAverage(variables.renorm_mean, batch.mean, renorm_rate), fresh),
-                move(MovingAverage(variables.renorm_stddev, stddev, renorm_rate), fresh),
+                moved(variables.renorm_mean, batch.mean, renorm_rate),
+                moved(variables.renorm_stddev, stddev, renorm_rate),
             ]
     with tf.control_dependencies(first):
-        if scopes is None:
+        if outcome.scopes is None:
             return [move_mean(), move_variance()]
         return [
             _named_update(scope, update, batch.mean)
-            for scope, update in zip(scopes, (move_mean, move_variance))
+            for scope, update in zip(outcome.scopes, (move_mean, move_variance))
         ]
 
 
@@ -239,6 +389,8 @@ def _named(outputs: Tensor, plan: Plan) -> Tensor:
     if plan.choice.fused:
         return outputs
     if plan.spec.virtual_batch_size is not None:
+        if outputs.op.name.endswith("/Reshape_1"):
+            return outputs
         # TF1 reshapes to ghosts first and back last; the output is the second of the pair.
         tf.get_default_graph().unique_name("Reshape")
         return tf.identity(outputs, name="Reshape")
@@ -248,33 +400,22 @@ def _named(outputs: Tensor, plan: Plan) -> Tensor:
         return tf.identity(outputs, name="add_1")
 
 
-def _moments(inputs: Tensor, axes: Any, keep_dims: bool, plan: Plan) -> Moments:
-    mean, variance = plan.moments_fn(inputs, axes, keep_dims)
-    dtype = plan.geometry.param_dtype
-    return Moments(tf.cast(mean, dtype), tf.cast(variance, dtype))
+def _state(plan: Plan) -> State:
+    """One read of every variable a phase may need, outside of any conditional."""
+    variables, dtype = plan.variables, plan.geometry.param_dtype
 
+    def read(variable: Variable | None) -> Any:
+        return None if variable is None else tf.convert_to_tensor(variable)
 
-def _moving(plan: Plan) -> Moments:
-    return Moments(
-        tf.convert_to_tensor(plan.variables.moving_mean),
-        tf.convert_to_tensor(plan.variables.moving_variance),
-    )
-
-
-def _learned(plan: Plan) -> Affine:
-    dtype = plan.geometry.param_dtype
     # A custom getter may have handed out a half-precision copy.
-    return Affine(
-        *(
-            None if variable is None else tf.cast(tf.convert_to_tensor(variable), dtype)
-            for variable in (plan.variables.gamma, plan.variables.beta)
-        )
+    learned = (read(variable) for variable in (variables.gamma, variables.beta))
+    return State(
+        Affine(*(None if value is None else tf.cast(value, dtype) for value in learned)),
+        Moments(read(variables.moving_mean), read(variables.moving_variance)),
     )
 
 
-def _correction(batch: Moments, plan: Plan) -> RenormCorrection | None:
-    if not plan.spec.renorm:
-        return None
+def _correction(batch: Moments, plan: Plan) -> RenormCorrection:
     return renorm_correction(
         batch,
         tf.convert_to_tensor(plan.variables.renorm_mean),
@@ -282,6 +423,52 @@ def _correction(batch: Moments, plan: Plan) -> RenormCorrection | None:
         plan.spec.epsilon,
         plan.spec.clipping,
     )
+
+
+def _split(adjustment: Affine | None, learned: Affine, plan: Plan) -> tuple[Affine, Affine | None]:
+    """What the kernel multiplies and adds for each channel, and what comes after it.
+
+    An adjustment that is not one number for each channel cannot be part of the kernel.
+    """
+    if adjustment is None:
+        return learned, None
+    geometry = plan.geometry
+    per_channel = [list(geometry.broadcast_shape)]
+    if geometry.channel_axes == (geometry.rank - 1,):
+        per_channel.append(list(geometry.param_shape))
+    if all(value is not None and _has_shape(value, per_channel) for value in adjustment):
+        return learned.after(*_shaped(adjustment, plan)), None
+    return Affine(None, None), _fit(learned, plan).after(*adjustment)
+
+
+def _has_shape(value: Tensor, shapes: list[list[int]]) -> bool:
+    return value.shape.ndims is not None and value.shape.as_list() in shapes
+
+
+def _flat(pair: Any) -> list[Any]:
+    """The values of a pair as `[channels]`."""
+    return [
+        value if value is None or value.shape.ndims == 1 else tf.reshape(value, [-1], name="flat")
+        for value in pair
+    ]
+
+
+def _shaped(pair: Any, plan: Plan) -> Any:
+    """The values of a pair in the shape of the variables."""
+    shape = list(plan.geometry.param_shape)
+    return type(pair)(
+        *(
+            value if value.shape.as_list() == shape else tf.reshape(value, shape, name="shaped")
+            for value in pair
+        )
+    )
+
+
+def _moments(inputs: Tensor, axes: Any, keep_dims: bool, plan: Plan) -> Moments:
+    assert plan.moments_fn is not None, "moments come from a subclass"
+    mean, variance = plan.moments_fn(inputs, axes, keep_dims)
+    dtype = plan.geometry.param_dtype
+    return Moments(tf.cast(mean, dtype), tf.cast(variance, dtype))
 
 
 def _adjustment(inputs: Tensor, plan: Plan) -> Affine | None:
@@ -294,7 +481,3 @@ def _adjustment(inputs: Tensor, plan: Plan) -> Affine | None:
 
 def _fit(pair: Any, plan: Plan) -> Any:
     return type(pair)(*(broadcastable(value, plan.geometry) for value in pair))
-
-
-def _normalize(inputs: Tensor, moments: Moments, affine: Affine, plan: Plan) -> Tensor:
-    return unfused_batch_norm(inputs, _fit(moments, plan), affine, plan.spec.epsilon, inputs.dtype)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ._compat import Tensor, as_written, raise_if_eager, tf
-from .call_checks import check_call, check_scope_name, make_spec
+from .call_checks import check_scope_name, make_spec
 from .layer import BatchNormalization
 from .spec import check_reuse
 
@@ -107,31 +107,30 @@ def batch_normalization(
       TypeError: an argument has a wrong type.
     """
     raise_if_eager("tf1_bn.batch_normalization")
-    settings = {
-        "axis": axis,
-        "momentum": momentum,
-        "epsilon": epsilon,
-        "center": center,
-        "scale": scale,
-        "beta_initializer": beta_initializer,
-        "gamma_initializer": gamma_initializer,
-        "moving_mean_initializer": moving_mean_initializer,
-        "moving_variance_initializer": moving_variance_initializer,
-        "beta_regularizer": beta_regularizer,
-        "gamma_regularizer": gamma_regularizer,
-        "beta_constraint": beta_constraint,
-        "gamma_constraint": gamma_constraint,
-        "renorm": renorm,
-        "renorm_clipping": renorm_clipping,
-        "renorm_momentum": renorm_momentum,
-        "fused": fused,
-        "trainable": trainable,
-        "virtual_batch_size": virtual_batch_size,
-        "adjustment": adjustment,
-    }
-    # The constructor opens the layer's scope, so everything is checked before it.
     check_reuse(reuse)
     check_scope_name(name)
-    check_call(make_spec(**settings), inputs, training)
-    layer = BatchNormalization(name=name, _reuse=reuse, _scope=name, **settings)
+    spec = make_spec(
+        axis=axis,
+        momentum=momentum,
+        epsilon=epsilon,
+        center=center,
+        scale=scale,
+        beta_initializer=beta_initializer,
+        gamma_initializer=gamma_initializer,
+        moving_mean_initializer=moving_mean_initializer,
+        moving_variance_initializer=moving_variance_initializer,
+        beta_regularizer=beta_regularizer,
+        gamma_regularizer=gamma_regularizer,
+        beta_constraint=beta_constraint,
+        gamma_constraint=gamma_constraint,
+        renorm=renorm,
+        renorm_clipping=renorm_clipping,
+        renorm_momentum=renorm_momentum,
+        fused=fused,
+        trainable=trainable,
+        virtual_batch_size=virtual_batch_size,
+        adjustment=adjustment,
+    )
+    # The constructor would name the layer and open its scope before the call is checked.
+    layer = BatchNormalization._of(spec, name, reuse)
     return layer(inputs, training=training)

@@ -18,8 +18,10 @@ class Call(NamedTuple):
     inputs: Tensor
     outputs: Tensor
     updates: tuple[Operation, ...]
-    updates_again: Callable[[], list[Operation]]
+    updates_again: Callable[..., list[Operation]]
     statistics: tuple[Variable, ...]
+    moments: Any
+    active: Any
 
 
 def add_once(collection: str, items: Iterable[Any]) -> None:

@@ -6,71 +6,207 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from .geometry import Geometry
+from .folding_plan import Fold, fold_of
+from .geometry import HALF_DTYPES, Geometry
 from .spec import BatchNormSpec, is_tensor_like
+
+# TF1 raises smaller epsilons to this for the fused op, as cuDNN demands; newer TF does not.
+FUSED_MIN_EPSILON = 1.001e-5
+
+# Elements from which the fused op is quicker than elementary ops. Derived by
+# `python -m tests.benchmarks.kernel_rule` on two cores, float32, time of a training step:
+#   TF 2.21 with oneDNN, fused / composed: 65 536 elements 2.4, 131 072 elements 0.7, 2 M 0.4;
+#   without oneDNN, forward op with the gradient by hand: 262 144 elements 1.2, 2 M 0.9.
+# Inference, with oneDNN: 131 072 elements 1.5, 262 144 elements 0.8, 4 M 0.5; without: never.
+QUICK_TRAINING = 100_000
+QUICK_INFERENCE = 200_000
+PLAIN_TRAINING = 1_000_000
+# Ghost batches in the middle of the axes cost elementary ops five times as much per element.
+GHOST_TRAINING = 20_000
+# One fused op for each ghost batch beats one op on transposed data from this size of one on.
+GHOST_SLICE = 20_000
+MAX_GHOST_SLICES = 16
+# Sizes not known beforehand: where guessing fused or composed wrongly loses the same factor.
+ASSUMED_BATCH = 256
+ASSUMED_SIZE = 32
 
 
 class Kernel(enum.Enum):
-    """FUSED is FusedBatchNormV3, UNFUSED is composed of elementary ops."""
+    """FUSED is FusedBatchNormV3, COMPOSED is made of elementary ops."""
 
     FUSED = "fused"
-    UNFUSED = "unfused"
+    COMPOSED = "composed"
+
+
+class Host(NamedTuple):
+    """What the machine's fused op can do.
+
+    `nchw_runs`: it takes channels first. `quick`: it has a quick gradient, as with oneDNN or on a
+    GPU; elsewhere its gradient is slower than one made of elementary ops.
+    """
+
+    nchw_runs: bool = True
+    quick: bool = True
+
+
+ANY_HOST = Host()
 
 
 class KernelChoice(NamedTuple):
-    """A kernel and the sentence that says why it was taken.
+    """The kernels of the two phases and the sentence that says why they were taken.
 
-    `data_format` is what the fused op is given; `transposed` says that an NCHW input is turned to
-    NHWC for it and back, because this machine's op knows NHWC alone.
+    Attributes:
+      kernel: what runs in training.
+      inference: what runs in inference.
+      reason: why.
+      fused: whether TF 1.15 takes its fused op here, whose numbers then count: the N / (N - 1)
+        variance in moving_variance and an epsilon of at least 1.001e-5.
+      data_format: what the fused op is given where `fused`.
+      transposed: whether an NCHW input is turned to NHWC for it and back, where `fused`.
+      fold: how the input is seen by the fused op where TF 1.15 would not take it.
+      gradient_by_hand: whether the fused op's own gradient is left out for elementary ops.
     """
 
     kernel: Kernel
+    inference: Kernel
     reason: str
+    fused: bool = False
     data_format: str = ""
     transposed: bool = False
-
-    @property
-    def fused(self) -> bool:
-        return self.kernel is Kernel.FUSED
+    fold: Fold | None = None
+    gradient_by_hand: bool = False
 
 
 def choose_kernel(
     spec: BatchNormSpec,
     geometry: Geometry,
-    nchw_runs: bool = True,
+    host: Host = ANY_HOST,
     moments_overridden: bool = False,
 ) -> KernelChoice:
-    """Picks the kernel TF 1.15 would, and falls back silently where it has none.
+    """Picks the quickest kernel that gives the numbers of TF 1.15.
 
-    The choice is part of the contract: the fused kernel puts the N / (N - 1) variance into
-    moving_variance and raises epsilon to 1.001e-5, the unfused one does neither.
+    Where TF 1.15 is fused, so are we: its fused kernel has numbers of its own. Elsewhere the fused
+    op serves whatever folds to its layout and is large enough; `fused=True` takes it at any size
+    and `fused=False` never.
 
     Args:
       spec: the validated arguments.
       geometry: what they mean for the input.
-      nchw_runs: whether the host's fused op runs NCHW.
+      host: what the machine can do.
       moments_overridden: whether a subclass computes the batch moments itself.
     """
-    refusal = _why_not_fused(spec, geometry, moments_overridden)
-    if refusal:
-        return KernelChoice(Kernel.UNFUSED, refusal)
+    refusal = _why_not_tf1_fused(spec, geometry, moments_overridden)
+    if not refusal:
+        return _tf1_fused(geometry, host)
+    impossible = _why_not_fused(spec, geometry, moments_overridden)
+    if impossible:
+        return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, _sentence(refusal, impossible))
+    fold = fold_of(geometry, spec.virtual_batch_size, MAX_GHOST_SLICES, GHOST_SLICE)
+    if fold is None:
+        why = f"axis {list(geometry.channel_axes)} of rank {geometry.rank} does not fold to NHWC"
+        return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, _sentence(refusal, why))
+    return _folded(spec, geometry, host, fold, refusal)
+
+
+def _tf1_fused(geometry: Geometry, host: Host) -> KernelChoice:
+    both = (Kernel.FUSED, Kernel.FUSED)
     if geometry.channel_axes == (3,):
-        return KernelChoice(Kernel.FUSED, "rank 4 with the channel axis last", "NHWC")
-    if nchw_runs:
-        return KernelChoice(Kernel.FUSED, "rank 4 with channel axis 1", "NCHW")
+        return KernelChoice(*both, "rank 4 with the channel axis last", True, "NHWC")
+    if host.nchw_runs:
+        return KernelChoice(*both, "rank 4 with channel axis 1", True, "NCHW")
     reason = "rank 4 with channel axis 1, transposed as the fused op runs NHWC alone here"
-    return KernelChoice(Kernel.FUSED, reason, "NHWC", transposed=True)
+    return KernelChoice(*both, reason, True, "NHWC", transposed=True)
+
+
+def _folded(
+    spec: BatchNormSpec, geometry: Geometry, host: Host, fold: Fold, refusal: str
+) -> KernelChoice:
+    size = _elements(geometry)
+    known = "elements" if None not in geometry.input_shape else "elements assumed"
+    by_hand = not host.quick and _by_hand_is_quicker(spec, geometry, fold)
+    training, inference = _smallest(spec, geometry, host, fold)
+    forced = spec.fused is not None
+    kernel = Kernel.FUSED if forced or size >= training else Kernel.COMPOSED
+    in_inference = Kernel.COMPOSED
+    if not fold.transposed and (forced or size >= inference):
+        in_inference = Kernel.FUSED
+    if forced:
+        why = f"fused=True; {fold.reason}"
+    elif kernel is Kernel.FUSED:
+        why = f"{size} {known}, at least {training:.0f}; {fold.reason}"
+    elif training == _NEVER:
+        why = "the fused op is slower for it here"
+    else:
+        why = f"{size} {known}, fewer than {training:.0f}"
+    return KernelChoice(
+        kernel,
+        in_inference,
+        _sentence(refusal, why),
+        fold=fold,
+        gradient_by_hand=by_hand and kernel is Kernel.FUSED,
+    )
+
+
+_NEVER = float("inf")
+
+
+def _smallest(
+    spec: BatchNormSpec, geometry: Geometry, host: Host, fold: Fold
+) -> tuple[float, float]:
+    """From how many elements on the fused op is quicker, in training and in inference."""
+    interleaved = fold.ghosts and (fold.slices or fold.transposed)
+    bfloat16 = geometry.dtype == "bfloat16"
+    if host.quick:
+        return GHOST_TRAINING if interleaved else QUICK_TRAINING, QUICK_INFERENCE
+    if interleaved:
+        return GHOST_TRAINING, _NEVER
+    if bfloat16 and not fold.transposed:
+        return QUICK_TRAINING, QUICK_INFERENCE
+    if geometry.dtype in HALF_DTYPES or fold.transposed or spec.renorm:
+        return _NEVER, _NEVER
+    return PLAIN_TRAINING, _NEVER
+
+
+def _by_hand_is_quicker(spec: BatchNormSpec, geometry: Geometry, fold: Fold) -> bool:
+    return geometry.dtype == "float32" and not fold.ghosts and not fold.transposed
+
+
+def _elements(geometry: Geometry) -> int:
+    """How many elements the input has, as far as they are known."""
+    count = 1
+    for axis, size in enumerate(geometry.input_shape):
+        count *= size if size is not None else (ASSUMED_SIZE if axis else ASSUMED_BATCH)
+    return count
+
+
+def _sentence(refusal: str, why: str) -> str:
+    return why if why.startswith(refusal) else f"{refusal}; {why}"
 
 
 def _why_not_fused(spec: BatchNormSpec, geometry: Geometry, moments_overridden: bool) -> str:
+    """What keeps any fused kernel out, be it TF 1.15's or ours."""
+    if spec.fused is not None and not spec.fused:
+        return "fused=False"
+    if moments_overridden:
+        return "a subclass overrides _moments"
+    if is_tensor_like(spec.epsilon):
+        return "epsilon is a tensor, which the fused op cannot take"
+    if "float64" in (geometry.dtype, geometry.param_dtype):
+        return "the fused op has no float64 kernel"
+    if float(spec.epsilon) < FUSED_MIN_EPSILON:
+        return f"the fused op may raise an epsilon below {FUSED_MIN_EPSILON}"
+    return ""
+
+
+def _why_not_tf1_fused(spec: BatchNormSpec, geometry: Geometry, moments_overridden: bool) -> str:
     if spec.fused is not None and not spec.fused:
         return "fused=False"
     if spec.renorm:
-        return "renorm is not fused"
+        return "renorm"
     if spec.virtual_batch_size is not None:
-        return "virtual batches are not fused"
+        return "virtual batches"
     if spec.adjustment is not None:
-        return "adjustment is not fused"
+        return "adjustment"
     if moments_overridden:
         return "a subclass overrides _moments"
     if is_tensor_like(spec.epsilon):
@@ -78,7 +214,7 @@ def _why_not_fused(spec: BatchNormSpec, geometry: Geometry, moments_overridden: 
     if "float64" in (geometry.dtype, geometry.param_dtype):
         return "the fused op has no float64 kernel"
     if geometry.rank != 4:
-        return f"rank {geometry.rank}: only rank 4 is fused"
+        return f"rank {geometry.rank}"
     if geometry.channel_axes not in ((1,), (3,)):
-        return f"axis {list(geometry.channel_axes)}: only a single axis 1 or 3 is fused"
+        return f"axis {list(geometry.channel_axes)}"
     return ""

@@ -7,17 +7,18 @@ import dataclasses
 import re
 from typing import Any, Callable, Sequence
 
-from ._compat import Operation, Tensor, Variable, as_written, nchw_runs, raise_if_eager, tf
+from ._compat import Operation, Tensor, Variable, as_written, host, raise_if_eager, tf
 from .call_checks import INITIALIZERS, check_call, check_scope_name, dims, make_spec
-from .core import Plan, apply_batch_norm
+from .core import Plan
 from .geometry import Geometry, check_same_layer, geometry_of
 from .graph_collections import Call, add_once, next_layer_name, record_call
 from .initializers import initializer_config, resolve_initializer
 from .kernel_choice import KernelChoice, choose_kernel
 from .layer_scope import LayerScope
 from .layer_weights import LayerWeights
-from .moments import Moments, batch_moments
-from .spec import check_reuse, is_scope
+from .merging import apply_in_scope
+from .moments import Moments, MomentsFn, batch_moments
+from .spec import BatchNormSpec, check_reuse, is_scope
 from .training_flag import resolve_training
 from .variables import BatchNormVariables, create_variables
 
@@ -111,7 +112,7 @@ class BatchNormalization:
         check_reuse(reuse)
         check_scope_name(name)
         check_scope_name(scope)
-        self._spec = make_spec(
+        spec = make_spec(
             axis=axis,
             momentum=momentum,
             epsilon=epsilon,
@@ -133,16 +134,35 @@ class BatchNormalization:
             virtual_batch_size=virtual_batch_size,
             adjustment=adjustment,
         )
+        self._start(spec, name, reuse, scope, dtype)
+        # TF1 counts and names layers, and opens a given scope, when they are constructed.
+        self._take_name()
+        if scope:
+            self._scope.settle()
+
+    @classmethod
+    def _of(cls, spec: BatchNormSpec, name: Any, reuse: Any) -> BatchNormalization:
+        """A layer of checked arguments that leaves the graph alone until a call is checked too."""
+        layer = cls.__new__(cls)
+        layer._start(spec, name, reuse, scope=name)
+        return layer
+
+    def _start(
+        self, spec: BatchNormSpec, name: Any, reuse: Any, scope: Any, dtype: Any = None
+    ) -> None:
+        self._spec = spec
         self.built = False
         self._dtype = None if dtype is None else tf.as_dtype(dtype).name
         self._geometry: Geometry | None = None
         self._made: BatchNormVariables | None = None
         self._weights = LayerWeights()
         self._updates: list[tuple[Operation, Any]] = []
-        snake_case = _snake_case(type(self).__name__)
-        self._name = name if isinstance(name, str) and name else next_layer_name(snake_case)
-        base_name = (name.name if is_scope(name) else name) or snake_case
+        self._name = name if isinstance(name, str) else ""
+        base_name = (name.name if is_scope(name) else name) or _snake_case(type(self).__name__)
         self._scope = LayerScope(base_name, reuse, scope)
+
+    def _take_name(self) -> None:
+        self._name = self._name or next_layer_name(_snake_case(type(self).__name__))
 
     # -- calling ---------------------------------------------------------------------------------
 
@@ -161,8 +181,8 @@ class BatchNormalization:
         geometry = check_call(self._spec, inputs, training, self._dtype)
         if self._geometry is not None:
             check_same_layer(self._geometry, geometry, self.name)
-        self._scope.settle(scope)
-        with self._scope.sharing() if self.built else self._scope.making():
+        self._take_name()
+        with self._scope.sharing() if self.built else self._scope.making(scope):
             inputs = tf.convert_to_tensor(inputs)
             if not self.built:
                 self._dtype = self._dtype or inputs.dtype.base_dtype.name
@@ -203,12 +223,12 @@ class BatchNormalization:
         geometry = check_call(self._spec, inputs, training, self._dtype)
         assert self._made is not None, "call needs the variables that build makes"
         plan = Plan(self._spec, geometry, self._choose(geometry), self._made, self._moments_fn())
-        applied = apply_batch_norm(inputs, resolve_training(training), plan)
+        applied = apply_in_scope(inputs, resolve_training(training), plan)
         self.add_update(applied.updates, inputs=inputs)
         if applied.updates_again is not None and self.trainable:
             statistics = (self.moving_mean, self.moving_variance)
-            again = applied.updates_again
-            record_call(Call(inputs, applied.outputs, applied.updates, again, statistics))
+            again, phase = applied.updates_again, (applied.moments, applied.active)
+            record_call(Call(inputs, applied.outputs, applied.updates, again, statistics, *phase))
         return applied.outputs
 
     def _moments(
@@ -411,18 +431,14 @@ class BatchNormalization:
         return f"<{type(self).__name__} {self.name!r} ({given}), {state}>"
 
     def _choose(self, geometry: Geometry) -> KernelChoice:
-        channels_first = geometry.channel_axes == (1,)
-        return choose_kernel(
-            self._spec,
-            geometry,
-            nchw_runs=nchw_runs() if channels_first else True,
-            moments_overridden=self._moments_overridden(),
-        )
+        return choose_kernel(self._spec, geometry, host(), self._moments_overridden())
 
     def _moments_overridden(self) -> bool:
         return getattr(self._moments, "__func__", None) is not BatchNormalization._moments
 
-    def _moments_fn(self) -> Callable[[Tensor, Sequence[int], bool], Moments]:
+    def _moments_fn(self) -> MomentsFn | None:
+        if not self._moments_overridden():
+            return None
         # No `mask`: overrides exist with and without it.
         return lambda inputs, axes, keep: Moments(
             *self._moments(inputs, list(axes), keep_dims=keep)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import Any, Iterator
 
 from ._compat import tf
@@ -12,57 +13,69 @@ from ._compat import tf
 class LayerScope:
     """The scope a layer keeps its variables and ops in, whenever and wherever it is called.
 
-    It is settled by the first use, under the variable scope that is active then, or at once where
-    `given` names it. All calls share one op scope, the one that was opened first.
+    It is settled by the first use, under the variable scope that is active then; without a `given`
+    one it is named after `base_name`. All calls share one op scope, the one that was opened first.
     """
 
     def __init__(self, base_name: str, reuse: Any, given: Any = None) -> None:
         self.reuse = reuse
         self._base_name = base_name
+        self._given = given
         self._captured: Any = None
-        self._entered: Any = None
-        if given:
-            with tf.variable_scope(given) as captured:
-                self._captured = captured
+        # By thread: those of replicas and towers are inside one shared layer at the same time.
+        self._entered: dict[int, Any] = {}
 
     @property
     def name(self) -> str | None:
         """The scope's full name, None while it is not settled."""
         return None if self._captured is None else str(self._captured.name)
 
-    def settle(self, given: Any = None) -> None:
-        """Opens the scope for the first time; does nothing after that."""
-        if self._captured is not None:
-            return
-        if self.reuse:
-            opened = tf.variable_scope(self._base_name if given is None else given)
-        else:
-            opened = tf.variable_scope(given, default_name=self._base_name)
-        with opened as captured:
-            self._captured = captured
+    def settle(self) -> None:
+        """Opens the scope for the first time and leaves it; does nothing after that."""
+        if self._captured is None:
+            with self._open():
+                pass
 
-    @contextlib.contextmanager
-    def sharing(self) -> Iterator[Any]:
+    def sharing(self) -> Any:
         """Inside, variables are shared and never made."""
-        with self._enter(True) as scope:
-            yield scope
+        return self._open_again(reuse=True)
 
     @contextlib.contextmanager
-    def making(self) -> Iterator[Any]:
-        """Inside, variables are made or shared as `reuse` says; may be nested."""
-        if self._entered is not None:
-            yield self._entered
+    def making(self, given: Any = None) -> Iterator[Any]:
+        """Inside, variables are made or shared as `reuse` says; may be nested.
+
+        The first entry settles the scope, as `given` says where the layer has none yet.
+        """
+        entered = self._entered.get(threading.get_ident())
+        if entered is not None:
+            yield entered
             return
-        self.settle()
-        with self._enter(self.reuse) as scope:
+        first = self._captured is None
+        with self._open(given) if first else self._open_again(self.reuse) as scope:
             yield scope
 
+    def _open(self, given: Any = None) -> Any:
+        given = self._given or given
+        if given is None and self.reuse:
+            given = self._base_name
+        return self._enter(tf.variable_scope(given, default_name=self._base_name, reuse=self.reuse))
+
+    def _open_again(self, reuse: Any) -> Any:
+        return self._enter(
+            tf.variable_scope(self._captured, reuse=reuse, auxiliary_name_scope=False)
+        )
+
     @contextlib.contextmanager
-    def _enter(self, reuse: Any) -> Iterator[Any]:
-        entered = tf.variable_scope(self._captured, reuse=reuse, auxiliary_name_scope=False)
-        with entered as scope, tf.name_scope(scope.original_name_scope):
-            outer, self._entered = self._entered, scope
+    def _enter(self, opened: Any) -> Iterator[Any]:
+        # A scope that was given as an object would put the ops into a new name scope.
+        with opened as scope, tf.name_scope(scope.original_name_scope):
+            self._captured = self._captured or scope
+            thread = threading.get_ident()
+            outer, self._entered[thread] = self._entered.get(thread), scope
             try:
                 yield scope
             finally:
-                self._entered = outer
+                if outer is None:
+                    del self._entered[thread]
+                else:
+                    self._entered[thread] = outer

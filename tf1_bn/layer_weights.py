@@ -48,7 +48,7 @@ class LayerWeights:
                 f"layer in scope {scope.name!r} (got `reuse={scope.reuse}`)."
             ) from error
         # A custom getter may have made it untrainable, or have handed out a plain tensor.
-        self._weights.append((variable, trainable and getattr(variable, "trainable", False)))
+        self._weights.append((variable, trainable and _is_trainable(variable)))
         if regularizer is not None:
             item = _Regularized(name, variable, regularizer)
             if any(id(part) in before for part in _parts(variable)):
@@ -85,6 +85,14 @@ def _regularization(item: _Regularized) -> list[Tensor]:
         with tf.name_scope(f"{item.name}/Regularizer"):
             losses.append(item.regularizer(part))
     return [loss for loss in losses if loss is not None]
+
+
+def _is_trainable(variable: Variable) -> bool:
+    try:
+        return bool(getattr(variable, "trainable", False))
+    except NotImplementedError:
+        # TF 1.15's variable of a CentralStorageStrategy does not tell.
+        return any(variable is trained for trained in tf.trainable_variables())
 
 
 def _parts(variable: Variable) -> list[Variable]:

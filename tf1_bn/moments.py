@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
 from ._compat import Tensor, tf
 from .geometry import Geometry
@@ -15,6 +15,9 @@ class Moments(NamedTuple):
     mean: Tensor
     variance: Tensor
 
+
+# float64 4096x512: 2.0 ms by reduce_sum, 0.5 by BiasAddGrad; 100000x8: 0.07 and 0.77.
+_BIAS_GRADIENT_CHANNELS = 128
 
 MomentsFn = Callable[[Tensor, Sequence[int], bool], Moments]
 
@@ -40,11 +43,72 @@ def batch_moments(inputs: Tensor, reduction_axes: Sequence[int], keep_dims: bool
         return Moments(tf.squeeze(mean, axes), tf.squeeze(variance, axes))
 
 
+def centered_moments(
+    inputs: Tensor, reduction_axes: Sequence[int], inverse_count: Any, keep_dims: bool
+) -> tuple[Tensor, Moments]:
+    """`inputs` less their mean, and the moments as `batch_moments` has them, with the fewest ops.
+
+    Differentiating them takes more passes: for use with a gradient by hand.
+    """
+
+    def mean_of(values: Tensor, name: str) -> Tensor:
+        if not keep_dims and _sums_by_bias_gradient(values):
+            total = tf.raw_ops.BiasAddGrad(out_backprop=values)
+            return tf.multiply(total, inverse_count, name=name)
+        return tf.reduce_mean(values, list(reduction_axes), keepdims=keep_dims, name=name)
+
+    with tf.name_scope("moments"):
+        mean = mean_of(inputs, "mean")
+        centered = inputs - mean
+        return centered, Moments(mean, mean_of(tf.square(centered), "variance"))
+
+
+def inverse_count_of(inputs: Tensor, reduction_axes: Sequence[int]) -> Any:
+    """1 / the number of values in each moment: a number where the sizes are known."""
+    static = inputs.shape.as_list()
+    reduced = [static[axis] for axis in reduction_axes]
+    if None not in reduced:
+        count = _product(reduced)
+        return 1.0 / count if count else float("inf")
+    kept = [size for axis, size in enumerate(static) if axis not in reduction_axes]
+    if None not in kept:
+        return _product(kept) / tf.cast(tf.size(inputs, out_type=tf.int64), inputs.dtype)
+    counted = tf.gather(tf.shape(inputs, out_type=tf.int64), list(reduction_axes))
+    return 1.0 / tf.cast(tf.reduce_prod(counted), inputs.dtype)
+
+
+def _product(sizes: Iterable[int]) -> float:
+    product = 1.0
+    for size in sizes:
+        product *= size
+    return product
+
+
+def sum_like(values: Tensor, statistic: Tensor) -> Tensor:
+    """`values` summed over the axes that `statistic` does not have or has with size 1.
+
+    A statistic of rank 1 belongs to the last axis of `values`.
+    """
+    shape, kept = values.shape.as_list(), statistic.shape.as_list()
+    if len(kept) == len(shape):
+        axes = [axis for axis, size in enumerate(kept) if size == 1 and shape[axis] != 1]
+        return tf.reduce_sum(values, axes, keepdims=True) if axes else values
+    if _sums_by_bias_gradient(values):
+        return tf.raw_ops.BiasAddGrad(out_backprop=values)
+    return tf.reduce_sum(values, list(range(len(shape) - 1)))
+
+
+def _sums_by_bias_gradient(values: Tensor) -> bool:
+    """Whether the gradient of a bias add is the quicker sum over all axes but the last."""
+    *others, channels = values.shape.as_list()
+    return 1 <= len(others) <= 3 and bool(channels and channels >= _BIAS_GRADIENT_CHANNELS)
+
+
 def has_values(inputs: Tensor, geometry: Geometry) -> Tensor | None:
     """A scalar bool tensor that is False for an empty batch; None if it can never be empty."""
     if geometry.static_count:
         return None
-    return tf.not_equal(tf.size(inputs, out_type=tf.int64), 0, name="has_values")
+    return tf.cast(tf.size(inputs, out_type=tf.int64), tf.bool, name="has_values")
 
 
 def moments_or(batch: Moments, fallback: Moments, batch_has_values: Tensor | None) -> Moments:

@@ -12,11 +12,15 @@ from .spec import is_number
 
 
 class MovingAverage(NamedTuple):
-    """One pending update: `variable` moves towards `value` by the fraction `rate`."""
+    """One pending update: `variable` moves towards `value` by the fraction `rate`.
+
+    `old` is what it holds, if that has been read already.
+    """
 
     variable: Variable
     value: Tensor
     rate: Any
+    old: Tensor | None = None
 
 
 def update_rate(momentum: Any, dtype: Any, fused: bool) -> Tensor:
@@ -46,9 +50,16 @@ def move(average: MovingAverage, fresh: bool = False) -> Operation:
     """
     variable = _assignable(average.variable)
     with tf.name_scope("AssignMovingAvg") as scope, _beside(variable):
-        old = variable.read_value() if fresh else tf.convert_to_tensor(variable)
+        old = average.old
+        if fresh:
+            old = variable.read_value()
+        elif old is None:
+            old = tf.convert_to_tensor(variable)
         delta = (old - tf.cast(average.value, old.dtype)) * average.rate
-        return as_operation(tf.assign_sub(variable, delta, name=scope))
+        name = _name(variable, scope)
+        # Without the lock concurrent writers lose parts of each other's steps on a ref variable.
+        update = variable.assign_sub(delta, use_locking=True, name=name, read_value=False)
+        return as_operation(update)
 
 
 def assign_variance(
@@ -65,7 +76,12 @@ def assign_variance(
         value = tf.nn.relu(stddev * stddev - scalar(epsilon, stddev.dtype))
         if active is not None:
             value = tf.where(active, value, variable.read_value())
-        return as_operation(tf.assign(variable, value, name=scope))
+        return as_operation(variable.assign(value, name=scope, read_value=False))
+
+
+def _name(variable: Variable, scope: str) -> str | None:
+    # A resource variable names its assignment below the scope, as in TF1.
+    return None if variable.dtype == variable.dtype.base_dtype else scope
 
 
 def _assignable(variable: Variable) -> Variable:

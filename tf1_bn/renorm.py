@@ -56,11 +56,6 @@ def batch_stddev(batch: Moments, epsilon: Any) -> Tensor:
     return tf.sqrt(batch.variance + scalar(epsilon, batch.variance.dtype))
 
 
-def no_correction(like: Tensor) -> RenormCorrection:
-    """r = 1 and d = 0, for inference."""
-    return RenormCorrection(tf.ones_like(like), tf.zeros_like(like))
-
-
 def renorm_schedule(step: Any, scale: float = 1.0) -> dict[str, Tensor]:
     """The paper's ramp of the clipping bounds, to be passed as `renorm_clipping`.
 

@@ -109,9 +109,12 @@ def _refuse_half_layers(names: Sequence[str], shape: Sequence[int], dtype: Any) 
     TensorFlow checks one variable at a time, and would leave the first ones of the layer behind.
     """
     scope = tf.get_variable_scope()
+    # With reuse=True nothing is ever made. A getter may rename what it is asked for.
+    if scope.reuse is True or scope.custom_getter is not None or not _any_in_use(scope, names):
+        return
     present = [_names_an_op(scope, name) for name in names]
-    # All or none: TensorFlow refuses at the first variable. A getter may rename what it is asked.
-    if all(present) or not any(present) or scope.custom_getter is not None:
+    # All or none: TensorFlow refuses at the first variable.
+    if all(present) or not any(present):
         return
     with tf.variable_scope(scope, reuse=True, auxiliary_name_scope=False):
         shared = [
@@ -119,7 +122,7 @@ def _refuse_half_layers(names: Sequence[str], shape: Sequence[int], dtype: Any) 
             for name, found in zip(names, present)
             if found and _is_shared(name, shape, dtype, fits=bool(scope.reuse))
         ]
-    # True is left to TensorFlow, which makes nothing then; AUTO_REUSE makes only what is missing.
+    # AUTO_REUSE makes only what is missing.
     if shared and not scope.reuse:
         raise ValueError(
             f"Variable {_full_name(scope, shared[0])} already exists, disallowed. Did you mean to "
@@ -141,6 +144,16 @@ def _is_shared(name: str, shape: Sequence[int], dtype: Any, fits: bool) -> bool:
 
 def _full_name(scope: Any, name: str) -> str:
     return f"{scope.name}/{name}" if scope.name else name
+
+
+def _any_in_use(scope: Any, names: Sequence[str]) -> bool:
+    # Scopes count too and case does not, but it is many times quicker than asking for ops.
+    graph = tf.get_default_graph()
+    with tf.name_scope(None):
+        return any(
+            graph.unique_name(name, mark_as_used=False) != name
+            for name in (_full_name(scope, name) for name in names)
+        )
 
 
 def _names_an_op(scope: Any, name: str) -> bool:

@@ -114,6 +114,210 @@ def test_two_towers_update_once_each_without_a_race(session: Any) -> None:
     assert_close(session.run(moving_mean), expected, "state", "float32")
 
 
+class Towers(NamedTuple):
+    """Two towers that share a layer; `found` is the loss of both."""
+
+    feeds: list
+    layer: Any
+    found: Any
+
+
+def _towers(count: int = 2, training: Any = True, **arguments: Any) -> Towers:
+    feeds = [tf.placeholder(tf.float32, [None, 3]) for _ in range(count)]
+    layer = tf1_bn.BatchNormalization(momentum=0.5, name="bn", **arguments)
+    outputs = [layer(x, training=training) for x in feeds]
+    weighted = [tf.reduce_mean(y**2 * [1.0, 2.0, 3.0]) for y in outputs]
+    return Towers(feeds, layer, tf.add_n(weighted))
+
+
+def _no_step(loss: Any, towers: str) -> Any:
+    return tf1_bn.minimize(tf.train.GradientDescentOptimizer(0.0), loss, towers=towers)
+
+
+BATCHES = [distinct(6, 3), distinct(8, 3, seed=9) + 4.0, distinct(5, 3, seed=3) * 2.0]
+
+
+def _moved(old: Any, towards: list, policy: str, momentum: float = 0.5) -> Any:
+    """A moving average after one step, in closed form."""
+    chosen = {"all": towards, "first": towards[:1], "averaged": [np.mean(towards, 0)]}[policy]
+    for value in chosen:
+        old = momentum * old + (1.0 - momentum) * value
+    return old
+
+
+@pytest.mark.parametrize("policy", ["all", "first", "averaged"])
+def test_who_updates_the_statistics_of_towers(policy: str, session: Any) -> None:
+    towers = _towers(3)
+    step = _no_step(towers.found, policy)
+    session.run(tf.global_variables_initializer())
+    mean, variance = np.zeros(3), np.ones(3)
+    batches = [batch.astype("float64") for batch in BATCHES]
+
+    for _ in range(2):
+        session.run(step, dict(zip(towers.feeds, BATCHES)))
+        mean = _moved(mean, [batch.mean(0) for batch in batches], policy)
+        variance = _moved(variance, [batch.var(0) for batch in batches], policy)
+
+    assert_close(session.run(towers.layer.moving_mean), mean, "state", "float32", "NumPy any")
+    assert_close(
+        session.run(towers.layer.moving_variance), variance, "state", "float32", "NumPy any"
+    )
+
+
+@pytest.mark.parametrize("policy", ["all", "first", "averaged"])
+def test_who_updates_the_renorm_of_towers(policy: str, session: Any) -> None:
+    towers = _towers(renorm=True, renorm_momentum=0.75, epsilon=0.01)
+    step = _no_step(towers.found, policy)
+    session.run(tf.global_variables_initializer())
+    outputs = session.run(towers.found, dict(zip(towers.feeds, BATCHES)))
+    feed = dict(zip(towers.feeds, BATCHES))
+    loss, _ = session.run([towers.found, step], feed)
+
+    batches = [batch.astype("float64") for batch in BATCHES[:2]]
+    means = [batch.mean(0) for batch in batches]
+    variances = [batch.var(0) for batch in batches]
+    stddevs = [np.sqrt(variance + 0.01) for variance in variances]
+    if policy == "averaged":
+        # One update, as of one batch whose variance is the mean of theirs.
+        stddevs = [np.sqrt(np.mean(variances, 0) + 0.01)]
+    moving_stddev = _moved(np.ones(3), stddevs, policy)
+    expected = {
+        "renorm_mean": _moved(np.zeros(3), means, policy, 0.75),
+        "renorm_stddev": _moved(np.ones(3), stddevs, policy, 0.75),
+        "moving_mean": _moved(np.zeros(3), means, policy),
+        "moving_stddev": moving_stddev,
+        "moving_variance": moving_stddev**2 - 0.01,
+    }
+    for name, value in expected.items():
+        assert_close(
+            session.run(getattr(towers.layer, name)), value, "state", "float32", "NumPy any", name
+        )
+    # All towers were corrected by the averages as they were before the step.
+    assert loss == outputs
+
+
+@pytest.mark.parametrize("ghosts", [None, 2])
+def test_averaged_towers_leave_out_empty_ones(ghosts: Any, session: Any) -> None:
+    towers = _towers(3, virtual_batch_size=ghosts)
+    step = _no_step(towers.found, "averaged")
+    session.run(tf.global_variables_initializer())
+    first, third = BATCHES[0], BATCHES[1]
+    session.run(step, dict(zip(towers.feeds, [first, first[:0], third])))
+    expected = 0.5 * (first.astype("float64").mean(0) + third.astype("float64").mean(0)) / 2.0
+    found = session.run(towers.layer.moving_mean).reshape(-1)
+    assert_close(found, expected, "state", "float32", "NumPy any")
+
+    before = session.run(towers.layer.non_trainable_variables)
+    session.run(step, dict.fromkeys(towers.feeds, first[:0]))
+    for old, new in zip(before, session.run(towers.layer.non_trainable_variables)):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("policy", ["all", "first", "averaged"])
+def test_every_policy_keeps_the_statistics_still_in_inference(policy: str, session: Any) -> None:
+    training = tf.placeholder(tf.bool, [])
+    towers = _towers(2, training)
+    step = _no_step(towers.found, policy)
+    session.run(tf.global_variables_initializer())
+    feed = dict(zip(towers.feeds, BATCHES))
+    session.run(step, {**feed, training: True})
+    before = session.run(towers.layer.non_trainable_variables)
+    expected = _moved(np.zeros(3), [b.astype("float64").mean(0) for b in BATCHES[:2]], policy)
+    assert_close(before[0], expected, "state", "float32", "NumPy any")
+
+    session.run(step, {**feed, training: False})
+
+    for old, new in zip(before, session.run(towers.layer.non_trainable_variables)):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("policy", ["all", "first", "averaged"])
+def test_policies_leave_layers_of_one_tower_and_foreign_updates_alone(
+    policy: str, session: Any
+) -> None:
+    towers = _towers(2)
+    single = tf1_bn.BatchNormalization(momentum=0.5, name="single")
+    loss = towers.found + tf.reduce_mean(single(towers.feeds[1] * 2.0, training=True) ** 3)
+    counter = tf.get_variable("counter", [], initializer=tf.zeros_initializer(), trainable=False)
+    tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, counter.assign_add(1.0))
+    step = _no_step(loss, policy)
+    session.run(tf.global_variables_initializer())
+
+    session.run(step, dict(zip(towers.feeds, BATCHES)))
+
+    assert session.run(counter) == 1.0
+    expected = BATCHES[1].astype("float64").mean(0)
+    assert_close(session.run(single.moving_mean), expected, "state", "float32", "NumPy any")
+
+
+def test_update_ops_of_a_policy() -> None:
+    towers = _towers(2)
+    collected = update_ops()
+
+    assert tf1_bn.update_ops_for(towers.found) == collected
+    assert tf1_bn.update_ops_for(towers.found, towers="first") == collected[:2]
+    averaged = tf1_bn.update_ops_for(towers.found, towers="averaged")
+    assert len(averaged) == 2 and not set(averaged) & set(collected)
+    # The collection is as TF1 leaves it.
+    assert update_ops() == collected
+
+
+def test_contrib_towers_are_averaged_too(session: Any) -> None:
+    feeds = [tf.placeholder(tf.float32, [None, 3]) for _ in range(2)]
+    outputs = [
+        tf1_bn.contrib.batch_norm(x, decay=0.5, scope="bn", reuse=tf.AUTO_REUSE) for x in feeds
+    ]
+    loss = tf.add_n([tf.reduce_mean(y**3) for y in outputs])
+    step = _no_step(loss, "averaged")
+    session.run(tf.global_variables_initializer())
+
+    session.run(step, dict(zip(feeds, BATCHES)))
+
+    expected = 0.5 * np.mean([batch.astype("float64").mean(0) for batch in BATCHES[:2]], 0)
+    moving_mean = next(v for v in tf.global_variables() if "moving_mean" in v.name)
+    assert_close(session.run(moving_mean), expected, "state", "float32", "NumPy any")
+
+
+def test_the_updates_come_before_the_gradients_are_applied_sparse_ones_too(session: Any) -> None:
+    """Also where a variable's gradient is sparse, and its update alone is fetched."""
+    table = tf.get_variable("table", [5, 3], initializer=tf.ones_initializer())
+    rows = tf.nn.embedding_lookup(table, [0, 2, 2, 4]) * [[1.0], [2.0], [3.0], [4.0]]
+    layer = tf1_bn.BatchNormalization(momentum=0.5, name="bn")
+    loss = tf.reduce_sum(layer(rows, training=True) ** 3)
+    step = tf1_bn.minimize(tf.train.GradientDescentOptimizer(0.1), loss, var_list=[table])
+    session.run(tf.global_variables_initializer())
+
+    session.run(step)
+
+    # 1, 2, 3, 4 in every column: the mean of the rows before the table has moved.
+    assert_close(session.run(layer.moving_mean), np.full(3, 1.25), "state", "float32", "NumPy any")
+    moved = session.run(table) != 1.0
+    assert moved[[0, 2, 4]].all() and not moved[[1, 3]].any()
+
+
+def test_what_an_optimizer_puts_beside_the_step_does_not_wait_for_updates() -> None:
+    """A queue runner of SyncReplicasOptimizer has no batch (tensorflow/tensorflow#20834)."""
+
+    class Optimizer(tf.train.GradientDescentOptimizer):
+        def apply_gradients(self, *args: Any, **kwargs: Any) -> Any:
+            self.beside = tf.no_op("beside")
+            return super().apply_gradients(*args, **kwargs)
+
+    inputs = tf.placeholder(tf.float32, [None, 3])
+    loss = tf.reduce_sum(tf1_bn.batch_normalization(inputs, training=True) ** 3)
+    optimizer = Optimizer(0.1)
+    tf1_bn.minimize(optimizer, loss)
+
+    assert list(optimizer.beside.control_inputs) == []
+
+
+def test_a_policy_that_is_none_is_named() -> None:
+    loss = _towers().found
+    for call in (tf1_bn.update_ops_for, lambda loss, towers: _no_step(loss, towers)):
+        with pytest.raises(ValueError, match="`towers`.*'mean'"):
+            call(loss, towers="mean")
+
+
 def test_a_phase_placeholder_keeps_the_statistics_still(session: Any) -> None:
     inputs, training = tf.placeholder(tf.float32, [None, 3]), tf.placeholder(tf.bool, [])
     layer = tf1_bn.BatchNormalization(name="bn")

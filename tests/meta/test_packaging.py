@@ -54,7 +54,12 @@ def test_numpy_is_required_and_tensorflow_is_an_extra(metadata: Message) -> None
     requirements = metadata.get_all("Requires-Dist")
     plain = [re.match(r"\w+", line).group() for line in requirements if "extra ==" not in line]
     assert plain == ["numpy"]
-    assert set(metadata.get_all("Provides-Extra")) == {"tensorflow", "plot", "test"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "tensorflow",
+        "benchmarks",
+        "plot",
+        "test",
+    }
     extra = [line for line in requirements if re.search(r"extra == .tensorflow", line)]
     assert [re.match(r"\w+", line).group() for line in extra] == ["tensorflow", "protobuf"]
 

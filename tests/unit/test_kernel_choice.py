@@ -1,4 +1,4 @@
-"""The kernel is TF 1.15.5's, and the choice says why."""
+"""The kernel is the quickest with TF 1.15.5's numbers, and the choice says why."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 
 from tf1_bn.geometry import geometry_of
-from tf1_bn.kernel_choice import Kernel, choose_kernel
+from tf1_bn.kernel_choice import Host, Kernel, choose_kernel
 from tf1_bn.spec import BatchNormSpec
 
 CONV = (4, 3, 2, 5)
+BIG = (4096, 512)
+FUSED, COMPOSED = Kernel.FUSED, Kernel.COMPOSED
 
 
 def _choice(shape: Any = CONV, dtype: str = "float32", layer_dtype: Any = None, **options: Any):
-    host = {key: options.pop(key) for key in ("nchw_runs", "moments_overridden") if key in options}
+    host = Host(options.pop("nchw_runs", True), options.pop("quick", True))
+    overridden = options.pop("moments_overridden", False)
     spec = BatchNormSpec(**options)
-    return choose_kernel(spec, geometry_of(spec, shape, dtype, layer_dtype), **host)
+    return choose_kernel(spec, geometry_of(spec, shape, dtype, layer_dtype), host, overridden)
 
 
 @pytest.mark.parametrize("fused", [None, True, "yes"])
@@ -24,37 +27,15 @@ def _choice(shape: Any = CONV, dtype: str = "float32", layer_dtype: Any = None, 
     ("axis", "layout"), [(3, "NHWC"), (-1, "NHWC"), (1, "NCHW"), ([3], "NHWC")]
 )
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_rank_4_is_fused_in_its_own_layout(fused: Any, axis: Any, layout: str, dtype: str) -> None:
-    choice = _choice(dtype=dtype, axis=axis, fused=fused)
+@pytest.mark.parametrize("quick", [True, False])
+def test_rank_4_has_tf1s_own_fused_kernel_at_any_size(
+    fused: Any, axis: Any, layout: str, dtype: str, quick: bool
+) -> None:
+    choice = _choice(dtype=dtype, axis=axis, fused=fused, quick=quick)
 
-    assert (choice.kernel, choice.data_format) == (Kernel.FUSED, layout)
+    assert choice.fused and choice.fold is None and not choice.gradient_by_hand
+    assert (choice.kernel, choice.inference, choice.data_format) == (FUSED, FUSED, layout)
     assert choice.reason and not choice.transposed
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"fused": False}, "fused=False"),
-        ({"renorm": True}, "renorm"),
-        ({"renorm": True, "fused": True}, "renorm"),
-        ({"virtual_batch_size": 2, "fused": True}, "virtual batches"),
-        ({"adjustment": len}, "adjustment"),
-        ({"moments_overridden": True}, "_moments"),
-        ({"dtype": "float64"}, "float64"),
-        ({"layer_dtype": "float64"}, "float64"),
-        ({"axis": 0}, "axis [0]"),
-        ({"axis": 2}, "axis [2]"),
-        ({"axis": [1, 3]}, "axis [1, 3]"),
-        ({"shape": (7, 5)}, "rank 2"),
-        ({"shape": (6, 3, 5)}, "rank 3"),
-        ({"shape": (4, 3, 2, 6, 5)}, "rank 5"),
-    ],
-)
-def test_everything_else_is_unfused_with_its_reason(options: Any, reason: str) -> None:
-    choice = _choice(**options)
-
-    assert choice.kernel is Kernel.UNFUSED
-    assert reason in choice.reason
 
 
 def test_channels_first_is_transposed_where_the_op_runs_nhwc_alone() -> None:
@@ -62,3 +43,93 @@ def test_channels_first_is_transposed_where_the_op_runs_nhwc_alone() -> None:
 
     assert choice.fused and choice.transposed
     assert choice.data_format == "NHWC"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"fused": False}, "fused=False"),
+        ({"moments_overridden": True, "fused": True}, "_moments"),
+        ({"dtype": "float64", "fused": True}, "float64"),
+        ({"layer_dtype": "float64", "fused": True}, "float64"),
+        ({"shape": BIG, "epsilon": 1e-6, "fused": True}, "epsilon"),
+        ({"shape": (640, 13, 10, 64), "axis": [1, 3], "fused": True}, "axis [1, 3]"),
+        ({"shape": (64, 256, None), "axis": 1, "fused": True}, "axis [1]"),
+    ],
+)
+def test_where_the_fused_op_cannot_serve_elementary_ops_do(options: Any, reason: str) -> None:
+    choice = _choice(**options)
+
+    assert (choice.kernel, choice.inference, choice.fused) == (COMPOSED, COMPOSED, False)
+    assert reason in choice.reason
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"shape": (7, 5)}, "rank 2"),
+        ({"shape": (6, 3, 5)}, "rank 3"),
+        ({"shape": (4, 3, 2, 6, 5)}, "rank 5"),
+        ({"renorm": True}, "renorm"),
+        ({"adjustment": len}, "adjustment"),
+        ({"virtual_batch_size": 2}, "virtual batches"),
+        ({"axis": 0}, "axis [0]"),
+        ({"axis": [1, 2]}, "axis [1, 2]"),
+    ],
+)
+def test_small_ones_are_composed_unless_fused_is_true(
+    options: Any, reason: str, quick: bool
+) -> None:
+    small, forced = _choice(quick=quick, **options), _choice(quick=quick, fused=True, **options)
+
+    assert (small.kernel, small.inference, small.fused) == (COMPOSED, COMPOSED, False)
+    assert reason in small.reason and "elements" in small.reason or "slower" in small.reason
+    assert (forced.kernel, forced.fused) == (FUSED, False)
+    assert reason in forced.reason and "fused=True" in forced.reason
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "training", "inference"),
+    [
+        ((32, 64), {}, COMPOSED, COMPOSED),
+        ((128, 512), {}, COMPOSED, COMPOSED),
+        ((256, 512), {}, FUSED, COMPOSED),
+        ((256, 1024), {}, FUSED, FUSED),
+        ((None, 64), {}, COMPOSED, COMPOSED),
+        ((None, 1024), {}, FUSED, FUSED),
+        ((None, None, 128), {}, FUSED, FUSED),
+        ((32, 256, 100), {"axis": 1}, FUSED, COMPOSED),
+        ((32, 28, 28, 64), {"renorm": True}, FUSED, FUSED),
+        ((256, 64), {"virtual_batch_size": 32}, COMPOSED, COMPOSED),
+        ((32, 14, 14, 8), {"virtual_batch_size": 8}, FUSED, COMPOSED),
+    ],
+)
+def test_the_size_decides_on_a_quick_host(
+    shape: Any, options: Any, training: Any, inference: Any
+) -> None:
+    choice = _choice(shape, **options)
+
+    assert (choice.kernel, choice.inference) == (training, inference)
+    assert not choice.gradient_by_hand
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "kernel", "by_hand"),
+    [
+        ((256, 1024), {}, COMPOSED, False),
+        ((4096, 512), {}, FUSED, True),
+        ((4096, 512), {"dtype": "float16"}, COMPOSED, False),
+        ((4096, 512), {"dtype": "bfloat16"}, FUSED, False),
+        ((4096, 512), {"renorm": True}, COMPOSED, False),
+        ((64, 256, 100), {"axis": 1}, COMPOSED, False),
+        ((64, 14, 14, 128), {"virtual_batch_size": 16}, FUSED, False),
+    ],
+)
+def test_elsewhere_the_ops_own_gradient_is_avoided(
+    shape: Any, options: Any, kernel: Any, by_hand: bool
+) -> None:
+    choice = _choice(shape, quick=False, **options)
+
+    assert (choice.kernel, choice.gradient_by_hand) == (kernel, by_hand)
+    assert choice.inference is (FUSED if options.get("dtype") == "bfloat16" else COMPOSED)

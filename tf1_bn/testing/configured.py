@@ -46,7 +46,7 @@ def _norm(call: Call, step: Step) -> Norm | None:
     )
     geometry = geometry_of(spec, x.shape, call.dtype)
     adjusted = config.get("adjustment")
-    fused = choose_kernel(spec, geometry, nchw_runs=True, moments_overridden=False).fused
+    fused = choose_kernel(spec, geometry).fused
     if call.kind == "contrib" and x.ndim == 2:
         # Contrib gives rank 2 to the fused kernel, as rank 4 with height and width 1.
         fused = config["fused"] is not False and not config["renorm"] and call.dtype != "float64"

@@ -186,7 +186,7 @@ def _norm(setting: Setting, x: Any) -> Norm | None:
         return None
     if np.size(x) == 0:
         return None
-    fused = choose_kernel(spec, geometry, nchw_runs=True, moments_overridden=False).fused
+    fused = choose_kernel(spec, geometry).fused
     return Norm(
         channel_axes=geometry.channel_axes,
         momentum=config.get("momentum", 0.99),

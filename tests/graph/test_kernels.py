@@ -1,0 +1,202 @@
+"""The kernels at the sizes they are chosen for, and on inputs that are hard for any of them."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+import numpy as np
+import pytest
+
+from tests.conftest import V2_MODE, tensorflow
+from tests.tolerances import assert_close
+from tf1_bn import BatchNormalization, layer
+from tf1_bn.kernel_choice import Host, Kernel
+
+tf = tensorflow()
+EPSILON = 1e-3
+# Every way to fold, large enough to be folded, no two sizes alike.
+FOLDS = {
+    "rows": ((1031, 130), {}),
+    "sequence": ((67, 31, 65), {}),
+    "rank 5": ((3, 5, 14, 12, 41), {}),
+    "channels first": ((33, 65, 61), {"axis": 1}),
+    "two axes": ((331, 11, 37), {"axis": [1, 2]}),
+    "axis 0": ((65, 33, 61), {"axis": 0}),
+    "renorm": ((331, 393), {"renorm": True}),
+    "ghost rows": ((1030, 131), {"virtual_batch_size": 103}),
+    "ghost slices": ((64, 13, 9, 33), {"virtual_batch_size": 16}),
+    "ghosts moved": ((64, 13, 5, 33), {"virtual_batch_size": 2}),
+    "ghosts first": ((64, 33, 13, 9), {"virtual_batch_size": 16, "axis": 1}),
+}
+
+
+@pytest.fixture(params=["op", "hand"])
+def host(request: Any, monkeypatch: Any) -> Iterator[Host]:
+    """A host where the op's own gradient is taken, and one where it is made by hand."""
+    chosen = Host(nchw_runs=False, quick=request.param == "op")
+    monkeypatch.setattr(layer, "host", lambda: chosen)
+    yield chosen
+
+
+def _inputs(shape: Any, mean: float = 3.0, stddev: float = 2.0) -> Any:
+    rng = np.random.RandomState(7)
+    return (mean + stddev * rng.standard_normal(shape)).astype("float32")
+
+
+def _expected(x: Any, weights: Any, options: Any, gamma: Any, beta: Any) -> Any:
+    """Outputs, gradients of sum(outputs * weights), batch mean and variance, all in float64."""
+    axes = options.get("axis", -1)
+    axes = [axis % x.ndim for axis in (axes if isinstance(axes, list) else [axes])]
+    ghost = options.get("virtual_batch_size", x.shape[0])
+    outputs, d_inputs = np.zeros(x.shape), np.zeros(x.shape)
+    reduced = tuple(axis for axis in range(x.ndim) if axis not in axes)
+    shape = [size if axis in axes else 1 for axis, size in enumerate(x.shape)]
+    gamma, beta = gamma.reshape(shape), beta.reshape(shape)
+    d_gamma, d_beta = np.zeros(shape), np.zeros(shape)
+    moments = []
+    count = x.shape[0] // ghost
+    for first in range(count):
+        rows = slice(None) if 0 in axes else slice(first, None, count)
+        wide, upstream = x[rows].astype("float64"), weights[rows].astype("float64")
+        mean, variance = (f(wide, axis=reduced, keepdims=True) for f in (np.mean, np.var))
+        hat = (wide - mean) / np.sqrt(variance + EPSILON)
+        outputs[rows] = hat * gamma + beta
+        inner = [(upstream * part).mean(reduced, keepdims=True) for part in (1.0, hat)]
+        d_inputs[rows] = (
+            gamma / np.sqrt(variance + EPSILON) * (upstream - inner[0] - hat * inner[1])
+        )
+        d_gamma += (upstream * hat).sum(reduced, keepdims=True)
+        d_beta += upstream.sum(reduced, keepdims=True)
+        moments.append((mean, variance))
+    mean, variance = (sum(each) / count for each in zip(*moments))
+    return outputs, d_inputs, d_gamma, d_beta, mean, variance
+
+
+@pytest.mark.parametrize("phase", ["constant", "placeholder", "open batch"])
+@pytest.mark.parametrize("fold", sorted(FOLDS))
+def test_every_fold_is_exact(fold: str, phase: str, host: Host, session: Any) -> None:
+    shape, options = FOLDS[fold]
+    if phase == "open batch" and "axis" in options and options["axis"] == 0:
+        pytest.skip("the batch axis holds the channels")
+    x = _inputs(shape)
+    inputs = tf.placeholder(tf.float32, [None, *shape[1:]] if phase == "open batch" else shape)
+    training = tf.placeholder_with_default(True, []) if phase == "placeholder" else True
+    norm = BatchNormalization(momentum=0.0, epsilon=EPSILON, fused=True, **options)
+    outputs = norm(inputs, training=training)
+    rng = np.random.RandomState(3)
+    weights = rng.standard_normal(shape).astype("float32")
+    gradients = tf.gradients(outputs, [inputs, norm.gamma, norm.beta], grad_ys=weights)
+    session.run(tf.global_variables_initializer())
+    size = int(np.prod(norm.gamma.shape.as_list()))
+    gamma, beta = 1.0 + rng.rand(size), rng.rand(size)
+    for variable, value in ((norm.gamma, gamma), (norm.beta, beta)):
+        variable.load(value.reshape(variable.shape.as_list()), session)
+
+    assert norm.kernel.kernel is Kernel.FUSED, norm.kernel
+    got = session.run([outputs, *gradients], {inputs: x})
+    session.run(norm.updates, {inputs: x})
+    got += session.run([norm.moving_mean, norm.moving_variance])
+
+    names = ["output", "gradient", "gradient", "gradient", "state", "state"]
+    wanted = _expected(x, weights, options, gamma, beta)
+    if "renorm" in options:
+        # A fresh layer has r = stddev and d = mean, which undo the normalization.
+        stddev = np.sqrt(wanted[5] + EPSILON)
+        names, got, wanted = names[:1], got[:1], [(wanted[0] - beta) * stddev
+                                                   + wanted[4] * gamma + beta]  # fmt: skip
+    for name, value, want in zip(names, got, wanted):
+        assert_close(value, want.reshape(value.shape), name, "float32", "large")
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize(("mean", "stddev"), [(1e4, 1.0), (0.0, 1e-4), (3.0, 1e-2), (-1e3, 0.5)])
+def test_hard_inputs_are_as_exact_as_their_own_rounding(
+    mean: float, stddev: float, fused: bool, host: Host, session: Any
+) -> None:
+    x = _inputs((1024, 128), mean, stddev)
+    norm = BatchNormalization(
+        momentum=0.0, epsilon=EPSILON, fused=fused, moving_variance_initializer="zeros"
+    )
+    outputs = norm(tf.constant(x), training=True)
+    session.run(tf.global_variables_initializer())
+
+    y = session.run(outputs)
+    session.run(norm.updates)
+    moving_mean, moving_variance = session.run([norm.moving_mean, norm.moving_variance])
+
+    wide = x.astype("float64")
+    scale = np.sqrt(wide.var(0) + EPSILON)
+    # Sums of 1024 numbers of float32: an error of the mean in units of its last place.
+    off = 40 * abs(mean) * 2.0**-24 + 1e-6 * stddev
+    assert abs(moving_mean - wide.mean(0)).max() <= off
+    assert abs(y - (wide - wide.mean(0)) / scale).max() <= 2 * off / scale.min() + 2e-5
+    assert abs(moving_variance / wide.var(0) - 1).max() <= 1e-4 + (off / stddev) ** 2
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("fused", [True, False])
+def test_half_precision_neither_overflows_nor_sums_in_half(
+    dtype: str, fused: bool, host: Host, session: Any
+) -> None:
+    # The sum of squares, 2e12, and the count, 4000, are beyond what float16 has.
+    x = _inputs((4000, 33), 2e4, 1e4)
+    x = np.clip(x, -6e4, 6e4)
+    inputs = tf.cast(tf.constant(x), dtype)
+    norm = BatchNormalization(momentum=0.0, epsilon=EPSILON, fused=fused)
+    outputs = norm(inputs, training=True)
+    session.run(tf.global_variables_initializer())
+
+    rounded, y = session.run([tf.cast(inputs, tf.float32), tf.cast(outputs, tf.float32)])
+    session.run(norm.updates)
+
+    wide = rounded.astype("float64")
+    assert_close(y, (wide - wide.mean(0)) / wide.std(0), "output", dtype)
+    assert_close(session.run(norm.moving_mean), wide.mean(0), "state", "float32", "large")
+    assert_close(session.run(norm.moving_variance), wide.var(0), "state", "float32", "large")
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_batch_of_one_has_no_variance(fused: bool, host: Host, session: Any) -> None:
+    x = _inputs((1, 5))
+    norm = BatchNormalization(momentum=0.0, fused=fused)
+    outputs = norm(tf.constant(x), training=True)
+    session.run(tf.global_variables_initializer())
+
+    assert_close(session.run(outputs), np.zeros((1, 5)), "output", "float32")
+    session.run(norm.updates)
+    assert_close(session.run(norm.moving_mean), x[0], "state", "float32")
+    assert_close(session.run(norm.moving_variance), np.zeros(5), "state", "float32")
+
+
+@pytest.mark.parametrize("fold", sorted(FOLDS))
+def test_an_empty_batch_changes_nothing_and_gives_finite_gradients(
+    fold: str, host: Host, session: Any
+) -> None:
+    shape, options = FOLDS[fold]
+    if options.get("axis") == 0:
+        pytest.skip("the batch axis holds the channels")
+    inputs = tf.placeholder(tf.float32, [None, *shape[1:]])
+    norm = BatchNormalization(fused=True, **options)
+    outputs = norm(inputs, training=True)
+    gradients = tf.gradients(outputs, [inputs, norm.gamma, norm.beta])
+    session.run(tf.global_variables_initializer())
+    before = session.run(norm.variables)
+
+    feed = {inputs: np.zeros([0, *shape[1:]])}
+    y, d_inputs, d_gamma, d_beta = session.run([outputs, *gradients], feed)
+    session.run(norm.updates, feed)
+
+    assert y.shape == d_inputs.shape == (0, *shape[1:])
+    assert not d_gamma.any() and not d_beta.any()
+    for old, new in zip(before, session.run(norm.variables)):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.skipif(V2_MODE, reason="control flow v2 has no Switch")
+def test_a_phase_decided_at_run_time_switches_each_tensor_once() -> None:
+    inputs = tf.placeholder(tf.float32, [6, 4, 3, 5])
+    BatchNormalization()(inputs, training=tf.placeholder(tf.bool, []))
+
+    kinds = [op.type for op in tf.get_default_graph().get_operations()]
+    assert kinds.count("Switch") == 5
+    assert kinds.count("FusedBatchNormV3") == 2

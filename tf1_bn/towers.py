@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""In-graph towers that are built in step, so that their layers can merge batch statistics."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
+
+from ._compat import as_written, raise_if_eager, tf
+from .merging import (
+    BatchStatistics,
+    Meeting,
+    Shared,
+    merge_statistics,
+    open_scope,
+    tower_thread,
+)
+
+
+@as_written
+def run_towers(
+    fn: Callable[..., Any],
+    tower_inputs: Sequence[Any],
+    devices: Sequence[Any] | None = None,
+    name: str = "tower",
+) -> list[Any]:
+    """Builds one tower for each of `tower_inputs` in the default graph and returns their results.
+
+    Tower k is `fn(inputs)`, or `fn(*inputs)` where its inputs are a tuple, in the name scope
+    `tower_k` and in the current variable scope; the first makes the variables as that scope says,
+    the others share them. Its update ops are in `tower_k` as well, where TF1 programs look for
+    them. Inside `tf1_bn.cross_replica` the towers are one batch for every layer, which then has one
+    pair of update ops, those of the first tower.
+
+    Each tower has a thread, but only one runs at a time: a tower runs until it ends or until a
+    layer needs the statistics of the others, and then the next one does, in order. So the graph is
+    the same every time. The variable scope, name scope and `tf1_bn.cross_replica` around the call
+    are in force in the towers; `tf.device`, `tf.control_dependencies`, `tf.variable_creator_scope`
+    and a `tf.cond` or `tf.while_loop` that is being built are not. Names of layers that have none
+    start anew in the towers, so build other unnamed layers in another variable scope.
+
+    Args:
+      fn: builds a tower's graph; whatever it returns is returned.
+      tower_inputs: what each tower is given; at least one.
+      devices: for each tower what `tf.device` takes: a string such as "/job:worker/task:1", a
+        function such as `tf.train.replica_device_setter` gives, or None for TensorFlow's choice.
+      name: of the towers' name scopes.
+
+    Raises:
+      ValueError: under eager execution; there are no towers, or not as many devices; towers
+        call different merging layers, or in different order.
+      Exception: whatever `fn` raises; the other towers are given up.
+    """
+    raise_if_eager("tf1_bn.run_towers")
+    tower_inputs = list(tower_inputs)
+    if not tower_inputs:
+        raise ValueError("`tower_inputs` must hold the inputs of at least one tower (got none).")
+    if devices is not None and len(devices) != len(tower_inputs):
+        raise ValueError(
+            f"`devices` must name one device for each of the {len(tower_inputs)} towers "
+            f"(got {list(devices)!r})."
+        )
+    graph = tf.get_default_graph()
+    # Otherwise all threads share one stack of devices and control dependencies.
+    graph.switch_to_thread_local()
+    around = _Around(graph, graph.get_name_scope(), tf.get_variable_scope(), open_scope())
+    towers = []
+    for index, given in enumerate(tower_inputs):
+        place = _Place(index, f"{name}_{index}", None if devices is None else devices[index])
+        towers.append(_Tower(fn, given if isinstance(given, tuple) else (given,), place, around))
+    try:
+        _run_in_step(towers)
+    finally:
+        for tower in towers:
+            tower.give_up()
+    return [tower.result for tower in towers]
+
+
+class _Around(NamedTuple):
+    """What is open around the call of `run_towers`."""
+
+    graph: Any
+    name_scope: str
+    variable_scope: Any
+    merging: Any
+
+
+class _Place(NamedTuple):
+    """What tells a tower from the others."""
+
+    number: int
+    name: str
+    device: Any
+
+    @contextlib.contextmanager
+    def entered(self, around: _Around) -> Iterator[None]:
+        """The contexts of this tower, in a thread that has none."""
+        scope = around.variable_scope
+        reuse = scope.reuse or (tf.AUTO_REUSE if self.number else None)
+        with contextlib.ExitStack() as stack:
+            enter = stack.enter_context
+            enter(around.graph.as_default())
+            enter(tf.variable_scope(scope, reuse=reuse, auxiliary_name_scope=False))
+            enter(tf.name_scope(f"{around.name_scope}/" if around.name_scope else None))
+            enter(tf.name_scope(self.name))
+            # A thread inherits devices under control flow v1 only, so here none does.
+            enter(tf.device(None))
+            if self.device is not None:
+                enter(tf.device(self.device))
+            yield
+
+
+class _GivenUp(BaseException):
+    """Ends a tower whose fellow has failed; no `except Exception` of a model catches it."""
+
+
+class _Encounter:
+    """The statistics that the towers bring to one call of a layer, in their order."""
+
+    def __init__(self, parts: list[BatchStatistics]) -> None:
+        self._parts = parts
+        self._shared: Shared | None = None
+
+    def shared(self) -> Shared:
+        """The merged statistics, made by the first tower that asks, where it stands."""
+        if self._shared is None:
+            self._shared = Shared(merge_statistics(self._parts), [])
+        return self._shared
+
+
+class _Tower(Meeting):
+    """One call of the model function in a thread that runs when it is told to."""
+
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], place: _Place, around: _Around
+    ) -> None:
+        self.name = place.name
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.done = False
+        self.layer_name = ""
+        self.brought: BatchStatistics | None = None
+        self.encounter: _Encounter | None = None
+        self._wanted = True
+        self._turn, self._paused = threading.Semaphore(0), threading.Semaphore(0)
+        self._thread = threading.Thread(
+            target=self._run, args=(fn, args, place, around), name=place.name, daemon=True
+        )
+        self._thread.start()
+
+    def go_on(self) -> None:
+        """Lets the tower run until it waits for the others, or ends; raises what it raised."""
+        self._turn.release()
+        self._paused.acquire()
+        if self.error is not None:
+            raise self.error
+
+    def give_up(self) -> None:
+        """Ends the thread, if it has not ended; its contexts are left in order."""
+        self._wanted = False
+        self._turn.release()
+        self._thread.join()
+
+    def meet(self, layer_name: str, statistics: BatchStatistics) -> Shared:
+        """Hands over to the next tower; returns when all have brought their statistics."""
+        self.layer_name, self.brought = layer_name, statistics
+        self._wait()
+        assert self.encounter is not None
+        return self.encounter.shared()
+
+    def _wait(self) -> None:
+        self._paused.release()
+        self._turn.acquire()
+        if not self._wanted:
+            raise _GivenUp
+
+    def _run(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], place: _Place, around: _Around
+    ) -> None:
+        self._turn.acquire()
+        try:
+            if self._wanted:
+                with place.entered(around), tower_thread(self, around.merging):
+                    self.result = fn(*args)
+        except _GivenUp:
+            pass
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.done = True
+            self._paused.release()
+
+
+def _run_in_step(towers: Sequence[_Tower]) -> None:
+    for tower in towers:
+        tower.go_on()
+    while not all(tower.done for tower in towers):
+        if len({(tower.done, tower.layer_name) for tower in towers}) > 1:
+            raise ValueError(
+                "Towers must call the same merging layers in the same order, or the statistics of "
+                f"one would be missing: {', '.join(map(_where, towers))}."
+            )
+        encounter = _Encounter([tower.brought for tower in towers if tower.brought is not None])
+        for tower in towers:
+            tower.encounter = encounter
+            tower.go_on()
+
+
+def _where(tower: _Tower) -> str:
+    layer = tower.layer_name.rpartition("/")[0]
+    return f"{tower.name} has ended" if tower.done else f"{tower.name} is at the layer {layer!r}"
