@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the digits on a cluster: one parameter server and two workers, each a process of its own.
+
+Between-graph replication over grpc, the way TF1 programs leave one machine: each worker builds the
+graph, `tf.train.replica_device_setter` puts the variables on the ps, and the chief writes the
+checkpoints. `--kill` ends one of the processes half-way with SIGKILL and starts it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import example_support as support
+from cluster_processes import Cluster, ClusterError, Process, free_ports
+from digits_data import load_digits
+
+WORKERS = 2
+EXIT_FAILED = 1
+EXIT_TERMINATED = 143
+
+
+class Result(NamedTuple):
+    """What the last checkpoint holds."""
+
+    global_step: int
+    updates_by_worker: list[int]
+    accuracy: float
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    number = support.whole_number
+    parser.add_argument("--epochs", type=number(1, 10000), default=20, help="default %(default)s")
+    parser.add_argument("--batch-size", type=number(2, 1438), default=32, help="of one worker")
+    parser.add_argument("--seed", type=number(0), default=0, help="default %(default)s")
+    parser.add_argument(
+        "--momentum",
+        type=support.fraction,
+        default=0.99,
+        help="of the moving statistics, default %(default)s",
+    )
+    parser.add_argument(
+        "--sync", action="store_true", help="average the gradients of both workers in each step"
+    )
+    parser.add_argument(
+        "--kill",
+        choices=["worker", "chief", "ps"],
+        help="end this process half-way with SIGKILL, and start it again",
+    )
+    parser.add_argument(
+        "--save-steps",
+        type=number(1),
+        default=100,
+        help="global steps from one checkpoint to the next, default %(default)s",
+    )
+    parser.add_argument(
+        "--checkpoint-dir",
+        type=Path,
+        metavar="DIR",
+        help="keep the checkpoints here, and go on from the last one that is there "
+        "(default: a temporary directory)",
+    )
+    return parser.parse_args()
+
+
+def run_cluster(options: argparse.Namespace, steps: int, directory: Path) -> list[Process]:
+    """Runs all processes until the chief has written the last checkpoint; returns them."""
+    arguments = [
+        *["--checkpoint-dir", str(directory), "--steps", str(steps)],
+        *["--save-steps", str(options.save_steps), "--batch-size", str(options.batch_size)],
+        *["--momentum", str(options.momentum), "--seed", str(options.seed)],
+        *(["--sync"] if options.sync else []),
+    ]
+    with free_ports(1 + WORKERS) as ports:
+        cluster = Cluster(WORKERS, ports, arguments)
+        victims = {"ps": cluster.ps, "chief": cluster.chief, "worker": cluster.workers[1]}
+        victim = victims.get(options.kill)
+        try:
+            cluster.start()
+            while not cluster.chief.finished:
+                line = cluster.next_line()
+                if line is not None:
+                    note(f"[{line.process.name}] {line.text}")
+                    global_step = line.process.note(line.text)
+                    if victim is not None and global_step is not None and 2 * global_step >= steps:
+                        note(f"[launcher] killing {victim.name}")
+                        victim.kill()
+                        victim = None
+                for process in cluster.look_after():
+                    note(f"[launcher] starting {process.name} again")
+        finally:
+            cluster.end()
+            remove_partial_checkpoints(directory)
+    return cluster.processes
+
+
+def remove_partial_checkpoints(directory: Path) -> None:
+    """Removes what a process that was killed while it wrote a checkpoint has left."""
+    for partial in [*directory.glob("*_temp*"), *directory.glob("*.tempstate*")]:
+        if partial.is_dir():
+            shutil.rmtree(str(partial), ignore_errors=True)
+        else:
+            partial.unlink()
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def measure(options: argparse.Namespace, directory: Path) -> Result:
+    """Restores the last checkpoint into a fresh graph for inference, on this process alone."""
+    import tensorflow.compat.v1 as tf
+    from train_digits import accuracy, restored_logits
+
+    support.quiet(tf)
+    tf.disable_v2_behavior()
+    held_out = load_digits().held_out
+    reader = tf.train.load_checkpoint(str(directory))
+    return Result(
+        int(reader.get_tensor("global_step")),
+        [int(count) for count in reader.get_tensor("updates_by_worker")],
+        accuracy(restored_logits(directory, held_out, options), held_out.labels),
+    )
+
+
+def report(processes: list[Process], result: Result) -> None:
+    """Prints what each process reported beside what the last checkpoint holds of it.
+
+    A fault makes the two differ: a killed process reported late, and steps after the checkpoint
+    that was restored are lost.
+    """
+    rows = [["process", "starts", "steps reported", "updates kept"]]
+    for process in processes:
+        steps = process.steps_before + process.steps
+        rows.append([process.name, str(process.starts), str(steps), "-"])
+    rows[1][2] = "-"
+    rows[2][0] += " (chief)"
+    for row, count in zip(rows[2:], result.updates_by_worker):
+        row[3] = str(count)
+    total = sum(process.steps_before + process.steps for process in processes)
+    rows.append(["together", "", str(total), str(sum(result.updates_by_worker))])
+    print(support.table(rows))
+    print(f"global step of the last checkpoint: {result.global_step}")
+    print(f"held-out accuracy in inference mode, restored: {support.percent(result.accuracy)}")
+
+
+def main() -> None:
+    options = parse_options()
+    # So that the processes are ended and the temporary directory is removed, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    batches = options.epochs * (len(load_digits().training.labels) // options.batch_size)
+    # In synchronous training each global step takes a batch of every worker.
+    steps = max(1, batches // WORKERS) if options.sync else batches
+    with support.output_directory(options.checkpoint_dir) as directory:
+        started = time.monotonic()
+        try:
+            processes = run_cluster(options, steps, directory)
+        except ClusterError as error:
+            note(f"train_digits_cluster.py: error: {error}")
+            sys.exit(EXIT_FAILED)
+        seconds = time.monotonic() - started
+        result = measure(options, directory)
+    kind = "synchronous" if options.sync else "asynchronous"
+    print(f"{kind} training, 1 ps and {WORKERS} workers: {seconds:.1f} s")
+    report(processes, result)
+    if options.checkpoint_dir is not None:
+        print(f"checkpoints: {options.checkpoint_dir}")
+
+
+if __name__ == "__main__":
+    support.run(main)
