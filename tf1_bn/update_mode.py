@@ -74,17 +74,19 @@ def after_updates(outputs: Tensor, operations: Sequence[Operation]) -> Tensor:
     if not operations:
         return outputs
     with tf.control_dependencies(list(operations)):
-        ran = tf.constant(True, name="updates_ran")
+        # No constant: the gradient of a function makes constants anew, and they wait for nothing.
+        ran = tf.identity(tf.constant(True), name="updates_ran")
+        outputs = tf.identity(outputs, name="updated")
     with tf.get_default_graph().gradient_override_map({"IdentityN": _AFTER_UPDATES}):
-        waiting = tf.raw_ops.IdentityN(input=[outputs, ran], name="after_updates")[0]
-    waiting.set_shape(outputs.shape)
-    return waiting
+        return tf.raw_ops.IdentityN(input=[outputs, ran], name="after_updates")[0]
 
 
 @tf.RegisterGradient(_AFTER_UPDATES)  # type: ignore[untyped-decorator]
 def _after_updates_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
-    # By a value, not a control input: only values get from a loop to the loop of its gradient.
-    return [tf.raw_ops.IdentityN(input=[gradients[0], op.outputs[1]])[0], None]
+    # A value first: only values get from a loop to that of its gradient. Then a control input,
+    # as TensorFlow prunes a value that nothing uses.
+    with tf.control_dependencies([tf.identity(op.outputs[1], name="updates_ran")]):
+        return [tf.identity(gradients[0]), None]
 
 
 def check_can_move(variable: Variable) -> None:

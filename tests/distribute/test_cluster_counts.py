@@ -128,6 +128,47 @@ def test_two_updates_from_one_reading_add_up(kind):
         np.testing.assert_array_equal(session.run(mean), [0.875, 3.5, -1.75])
 
 
+def test_an_old_change_can_make_a_variance_negative():
+    """The limit of what is promised: a worker that stood still writes what it once computed."""
+    tf = tensorflow()
+    x = tf.placeholder(tf.float64, [None, 3])
+    tf1_bn.batch_normalization(x, momentum=0.75, training=True, name="bn")
+    (variance,) = tf.global_variables("bn/moving_variance")
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    (update,) = [op for op in updates if op.inputs[0].op.name == variance.op.name]
+    change = update.inputs[1]
+    equal_rows = {x: [[4.0, 8.0, -12.0]] * 2}  # their variance is 0
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        old = session.run(change, equal_rows)
+        for _ in range(8):
+            session.run(update, equal_rows)
+        np.testing.assert_array_equal(session.run(variance), [0.75**8] * 3)
+        session.run(update, {change: old})
+        np.testing.assert_array_equal(session.run(variance), [0.75**8 - 0.25] * 3)
+
+
+@pytest.mark.parametrize("workers, rate", [(2, 0.01), (2, 0.1), (3, 0.25), (5, 0.15)])
+def test_the_bound_holds_for_every_order(workers, rate):
+    """Workers that read and write in any order, some far too late, over batch moments 0 and 1."""
+    random = np.random.RandomState(workers)
+    q = workers * rate
+    lowest, highest = 0.0, 1.0
+    for _ in range(40):
+        value = float(random.randint(2))
+        under_way = [rate * (value - float(random.randint(2))) for _ in range(workers)]
+        for _ in range(40):
+            # One moment and one worker at a time for a while, so that the others' changes get old.
+            moment, worker = float(random.randint(2)), random.randint(workers)
+            for _ in range(random.randint(1, int(4 / rate))):
+                value -= under_way[worker]
+                under_way[worker] = rate * (value - moment)
+                lowest, highest = min(lowest, value), max(highest, value)
+    assert lowest >= -q / (1.0 - q) - 1e-12 and highest <= 1.0 + q / (1.0 - q) + 1e-12
+    # The orders tried are bad enough to leave the range.
+    assert lowest < -rate / 10.0 and highest > 1.0 + rate / 10.0
+
+
 def test_a_ref_variable_is_locked_while_it_is_updated():
     """The kernels of resource variables always lock; those of ref variables when they are told."""
     tf = tensorflow()

@@ -154,6 +154,29 @@ def test_one_taken_name_does_not_leave_half_a_layer(taken: str) -> None:
     assert tf.global_variables() == before
 
 
+def test_a_layer_whose_name_differs_by_case_does_not_hide_half_a_layer() -> None:
+    with tf.variable_scope("bn"):
+        tf.get_variable("beta", [5])
+    batch_normalization(_placeholder(7, 5), name="BN")
+    before = tf.global_variables()
+
+    with pytest.raises(ValueError, match="bn/beta already exists"):
+        batch_normalization(_placeholder(7, 5), name="bn")
+
+    assert tf.global_variables() == before
+
+
+def test_a_name_scope_called_like_a_variable_is_no_half_layer() -> None:
+    with tf.name_scope("bn/beta"):
+        tf.no_op()
+
+    batch_normalization(_placeholder(7, 5), name="bn")
+
+    # TensorFlow gives the op another name, the variable itself keeps its own.
+    names = [variable.op.name for variable in tf.global_variables()]
+    assert names == ["bn/gamma", "bn/beta_1", "bn/moving_mean", "bn/moving_variance"]
+
+
 def test_auto_reuse_of_one_misshapen_variable_does_not_leave_half_a_layer() -> None:
     with tf.variable_scope("bn"):
         tf.get_variable("moving_variance", [6])

@@ -155,6 +155,14 @@ def test_a_layer_that_shares_variables_has_their_losses_without_collecting_them(
     assert tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES) == collected
 
 
+def test_unnamed_layers_of_the_function_are_counted_once_their_call_is_checked() -> None:
+    batch_normalization(_inputs())
+    with pytest.raises(ValueError, match="axis"):
+        batch_normalization(_inputs(), axis=2)
+
+    assert BatchNormalization().name == "batch_normalization_2"
+
+
 def test_an_unbuilt_layer_says_so() -> None:
     layer = BatchNormalization()
 
