@@ -117,6 +117,12 @@ TABLE: dict = {
     ("gradient", "float32", "large"): Tolerance(
         2e-5, "6e-6 where sums have up to 2e4 terms; times 3"
     ),
+    ("state", "float16", "large"): Tolerance(
+        4e-6, "as float32"
+    ),
+    ("state", "bfloat16", "large"): Tolerance(
+        2e-4, "5.8e-5, how TF 1.15's own op sums 4000 squares in float32; times 3"
+    ),
     ("state", "float32", "large"): Tolerance(
         4e-6, "1.2e-6 where sums have up to 2e4 terms; times 3"
     ),

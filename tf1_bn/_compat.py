@@ -61,7 +61,11 @@ def host() -> Host:
     """What the fused op of this TensorFlow can do on this machine."""
     version = tf_version()
     gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
-    return Host(gpu or version >= _NCHW_ON_CPU_SINCE, gpu or _has_onednn(version))
+    return Host(
+        nchw_runs=gpu or version >= _NCHW_ON_CPU_SINCE,
+        quick=gpu or _has_onednn(version),
+        no_channels=version >= (2, 0),
+    )
 
 
 def _has_onednn(version: tuple[int, int]) -> bool:

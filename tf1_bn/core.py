@@ -35,7 +35,6 @@ from .moments import (
 from .moving_average import MovingAverage, assign_variance, move, rate_where, update_rate
 from .renorm import RenormCorrection, batch_stddev, renorm_correction
 from .spec import BatchNormSpec
-from .update_mode import after_updates, check_can_move, in_place
 from .variables import BatchNormVariables
 
 
@@ -101,16 +100,10 @@ def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Applied:
 
     A tensor costs one `tf.cond` around the two phases. Without training there are no updates.
     """
-    if training is not False:
-        check_can_move(plan.variables.moving_mean)
     outcome = normalize(inputs, training, plan)
     outputs = outcome.normalized.outputs
     if outcome.active is False:
         return Applied(outputs, (), None)
-    if in_place():
-        unnamed = outcome._replace(scopes=None)
-        moves = _update_ops(unnamed, plan, fresh=True) if plan.spec.trainable else ()
-        return Applied(after_updates(outputs, moves), (), None)
 
     def updates_again(
         towards: Moments = outcome.normalized.moments, when: Any = outcome.active

@@ -63,12 +63,12 @@ def _normalize_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
     """factor * (upstream - mean(upstream) - x_hat * mean(upstream * x_hat)), x_hat written out."""
     upstream = gradients[0]
     _, inputs, centered, mean, inverse_stddev, factor, inverse_count, scale, offset = op.inputs
-    total = sum_like(upstream, inverse_stddev)
+    total = sum_like(upstream, inverse_stddev, inputs)
     if _absent(centered):
         # Elementwise passes are what it costs: not centering saves one, for large inputs.
-        along = sum_like(upstream * inputs, inverse_stddev) - mean * total
+        along = sum_like(upstream * inputs, inverse_stddev, inputs) - mean * total
     else:
-        along = sum_like(upstream * centered, inverse_stddev)
+        along = sum_like(upstream * centered, inverse_stddev, inputs)
     d_scale = along * inverse_stddev
     slope = d_scale * inverse_stddev * inverse_count
     if _absent(centered):
@@ -80,8 +80,8 @@ def _normalize_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
         None,
         d_inputs,
         *([None] * 5),
-        None if _absent(scale) else sum_like(d_scale, scale),
-        None if _absent(offset) else sum_like(total, offset),
+        None if _absent(scale) else sum_like(d_scale, scale, inverse_stddev),
+        None if _absent(offset) else sum_like(total, offset, inverse_stddev),
     ]
 
 

@@ -42,11 +42,13 @@ class Host(NamedTuple):
     """What the machine's fused op can do.
 
     `nchw_runs`: it takes channels first. `quick`: it has a quick gradient, as with oneDNN or on a
-    GPU; elsewhere its gradient is slower than one made of elementary ops.
+    GPU; elsewhere its gradient is slower than one made of elementary ops. `no_channels`: it bears
+    an input of no channels at all, which is what an empty batch of ghosts folds to; TF 1.15 dies.
     """
 
     nchw_runs: bool = True
     quick: bool = True
+    no_channels: bool = True
 
 
 ANY_HOST = Host()
@@ -102,10 +104,17 @@ def choose_kernel(
     if impossible:
         return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, _sentence(refusal, impossible))
     fold = fold_of(geometry, spec.virtual_batch_size, MAX_GHOST_SLICES, GHOST_SLICE)
+    if fold is not None and _may_have_no_channels(fold, geometry) and not host.no_channels:
+        why = "a batch of unknown size may have no ghosts, on which the fused op dies here"
+        return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, _sentence(refusal, why))
     if fold is None:
         why = f"axis {list(geometry.channel_axes)} of rank {geometry.rank} does not fold to NHWC"
         return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, _sentence(refusal, why))
     return _folded(spec, geometry, host, fold, refusal)
+
+
+def _may_have_no_channels(fold: Fold, geometry: Geometry) -> bool:
+    return fold.ghosts and not fold.slices and not geometry.input_shape[0]
 
 
 def _tf1_fused(geometry: Geometry, host: Host) -> KernelChoice:

@@ -52,7 +52,7 @@ def centered_moments(
     """
 
     def mean_of(values: Tensor, name: str) -> Tensor:
-        if not keep_dims and _sums_by_bias_gradient(values):
+        if not keep_dims and _sums_by_bias_gradient(values.shape.as_list()):
             total = tf.raw_ops.BiasAddGrad(out_backprop=values)
             return tf.multiply(total, inverse_count, name=name)
         return tf.reduce_mean(values, list(reduction_axes), keepdims=keep_dims, name=name)
@@ -84,23 +84,28 @@ def _product(sizes: Iterable[int]) -> float:
     return product
 
 
-def sum_like(values: Tensor, statistic: Tensor) -> Tensor:
-    """`values` summed over the axes that `statistic` does not have or has with size 1.
+def sum_like(values: Tensor, statistic: Tensor, seen: Tensor) -> Tensor:
+    """`values`, of the shape of `seen`, summed to the shape of `statistic`, which broadcasts to it.
 
-    A statistic of rank 1 belongs to the last axis of `values`.
+    Control flow v2 of TF 1.15 loses the shapes of what a gradient computes and of variables that a
+    branch reads, so `values` is not asked for one, and unknown ones are found when the graph runs.
     """
-    shape, kept = values.shape.as_list(), statistic.shape.as_list()
+    if seen.shape.ndims is None or statistic.shape.ndims is None:
+        goal = tf.shape(statistic)
+        axes = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(seen), s1=goal).r1
+        return tf.reshape(tf.reduce_sum(values, axes), goal)
+    shape, kept = seen.shape.as_list(), statistic.shape.as_list()
     if len(kept) == len(shape):
         axes = [axis for axis, size in enumerate(kept) if size == 1 and shape[axis] != 1]
         return tf.reduce_sum(values, axes, keepdims=True) if axes else values
-    if _sums_by_bias_gradient(values):
+    if _sums_by_bias_gradient(shape):
         return tf.raw_ops.BiasAddGrad(out_backprop=values)
     return tf.reduce_sum(values, list(range(len(shape) - 1)))
 
 
-def _sums_by_bias_gradient(values: Tensor) -> bool:
+def _sums_by_bias_gradient(shape: Sequence[int | None]) -> bool:
     """Whether the gradient of a bias add is the quicker sum over all axes but the last."""
-    *others, channels = values.shape.as_list()
+    *others, channels = shape
     return 1 <= len(others) <= 3 and bool(channels and channels >= _BIAS_GRADIENT_CHANNELS)
 
 

@@ -14,12 +14,12 @@ SMALL = {
     "renorm_schedule.py": "--steps",
     "two_towers.py": "--epochs",
 }
-HELPERS = {"digits_data.py", "example_support.py"}
+HELPERS = {"digits_data.py", "example_support.py", "cluster_processes.py", "cluster_task.py"}
 
 
 def test_every_example_is_known_here():
     scripts = {path.name for path in EXAMPLES.glob("*.py")}
-    assert scripts == {"train_digits.py", *SMALL, *HELPERS}
+    assert scripts == {"train_digits.py", "train_digits_cluster.py", *SMALL, *HELPERS}
 
 
 def wrong_lines() -> list[tuple[list[str], tuple[str, ...]]]:

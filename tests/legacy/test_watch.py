@@ -66,7 +66,8 @@ def test_what_ran(name: str, training: str, watch: Watch) -> None:
     flag = True if training == "constant" else tf.placeholder_with_default(True, [])
     x = tf.placeholder(tf.float32, [None, 3])
     y = tf1_bn.batch_normalization(x, training=flag, name="a")
-    y = tf1_bn.batch_normalization(y, training=flag, name="b")
+    # Shifted, or the second mean, of what the first layer has centered, would stay 0.
+    y = tf1_bn.batch_normalization(y + 1.0, training=flag, name="b")
     if "minimize" in name:
         # The calls of a shared layer are updated by ops of their own.
         y = tf1_bn.batch_normalization(y, training=flag, name="b", reuse=True)

@@ -20,7 +20,6 @@ ORDER = (
     "initializers",
     "training_flag",
     "graph_collections",
-    "update_mode",
     "variables",
     "moments",
     "renorm",

@@ -186,8 +186,9 @@ MUTATIONS = [
          "shift = (mean * slope - total * inverse_count) * factor",
          "shift = (mean * slope + total * inverse_count) * factor", (KERNELS,), "exact and hand"),
         ("the mean not taken from the uncentered product",
-         "along = sum_like(upstream * inputs, inverse_stddev) - mean * total",
-         "along = sum_like(upstream * inputs, inverse_stddev)", (KERNELS,), "exact and hand"),
+         "along = sum_like(upstream * inputs, inverse_stddev, inputs) - mean * total",
+         "along = sum_like(upstream * inputs, inverse_stddev, inputs)", (KERNELS,),
+         "exact and hand"),
     ),
     *_of(
         "folding.py",

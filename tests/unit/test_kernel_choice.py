@@ -16,7 +16,7 @@ FUSED, COMPOSED = Kernel.FUSED, Kernel.COMPOSED
 
 
 def _choice(shape: Any = CONV, dtype: str = "float32", layer_dtype: Any = None, **options: Any):
-    host = Host(options.pop("nchw_runs", True), options.pop("quick", True))
+    host = Host(*(options.pop(key, True) for key in Host._fields))
     overridden = options.pop("moments_overridden", False)
     spec = BatchNormSpec(**options)
     return choose_kernel(spec, geometry_of(spec, shape, dtype, layer_dtype), host, overridden)
@@ -55,6 +55,10 @@ def test_channels_first_is_transposed_where_the_op_runs_nhwc_alone() -> None:
         ({"shape": BIG, "epsilon": 1e-6, "fused": True}, "epsilon"),
         ({"shape": (640, 13, 10, 64), "axis": [1, 3], "fused": True}, "axis [1, 3]"),
         ({"shape": (64, 256, None), "axis": 1, "fused": True}, "axis [1]"),
+        (
+            {"shape": (None, 9), "virtual_batch_size": 2, "fused": True, "no_channels": False},
+            "unknown size",
+        ),
     ],
 )
 def test_where_the_fused_op_cannot_serve_elementary_ops_do(options: Any, reason: str) -> None:
