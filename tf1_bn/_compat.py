@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -42,6 +43,17 @@ _ONEDNN_BY_DEFAULT_SINCE = (2, 9)
 def as_written(function: _Function) -> _Function:
     """Keeps `tf.function` from rewriting this package's own Python, which TF 1.15 does wrongly."""
     return tf.autograph.experimental.do_not_convert(function)  # type: ignore[no-any-return]
+
+
+def register_gradient(name: str) -> Callable[[_Function], _Function]:
+    """Puts a gradient into TensorFlow's registry, which keeps it for good; a reload leaves it."""
+
+    def register(function: _Function) -> _Function:
+        with contextlib.suppress(KeyError):
+            tf.RegisterGradient(name)(function)
+        return function
+
+    return register
 
 
 def tf_version() -> tuple[int, int]:

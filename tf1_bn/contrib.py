@@ -26,6 +26,7 @@ from .geometry import Geometry, geometry_of
 from .graph_collections import Call, add_once, record_call
 from .kernel_choice import KernelChoice, choose_kernel
 from .layer import BatchNormalization
+from .merging import open_scope
 from .moments import Moments, MomentsFn, batch_moments, has_values, moments_or
 from .moving_average import MovingAverage, move, rate_where, update_rate
 from .spec import BatchNormSpec, check_reuse, is_tensor_like
@@ -246,6 +247,11 @@ def _warn_ignored(argument: str) -> None:
 
 def _normalize(inputs: Tensor, training: Any, form: _Form, options: _Options) -> Tensor:
     """Makes the variables, normalizes, and moves the averages or collects the ops that do."""
+    if training is not False and open_scope() is not None:
+        raise ValueError(
+            "tf1_bn.contrib.batch_norm cannot merge its statistics with these arguments: inside of "
+            "`tf1_bn.cross_replica` call `tf1_bn.batch_normalization` (got a call for training)."
+        )
     variables = _create_variables(form, options.variables_collections)
     shadow = None
     if options.zero_debias and training is not False:

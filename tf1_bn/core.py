@@ -146,12 +146,8 @@ def _training(
         outputs, batch = fused_training(inputs, state.learned, spec.epsilon, geometry, plan.choice)
         return Normalized(outputs, moments_or(batch, state.moving, filled))
     inner, outer = _split(adjustment, state.learned, plan)
-    if plan.moments_fn is not None:
-        run = _given_moments_training
-    elif plan.choice.kernel is Kernel.FUSED:
-        run = _folded_training
-    else:
-        run = _composed_training
+    folds = plan.moments_fn is None and plan.choice.kernel is Kernel.FUSED
+    run = _folded_training if folds else _composed_training
     if outer is None:
         return run(inputs, inner, filled, state, plan)
     with tf.name_scope("normalized"):
@@ -180,7 +176,6 @@ def _folded_training(
             only_moments,
         )
 
-    correction = None
     if spec.renorm:
         # The correction needs the moments first: one more forward pass beats elementary ops.
         batch = _shaped(run(Affine(None, None), only_moments=True).moments, plan)
@@ -194,55 +189,36 @@ def _folded_training(
 def _composed_training(
     inputs: Tensor, affine: Affine, filled: Tensor | None, state: State, plan: Plan
 ) -> Normalized:
+    """By elementary ops, with a gradient by hand unless the moments come from a subclass."""
     spec, geometry = plan.spec, plan.geometry
+    given, ghosts = plan.moments_fn is not None, spec.virtual_batch_size is not None
     dtype = geometry.param_dtype
-    wide = inputs if inputs.dtype == dtype else tf.cast(inputs, dtype)
+    seen = inputs if given or inputs.dtype == dtype else tf.cast(inputs, dtype)
+    axes: Sequence[int] = geometry.reduction_axes
+    keep_dims = len(geometry.channel_axes) > 1
     if spec.virtual_batch_size is not None:
-        wide = ghost_view(wide, spec.virtual_batch_size)
-        axes: Sequence[int] = geometry.ghost_reduction_axes
-        inverse_count = inverse_count_of(wide, axes)
-        centered, moments = centered_moments(wide, axes, inverse_count, keep_dims=True)
-        batch = moments_or(mean_over_ghosts(moments), state.moving, filled)
-        variance = moments.variance
+        seen = ghost_view(seen, spec.virtual_batch_size)
+        axes, keep_dims = geometry.ghost_reduction_axes, True
+    if given:
+        moments = _moments(seen, axes, keep_dims, plan)
     else:
-        axes = geometry.reduction_axes
-        inverse_count = inverse_count_of(wide, axes)
-        last_axis_alone = geometry.channel_axes == (geometry.rank - 1,)
-        centered, moments = centered_moments(wide, axes, inverse_count, not last_axis_alone)
-        batch = moments_or(_shaped(moments, plan), state.moving, filled)
-        variance = moments.variance if filled is None else _fit(batch, plan).variance
-        affine = _fit(affine, plan)
+        inverse_count = inverse_count_of(seen, axes)
+        keep_dims = keep_dims or not _last_axis_alone(geometry)
+        centered, moments = centered_moments(seen, axes, inverse_count, keep_dims)
+    batch = mean_over_ghosts(moments) if ghosts else _shaped(moments, plan)
+    batch = moments_or(batch, state.moving, filled)
     correction = _correction(batch, plan) if spec.renorm else None
+    if not ghosts:
+        affine = _fit(affine, plan)
+        if given or filled is not None:
+            moments = _fit(batch, plan)
     if correction is not None:
-        ghosts = spec.virtual_batch_size is not None
         affine = affine.after(*(correction if ghosts else _fit(correction, plan)))
-    outputs = centered_batch_norm(
-        Centered(wide, centered, variance, inverse_count), affine, spec.epsilon, inputs.dtype
-    )
-    return Normalized(_unghosted(outputs, inputs, plan), batch, correction)
-
-
-def _given_moments_training(
-    inputs: Tensor, affine: Affine, filled: Tensor | None, state: State, plan: Plan
-) -> Normalized:
-    """With moments from a subclass, whose gradient is left to automatic differentiation."""
-    spec, geometry = plan.spec, plan.geometry
-    seen = inputs
-    if spec.virtual_batch_size is not None:
-        seen = ghost_view(inputs, spec.virtual_batch_size)
-        moments = _moments(seen, geometry.ghost_reduction_axes, True, plan)
-        batch = moments_or(mean_over_ghosts(moments), state.moving, filled)
-        correction = _correction(batch, plan) if spec.renorm else None
-        fitted = correction
+    if given:
+        outputs = composed_batch_norm(seen, moments, affine, spec.epsilon, inputs.dtype)
     else:
-        batch = _moments(seen, geometry.reduction_axes, len(geometry.channel_axes) > 1, plan)
-        batch = moments_or(batch, state.moving, filled)
-        moments, affine = _fit(batch, plan), _fit(affine, plan)
-        correction = _correction(batch, plan) if spec.renorm else None
-        fitted = None if correction is None else _fit(correction, plan)
-    if fitted is not None:
-        affine = affine.after(*fitted)
-    outputs = composed_batch_norm(seen, moments, affine, spec.epsilon, inputs.dtype)
+        own = Centered(seen, centered, moments.variance, inverse_count)
+        outputs = centered_batch_norm(own, affine, spec.epsilon, inputs.dtype)
     return Normalized(_unghosted(outputs, inputs, plan), batch, correction)
 
 
@@ -427,14 +403,18 @@ def _split(adjustment: Affine | None, learned: Affine, plan: Plan) -> tuple[Affi
         return learned, None
     geometry = plan.geometry
     per_channel = [list(geometry.broadcast_shape)]
-    if geometry.channel_axes == (geometry.rank - 1,):
+    if _last_axis_alone(geometry):
         per_channel.append(list(geometry.param_shape))
-    if all(value is not None and _has_shape(value, per_channel) for value in adjustment):
+    if all(_has_shape(value, per_channel) for value in adjustment):
         return learned.after(*_shaped(adjustment, plan)), None
     return Affine(None, None), _fit(learned, plan).after(*adjustment)
 
 
-def _has_shape(value: Tensor, shapes: list[list[int]]) -> bool:
+def _last_axis_alone(geometry: Geometry) -> bool:
+    return geometry.channel_axes == (geometry.rank - 1,)
+
+
+def _has_shape(value: Any, shapes: list[list[int]]) -> bool:
     return value.shape.ndims is not None and value.shape.as_list() in shapes
 
 

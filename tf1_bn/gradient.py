@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ._compat import Operation, Tensor, tf
+from ._compat import Operation, Tensor, register_gradient, tf
 from .affine import Affine
 from .moments import Moments, sum_like
 
@@ -58,7 +58,7 @@ def differentiable_moments(moments: Moments, inputs: Tensor, inverse_count: Any)
         return Moments(*tf.raw_ops.IdentityN(input=[*moments, inputs, count])[:2])
 
 
-@tf.RegisterGradient(_NORMALIZE)  # type: ignore[untyped-decorator]
+@register_gradient(_NORMALIZE)
 def _normalize_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
     """factor * (upstream - mean(upstream) - x_hat * mean(upstream * x_hat)), x_hat written out."""
     upstream = gradients[0]
@@ -89,7 +89,7 @@ def _absent(part: Tensor) -> bool:
     return bool(part.shape.ndims == 0)
 
 
-@tf.RegisterGradient(_MOMENTS)  # type: ignore[untyped-decorator]
+@register_gradient(_MOMENTS)
 def _moments_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
     d_mean, d_variance = gradients[:2]
     mean, _, inputs, inverse_count = op.inputs

@@ -29,6 +29,7 @@ MAX_GHOST_SLICES = 16
 # Sizes not known beforehand: where guessing fused or composed wrongly loses the same factor.
 ASSUMED_BATCH = 256
 ASSUMED_SIZE = 32
+_NEVER = float("inf")
 
 
 class Kernel(enum.Enum):
@@ -97,20 +98,25 @@ def choose_kernel(
       host: what the machine can do.
       moments_overridden: whether a subclass computes the batch moments itself.
     """
-    refusal = _why_not_tf1_fused(spec, geometry, moments_overridden)
-    if not refusal:
-        return _tf1_fused(geometry, host)
     impossible = _why_not_fused(spec, geometry, moments_overridden)
     if impossible:
-        return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, _sentence(refusal, impossible))
+        return _composed(impossible)
+    refusal = _why_not_tf1_fused(spec, geometry)
+    if not refusal:
+        return _tf1_fused(geometry, host)
+    if float(spec.epsilon) < FUSED_MIN_EPSILON:
+        return _composed(f"{refusal}; the fused op may raise an epsilon below {FUSED_MIN_EPSILON}")
     fold = fold_of(geometry, spec.virtual_batch_size, MAX_GHOST_SLICES, GHOST_SLICE)
-    if fold is not None and _may_have_no_channels(fold, geometry) and not host.no_channels:
-        why = "a batch of unknown size may have no ghosts, on which the fused op dies here"
-        return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, _sentence(refusal, why))
     if fold is None:
-        why = f"axis {list(geometry.channel_axes)} of rank {geometry.rank} does not fold to NHWC"
-        return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, _sentence(refusal, why))
+        axes = list(geometry.channel_axes)
+        return _composed(f"{refusal}; axis {axes} of rank {geometry.rank} does not fold to NHWC")
+    if _may_have_no_channels(fold, geometry) and not host.no_channels:
+        return _composed(f"{refusal}; of unknown size, and the fused op dies here on no ghosts")
     return _folded(spec, geometry, host, fold, refusal)
+
+
+def _composed(reason: str) -> KernelChoice:
+    return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, reason)
 
 
 def _may_have_no_channels(fold: Fold, geometry: Geometry) -> bool:
@@ -132,7 +138,7 @@ def _folded(
 ) -> KernelChoice:
     size = _elements(geometry)
     known = "elements" if None not in geometry.input_shape else "elements assumed"
-    by_hand = not host.quick and _by_hand_is_quicker(spec, geometry, fold)
+    by_hand = not host.quick and _by_hand_is_quicker(geometry, fold)
     training, inference = _smallest(spec, geometry, host, fold)
     forced = spec.fused is not None
     kernel = Kernel.FUSED if forced or size >= training else Kernel.COMPOSED
@@ -150,13 +156,10 @@ def _folded(
     return KernelChoice(
         kernel,
         in_inference,
-        _sentence(refusal, why),
+        f"{refusal}; {why}",
         fold=fold,
         gradient_by_hand=by_hand and kernel is Kernel.FUSED,
     )
-
-
-_NEVER = float("inf")
 
 
 def _smallest(
@@ -176,7 +179,7 @@ def _smallest(
     return PLAIN_TRAINING, _NEVER
 
 
-def _by_hand_is_quicker(spec: BatchNormSpec, geometry: Geometry, fold: Fold) -> bool:
+def _by_hand_is_quicker(geometry: Geometry, fold: Fold) -> bool:
     return geometry.dtype == "float32" and not fold.ghosts and not fold.transposed
 
 
@@ -188,12 +191,8 @@ def _elements(geometry: Geometry) -> int:
     return count
 
 
-def _sentence(refusal: str, why: str) -> str:
-    return why if why.startswith(refusal) else f"{refusal}; {why}"
-
-
 def _why_not_fused(spec: BatchNormSpec, geometry: Geometry, moments_overridden: bool) -> str:
-    """What keeps any fused kernel out, be it TF 1.15's or ours."""
+    """What keeps the fused op out, be it TF 1.15's use of it or ours."""
     if spec.fused is not None and not spec.fused:
         return "fused=False"
     if moments_overridden:
@@ -202,26 +201,17 @@ def _why_not_fused(spec: BatchNormSpec, geometry: Geometry, moments_overridden: 
         return "epsilon is a tensor, which the fused op cannot take"
     if "float64" in (geometry.dtype, geometry.param_dtype):
         return "the fused op has no float64 kernel"
-    if float(spec.epsilon) < FUSED_MIN_EPSILON:
-        return f"the fused op may raise an epsilon below {FUSED_MIN_EPSILON}"
     return ""
 
 
-def _why_not_tf1_fused(spec: BatchNormSpec, geometry: Geometry, moments_overridden: bool) -> str:
-    if spec.fused is not None and not spec.fused:
-        return "fused=False"
+def _why_not_tf1_fused(spec: BatchNormSpec, geometry: Geometry) -> str:
+    """What TF 1.15 does not fuse though the op could."""
     if spec.renorm:
         return "renorm"
     if spec.virtual_batch_size is not None:
         return "virtual batches"
     if spec.adjustment is not None:
         return "adjustment"
-    if moments_overridden:
-        return "a subclass overrides _moments"
-    if is_tensor_like(spec.epsilon):
-        return "epsilon is a tensor, which the fused op cannot take"
-    if "float64" in (geometry.dtype, geometry.param_dtype):
-        return "the fused op has no float64 kernel"
     if geometry.rank != 4:
         return f"rank {geometry.rank}"
     if geometry.channel_axes not in ((1,), (3,)):

@@ -137,7 +137,9 @@ def folded_training(
             if by_hand and not only_moments:
                 batch = moments_or(batch, fallback, filled)
                 batch = differentiable_moments(batch, rows, inverse_count)
-                outputs.append(_by_hand(result.y, rows, batch, Affine(scale, offset), epsilon))
+                outputs.append(
+                    _by_hand(result.y, rows, batch, Affine(scale, offset), epsilon, inverse_count)
+                )
             else:
                 outputs.append(result.y)
             means.append(batch.mean)
@@ -152,10 +154,14 @@ def folded_training(
 
 
 def _by_hand(
-    normalized: Tensor, rows: Tensor, batch: Moments, affine: Affine, epsilon: float
+    normalized: Tensor,
+    rows: Tensor,
+    batch: Moments,
+    affine: Affine,
+    epsilon: float,
+    inverse_count: Any,
 ) -> Tensor:
     inverse_stddev, factor = _factor(batch.variance, affine, epsilon)
-    inverse_count = inverse_count_of(rows, (0, 1, 2))
     seen = Seen(rows, None, batch.mean, inverse_stddev, factor, inverse_count)
     return with_gradient(normalized, seen, affine, "normalized")
 

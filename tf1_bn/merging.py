@@ -7,7 +7,7 @@ import contextlib
 import threading
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
-from ._compat import Operation, Tensor, as_written, tf
+from ._compat import Operation, Tensor, as_written, register_gradient, tf
 from .core import Applied, Plan, apply_batch_norm, normalize
 from .geometry import Geometry
 from .kernel_choice import Kernel, KernelChoice
@@ -15,8 +15,8 @@ from .moments import Moments, batch_moments
 
 MERGED = KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, "the statistics are merged across replicas")
 
-# The gradient of a sum across replicas, for TensorFlow's registry: one function for all graphs.
-_SUM_GRADIENT = "Tf1BnSumAcrossReplicas"
+# As in gradient.py: one function for all graphs, under the name of the file to import.
+_SUM_GRADIENT = "tf1_bn.merging.sum_across_replicas"
 
 
 class BatchStatistics(NamedTuple):
@@ -290,11 +290,8 @@ def _sum_in_strategy(strategy: Any, *values: Any) -> Any:
     return strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.SUM, pairs)
 
 
+@register_gradient(_SUM_GRADIENT)
 def _gradient_of_sum(op: Operation, *gradients: Tensor) -> list[Tensor | None]:
     """Every replica's loss depends on this replica's value, so their gradients add up."""
     values = len(op.inputs) // 2
     return [*_sum_across_replicas(gradients[values:], gradient=True), *[None] * values]
-
-
-with contextlib.suppress(KeyError):  # Reloading this module must not register it twice.
-    tf.RegisterGradient(_SUM_GRADIENT)(_gradient_of_sum)

@@ -28,6 +28,8 @@ FOLDS = {
     "ghosts moved": ((64, 13, 5, 33), {"virtual_batch_size": 2}),
     "ghosts first": ((64, 33, 13, 9), {"virtual_batch_size": 16, "axis": 1}),
 }
+# Where the batch axis holds no channels, its size may be unknown.
+OPEN = sorted(name for name, (_, options) in FOLDS.items() if options.get("axis") != 0)
 
 
 @pytest.fixture(params=["op", "hand"])
@@ -72,12 +74,17 @@ def _expected(x: Any, weights: Any, options: Any, gamma: Any, beta: Any) -> Any:
     return outputs, d_inputs, d_gamma, d_beta, mean, variance
 
 
-@pytest.mark.parametrize("phase", ["constant", "placeholder", "open batch"])
-@pytest.mark.parametrize("fold", sorted(FOLDS))
+@pytest.mark.parametrize(
+    ("fold", "phase"),
+    [
+        (fold, phase)
+        for fold in sorted(FOLDS)
+        for phase in ("constant", "placeholder", "open batch")
+        if phase != "open batch" or fold in OPEN
+    ],
+)
 def test_every_fold_is_exact(fold: str, phase: str, host: Host, session: Any) -> None:
     shape, options = FOLDS[fold]
-    if phase == "open batch" and "axis" in options and options["axis"] == 0:
-        pytest.skip("the batch axis holds the channels")
     x = _inputs(shape)
     inputs = tf.placeholder(tf.float32, [None, *shape[1:]] if phase == "open batch" else shape)
     training = tf.placeholder_with_default(True, []) if phase == "placeholder" else True
@@ -171,13 +178,11 @@ def test_a_batch_of_one_has_no_variance(fused: bool, host: Host, session: Any) -
     assert_close(session.run(norm.moving_variance), np.zeros(5), "state", "float32")
 
 
-@pytest.mark.parametrize("fold", sorted(FOLDS))
+@pytest.mark.parametrize("fold", OPEN)
 def test_an_empty_batch_changes_nothing_and_gives_finite_gradients(
     fold: str, host: Host, session: Any
 ) -> None:
     shape, options = FOLDS[fold]
-    if options.get("axis") == 0:
-        pytest.skip("the batch axis holds the channels")
     inputs = tf.placeholder(tf.float32, [None, *shape[1:]])
     norm = BatchNormalization(fused=True, **options)
     outputs = norm(inputs, training=True)

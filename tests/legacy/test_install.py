@@ -373,7 +373,9 @@ def test_aliases_come_with_slim_and_go(order: str) -> None:
         importlib.import_module("tf_slim")
     # TensorFlow 1.15 has both, and keeps its own.
     assert ops.Tensor is tf.Tensor
-    assert flow.cond(tf.constant(True), lambda: tf.constant(3), lambda: tf.constant(4)) is not None
+    chosen = flow.cond(tf.constant(True), lambda: tf.constant(3), lambda: tf.constant(4))
+    with tf.Session() as session:
+        assert session.run(chosen) == 3
     uninstall()
     assert everything() == before
 
