@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .sync_layer import SyncBatchNormalization
     from .towers import run_towers
     from .train_op import minimize, update_ops_for
+    from .update_mode import updates
 
 __all__ = [
     "BatchNormalization",
@@ -35,6 +36,7 @@ __all__ = [
     "testing",
     "uninstall",
     "update_ops_for",
+    "updates",
 ]
 
 _SUBMODULES = ("contrib", "repair", "testing")
@@ -52,6 +54,7 @@ _HOMES = {
     "renorm_schedule": "renorm",
     "run_towers": "towers",
     "update_ops_for": "train_op",
+    "updates": "update_mode",
 }
 
 

@@ -30,7 +30,9 @@ from .merging import open_scope
 from .moments import Moments, MomentsFn, batch_moments, has_values, moments_or
 from .moving_average import MovingAverage, move, rate_where, update_rate
 from .spec import BatchNormSpec, check_reuse, is_tensor_like
+from .stranded_updates import warn_if_stranded
 from .training_flag import resolve_training
+from .update_mode import after_updates, in_place
 from .variables import BatchNormVariables
 
 DATA_FORMATS = ("NHWC", "NCHW")
@@ -269,6 +271,8 @@ def _normalize(inputs: Tensor, training: Any, form: _Form, options: _Options) ->
         view = tf.reshape(inputs, [-1, 1, 1, form.geometry.input_shape[-1]])
     if options.updates_collections is None:
         outputs = averages.moved_in_place(view, training)
+    elif in_place():
+        outputs = averages.moved_with_outputs(view, training)
     else:
         outputs = averages.moved_by_updates(view, training, options.updates_collections)
     if view is not inputs:
@@ -314,7 +318,17 @@ class _Averages(NamedTuple):
                 active,
             )
         )
+        warn_if_stranded(updates, variables.moving_mean.op.name.rpartition("/")[0])
         return outputs
+
+    def moved_with_outputs(self, inputs: Tensor, training: Any) -> Tensor:
+        """As of a layer inside of `tf1_bn.updates("in_place")`."""
+        (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
+        if active is False:
+            return outputs
+        with tf.control_dependencies([outputs]):
+            updates = self._updates(moments, active, fresh=True)
+        return after_updates(outputs, updates, moments.mean)
 
     def moved_in_place(self, inputs: Tensor, training: Any) -> Tensor:
         """Outputs that, in training, move the averages before they can be had."""

@@ -39,13 +39,17 @@ from .variables import BatchNormVariables
 
 
 class Plan(NamedTuple):
-    """Everything decided before the first op of a call; `moments_fn` only if a subclass has one."""
+    """Everything decided before the first op of a call.
+
+    `moments_fn` only if a subclass has one; `in_place` if the outputs are to wait for the updates.
+    """
 
     spec: BatchNormSpec
     geometry: Geometry
     choice: KernelChoice
     variables: BatchNormVariables
     moments_fn: MomentsFn | None = None
+    in_place: bool = False
     has_values_fn: Callable[[Tensor, Geometry], Tensor | None] = has_values
 
 
@@ -57,7 +61,7 @@ class State(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """What a call adds to the graph: `updates` are for UPDATE_OPS, nothing depends on them.
+    """What a call adds to the graph: `updates` are for UPDATE_OPS, or for the outputs to wait for.
 
     `updates_again` builds the same updates anew; each reads its variable when it runs, so that
     the calls of a shared layer can be chained one after the other. It takes other moments to move
@@ -112,7 +116,12 @@ def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Applied:
         other = outcome._replace(normalized=normalized, active=when, scopes=None)
         return _update_ops(other, plan, fresh=True)
 
-    updates = tuple(_update_ops(outcome, plan))
+    if plan.in_place:
+        # In a loop, what the step before wrote is there when what comes of its outputs is.
+        with tf.control_dependencies([outputs]):
+            updates = tuple(updates_again())
+    else:
+        updates = tuple(_update_ops(outcome, plan))
     return Applied(outputs, updates, updates_again, outcome.normalized.moments, outcome.active)
 
 

@@ -19,7 +19,9 @@ from .layer_weights import LayerWeights
 from .merging import apply_in_scope
 from .moments import Moments, MomentsFn, batch_moments
 from .spec import BatchNormSpec, check_reuse, is_scope
+from .stranded_updates import warn_if_stranded
 from .training_flag import resolve_training
+from .update_mode import after_updates, in_place
 from .variables import BatchNormVariables, create_variables
 
 
@@ -222,13 +224,17 @@ class BatchNormalization:
         """
         geometry = check_call(self._spec, inputs, training, self._dtype)
         assert self._made is not None, "call needs the variables that build makes"
-        plan = Plan(self._spec, geometry, self._choose(geometry), self._made, self._moments_fn())
+        choice, moves = self._choose(geometry), self.trainable and in_place()
+        plan = Plan(self._spec, geometry, choice, self._made, self._moments_fn(), moves)
         applied = apply_in_scope(inputs, resolve_training(training), plan)
+        if moves and applied.moments is not None:
+            return after_updates(applied.outputs, applied.updates, applied.moments.mean)
         self.add_update(applied.updates, inputs=inputs)
         if applied.updates_again is not None and self.trainable:
             statistics = (self.moving_mean, self.moving_variance)
             again, phase = applied.updates_again, (applied.moments, applied.active)
             record_call(Call(inputs, applied.outputs, applied.updates, again, statistics, *phase))
+            warn_if_stranded(applied.updates, self.name)
         return applied.outputs
 
     def _moments(

@@ -12,6 +12,7 @@ from .core import Applied, Plan, apply_batch_norm, normalize
 from .geometry import Geometry
 from .kernel_choice import Kernel, KernelChoice
 from .moments import Moments, batch_moments
+from .open_scopes import OpenScopes, in_replica
 
 MERGED = KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, "the statistics are merged across replicas")
 
@@ -78,23 +79,19 @@ class Meeting:
         raise NotImplementedError
 
 
-class _Opened(NamedTuple):
-    """A scope that is open: its merge, the thread that opened it, and whether in a replica."""
+class _Scope(NamedTuple):
+    """A scope of `cross_replica`."""
 
     merge: Merge | None
-    thread: int
-    in_replica: bool
 
 
-# Innermost last. Nothing of a graph is kept here once a scope is left.
-_opened: list[_Opened] = []
+_scopes = OpenScopes()
 
 
 class _Here(threading.local):
     """What is true of this thread alone."""
 
     meeting: Meeting | None = None
-    inherited: _Opened | None = None
 
 
 _here = _Here()
@@ -126,38 +123,24 @@ def cross_replica(merge: Merge | None = None) -> Iterator[None]:
     """
     if merge is not None and not callable(merge):
         raise TypeError(f"`merge` must be None or a callable (got {merge!r}).")
-    opened = _Opened(merge, threading.get_ident(), in_replica=_in_replica())
-    _opened.append(opened)
-    try:
+    with _scopes.opened(_Scope(merge)):
         yield
-    finally:
-        # By identity: threads of replicas do not leave their scopes in the order of opening.
-        _opened[:] = [other for other in _opened if other is not opened]
 
 
 def open_scope() -> Any:
     """The `cross_replica` scope around the running code; None outside of any."""
-    me = threading.get_ident()
-    mine = [opened for opened in _opened if opened.thread == me]
-    if mine:
-        return mine[-1]
-    if _here.inherited is not None:
-        return _here.inherited
-    if not _in_replica():
-        return None
-    # A strategy runs replicas in threads of its own, inside what its caller has opened.
-    around = [opened for opened in _opened if not opened.in_replica]
-    return around[-1] if around else None
+    return _scopes.innermost()
 
 
 @contextlib.contextmanager
 def tower_thread(meeting: Meeting, inherited: Any) -> Iterator[None]:
     """Makes this thread a tower's: it meets the others, inside the scope its starter was in."""
-    _here.meeting, _here.inherited = meeting, inherited
+    _here.meeting = meeting
     try:
-        yield
+        with _scopes.inheriting(inherited):
+            yield
     finally:
-        _here.meeting = _here.inherited = None
+        _here.meeting = None
 
 
 def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Applied:
@@ -211,7 +194,7 @@ def _merge(own: BatchStatistics, merge: Merge | None, layer_name: str) -> Shared
         return Shared(merged, [])
     if _here.meeting is not None:
         return _here.meeting.meet(layer_name, own)
-    if _in_replica():
+    if in_replica():
         return Shared(_merged_in_strategy(own), [])
     raise ValueError(
         "`tf1_bn.cross_replica` found nothing to merge with: call the layer in a function given to "
@@ -246,10 +229,6 @@ def _at_least_one(count: Tensor) -> Tensor:
 
 
 # -- replicas of a strategy --------------------------------------------------------------------
-
-
-def _in_replica() -> bool:
-    return tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()
 
 
 def _merged_in_strategy(own: BatchStatistics) -> BatchStatistics:

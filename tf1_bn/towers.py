@@ -16,6 +16,7 @@ from .merging import (
     open_scope,
     tower_thread,
 )
+from .update_mode import inheriting_mode, open_mode
 
 
 @as_written
@@ -35,9 +36,10 @@ def run_towers(
 
     Each tower has a thread, but only one runs at a time: a tower runs until it ends or until a
     layer needs the statistics of the others, and then the next one does, in order. So the graph is
-    the same every time. The variable scope, name scope and `tf1_bn.cross_replica` around the call
-    are in force in the towers; `tf.device`, `tf.control_dependencies`, `tf.variable_creator_scope`
-    and a `tf.cond` or `tf.while_loop` that is being built are not. Names of layers that have none
+    the same every time. The variable scope, name scope, `tf1_bn.cross_replica` and
+    `tf1_bn.updates` around the call are in force in the towers; `tf.device`,
+    `tf.control_dependencies`, `tf.variable_creator_scope` and a `tf.cond` or `tf.while_loop` that
+    is being built are not. Names of layers that have none
     start anew in the towers, so build other unnamed layers in another variable scope.
 
     Args:
@@ -64,7 +66,8 @@ def run_towers(
     graph = tf.get_default_graph()
     # Otherwise all threads share one stack of devices and control dependencies.
     graph.switch_to_thread_local()
-    around = _Around(graph, graph.get_name_scope(), tf.get_variable_scope(), open_scope())
+    scope = tf.get_variable_scope()
+    around = _Around(graph, graph.get_name_scope(), scope, open_scope(), open_mode())
     towers = []
     for index, given in enumerate(tower_inputs):
         place = _Place(index, f"{name}_{index}", None if devices is None else devices[index])
@@ -84,6 +87,7 @@ class _Around(NamedTuple):
     name_scope: str
     variable_scope: Any
     merging: Any
+    update_mode: Any
 
 
 class _Place(NamedTuple):
@@ -181,7 +185,8 @@ class _Tower(Meeting):
         self._turn.acquire()
         try:
             if self._wanted:
-                with place.entered(around), tower_thread(self, around.merging):
+                merging = tower_thread(self, around.merging)
+                with place.entered(around), merging, inheriting_mode(around.update_mode):
                     self.result = fn(*args)
         except _GivenUp:
             pass

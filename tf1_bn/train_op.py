@@ -8,6 +8,7 @@ from typing import Any, Callable, Iterable
 from ._compat import Operation, Tensor, as_written, tf
 from .graph_collections import Call, recorded_calls
 from .moments import Moments
+from .stranded_updates import check_updates_can_run
 
 TOWER_POLICIES = ("all", "first", "averaged")
 
@@ -48,7 +49,8 @@ def minimize(
 
     Raises:
       TypeError: `optimizer` cannot compute and apply gradients, or `loss` is no graph tensor.
-      ValueError: no variable has a gradient; `towers` is no policy.
+      ValueError: no variable has a gradient; `towers` is no policy; `loss` depends on a call inside
+        of a conditional or loop that was not built with `tf1_bn.updates("in_place")`.
     """
     if not (hasattr(optimizer, "compute_gradients") and hasattr(optimizer, "apply_gradients")):
         raise TypeError(
@@ -57,6 +59,7 @@ def minimize(
         )
     _check_loss(loss)
     _check_policy(towers)
+    check_updates_can_run(loss, recorded_calls(loss.graph), _needed_ops([loss.op]))
     gradients = optimizer.compute_gradients(loss, var_list=var_list, **compute_gradients_kwargs)
     # On the gradients: around `apply_gradients` the updates would also become part of what an
     # optimizer puts beside the step, such as the queue runner of SyncReplicasOptimizer.
@@ -81,12 +84,14 @@ def update_ops_for(loss: Tensor, towers: str = "all") -> list[Operation]:
 
     Raises:
       TypeError: `loss` is no graph tensor.
-      ValueError: `towers` is no policy.
+      ValueError: `towers` is no policy; `loss` depends on a call inside of a conditional or loop
+        that was not built with `tf1_bn.updates("in_place")`.
     """
     _check_loss(loss)
     _check_policy(towers)
     calls = recorded_calls(loss.graph)
     needed = _needed_ops([loss.op])
+    check_updates_can_run(loss, calls, needed)
     ours = {update for call in calls for update in call.updates}
     wanted = {update for call in calls if call.outputs.op in needed for update in call.updates}
     collected = loss.graph.get_collection(tf.GraphKeys.UPDATE_OPS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -84,6 +85,31 @@ def test_each_replica_keeps_its_own_statistics_read_as_their_mean(replicas: int)
     assert abs(gammas[0] - 1.0).min() > 0.01
     for gamma in gammas[1:]:
         np.testing.assert_array_equal(gamma, gammas[0])
+
+
+@pytest.mark.parametrize("around", [True, False])
+def test_in_place_each_replica_moves_its_own_statistics(around: bool) -> None:
+    strategy = make_strategy(2)
+    shards = make_shards([4, 7], [3])
+    xs = [tf.placeholder(tf.float32, [None, 3]) for _ in range(2)]
+
+    def forward() -> Any:
+        with contextlib.nullcontext() if around else tf1_bn.updates("in_place"):
+            y = tf1_bn.batch_normalization(
+                xs[replica()], training=True, momentum=MOMENTUM, name="bn"
+            )
+        return tf.reduce_sum(y)
+
+    with strategy.scope(), tf1_bn.updates("in_place") if around else contextlib.nullcontext():
+        sums = strategy.reduce(tf.distribute.ReduceOp.SUM, run(strategy, forward), axis=None)
+    with session_of(2) as session:
+        session.run(tf.global_variables_initializer())
+        session.run(sums, dict(zip(xs, shards.inputs)))
+
+        own = np.array(_own(session, strategy, "bn/moving_mean"))
+    expected = [(1 - MOMENTUM) * x.mean(0) for x in shards.inputs]
+    assert_close(own, np.array(expected), "state", "float32", "merged")
+    assert tf.get_collection(tf.GraphKeys.UPDATE_OPS) == []
 
 
 def test_update_ops_are_those_of_each_replica() -> None:

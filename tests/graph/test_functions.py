@@ -117,3 +117,27 @@ print(np.abs(layer.moving_mean.numpy() - 0.75 * x.mean(0)).max() < 1e-5)
 """)
 
     assert printed == "True\nTrue\n"
+
+
+def test_nobody_is_warned_of_updates_that_a_function_runs() -> None:
+    printed = _run("""
+import warnings
+layer = tf1_bn.BatchNormalization(momentum=0.5, name="bn")
+
+def build(inputs):
+    layer.build([None, 3])
+    return layer(inputs, training=True)
+
+wrapped = tf.wrap_function(build, [tf.TensorSpec([None, 3])])
+
+@tf.function
+def step(inputs, taken):
+    return tf.cond(taken, lambda: layer(inputs, training=True), lambda: inputs)
+
+warnings.filterwarnings("error", category=UserWarning)
+for taken in (True, False, True):
+    step(x, tf.constant(taken))
+print(np.abs(layer.moving_mean.numpy() - 0.75 * x.mean(0)).max() < 1e-5)
+""")
+
+    assert printed == "True\n"

@@ -19,6 +19,7 @@ GEOMETRY = "tests/unit/test_geometry.py"
 SPEC = "tests/unit/test_spec.py"
 FLAG = "tests/graph/test_training_flag.py"
 KERNELS = "tests/graph/test_kernels.py"
+MODE = "tests/graph/test_update_mode.py"
 EXTREMES = "tests/properties/test_extremes.py"
 
 
@@ -285,6 +286,26 @@ MUTATIONS = [
         "graph_collections.py",
         ("update ops collected twice", "if id(item) not in known:", "if True:",
          (LAYER, STRUCTURE), "class or updates"),
+    ),
+    *_of(
+        "update_mode.py",
+        ("the gradient does not wait for the updates",
+         "with tf.control_dependencies([tf.identity(tensor) for tensor in moved]):",
+         "with tf.control_dependencies([]):", (MODE,), "whatever and linear"),
+        ("the outputs do not wait for the updates",
+         "with tf.control_dependencies([moved]), override:", "with override:", (MODE,), "whatever"),
+        ("updates run beside, not before", "with tf.control_dependencies(moves):",
+         "with tf.control_dependencies([]):", (MODE,), "whatever"),
+    ),
+    *_of(
+        "core.py",
+        ("an iteration reads the averages before the last one has written",
+         "updates = tuple(updates_again())", "updates = tuple(_update_ops(outcome, plan))",
+         (MODE,), "whatever and loop"),
+    ),
+    *_of(
+        "stranded_updates.py",
+        ("a train op of updates that cannot run", "if stranded:", "if False:", (MODE,), "named"),
     ),
     *_of(
         "train_op.py",
