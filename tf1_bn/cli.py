@@ -54,6 +54,7 @@ def _run(given: list[str]) -> int:
         force=parsed.force,
         tf1_alias=parsed.tf1_alias,
         report=not parsed.no_report,
+        kernels=parsed.kernels,
     )
     try:
         run(program, options)
@@ -79,6 +80,7 @@ def _run_parser() -> argparse.ArgumentParser:
             "--tf1-alias",
             "`import tensorflow` gives tensorflow.compat.v1, v2 behaviour disabled (no contrib)",
         ),
+        ("--kernels", "list at exit which kernel each layer got, and why"),
         ("--no-report", "do not say at exit how many layers were built and updated"),
     )
     for flag, effect in flags:

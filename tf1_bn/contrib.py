@@ -31,7 +31,7 @@ from .moments import Moments, MomentsFn, batch_moments, has_values, moments_or
 from .moving_average import MovingAverage, move, rate_where, update_rate
 from .spec import BatchNormSpec, check_reuse, is_tensor_like
 from .stranded_updates import warn_if_stranded
-from .training_flag import resolve_training
+from .training_flag import resolve_training, static_training
 from .update_mode import after_updates, in_place
 from .variables import BatchNormVariables
 
@@ -119,8 +119,9 @@ def batch_norm(
 
     Raises:
       ValueError: under eager execution; an argument has a wrong value or does not fit the shape;
-        renorm with `batch_weights`, `zero_debias_moving_mean` or other `updates_collections`; a
-        variable exists and is not to be reused, or the reverse.
+        renorm with `batch_weights`, `zero_debias_moving_mean` or other `updates_collections`;
+        training with any of these, or with rank 2, inside of `tf1_bn.cross_replica`; a variable
+        exists and is not to be reused, or the reverse.
       TypeError: an argument has a wrong type.
     """
     raise_if_eager("tf1_bn.contrib.batch_norm")
@@ -171,6 +172,12 @@ def batch_norm(
     by_layer = fused_form is None and not beyond_layer
     if is_training is None and not by_layer:
         raise ValueError("`is_training` must be a flag or a scalar bool tensor (got None).")
+    if not by_layer and static_training(is_training) is not False and open_scope() is not None:
+        raise ValueError(
+            "tf1_bn.contrib.batch_norm cannot merge its statistics with these arguments: inside of "
+            "`tf1_bn.cross_replica` call `tf1_bn.batch_normalization` (got "
+            f"`is_training`={is_training!r})."
+        )
 
     getter = None if fused_form is not None else _model_variable
     with tf.variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter) as made:
@@ -249,11 +256,6 @@ def _warn_ignored(argument: str) -> None:
 
 def _normalize(inputs: Tensor, training: Any, form: _Form, options: _Options) -> Tensor:
     """Makes the variables, normalizes, and moves the averages or collects the ops that do."""
-    if training is not False and open_scope() is not None:
-        raise ValueError(
-            "tf1_bn.contrib.batch_norm cannot merge its statistics with these arguments: inside of "
-            "`tf1_bn.cross_replica` call `tf1_bn.batch_normalization` (got a call for training)."
-        )
     variables = _create_variables(form, options.variables_collections)
     shadow = None
     if options.zero_debias and training is not False:

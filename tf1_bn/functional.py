@@ -90,9 +90,10 @@ def batch_normalization(
       renorm_clipping: bounds of the correction: a dict of `rmax`, `rmin`, `dmax`, numbers or
         scalar tensors; `tf1_bn.renorm_schedule` gives the paper's.
       renorm_momentum: kept fraction of the averages the correction uses.
-      fused: False never uses the fused kernel; None and True use it where it can be and the
-        composed one silently elsewhere. The fused one puts the sample variance, N / (N - 1) of
-        the population's, into moving_variance.
+      fused: None takes the kernel that is quicker at the size of the input, True the fused op
+        wherever it is possible and the composed kernel silently elsewhere, False never the fused
+        op. All give TF1's numbers: rank 4 with the channel axis 1 or 3 puts, unless False, the
+        sample variance, N / (N - 1) of the population's, into moving_variance.
       virtual_batch_size: normalize interleaved ghost batches of this many rows each on their own;
         must divide the batch in training.
       adjustment: a function from the input's int32 shape tensor to (scale, bias), applied in

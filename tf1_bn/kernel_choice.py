@@ -79,6 +79,12 @@ class KernelChoice(NamedTuple):
     fold: Fold | None = None
     gradient_by_hand: bool = False
 
+    def __str__(self) -> str:
+        phases = self.kernel.value
+        if self.inference is not self.kernel:
+            phases = f"{phases} in training, {self.inference.value} in inference"
+        return f"{phases}: {self.reason}"
+
 
 def choose_kernel(
     spec: BatchNormSpec,

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from typing import Any, Callable, Sequence
 
 from ._compat import Operation, Tensor, Variable, as_written, host, raise_if_eager, tf
 from .call_checks import INITIALIZERS, check_call, check_scope_name, dims, make_spec
-from .core import Plan
+from .core import Applied, Plan
 from .geometry import Geometry, check_same_layer, geometry_of
 from .graph_collections import Call, add_once, next_layer_name, record_call
 from .initializers import initializer_config, resolve_initializer
@@ -23,6 +24,8 @@ from .stranded_updates import warn_if_stranded
 from .training_flag import resolve_training
 from .update_mode import after_updates, in_place
 from .variables import BatchNormVariables, create_variables
+
+_LOG = logging.getLogger("tf1_bn")
 
 
 class _SpecAttribute:
@@ -224,11 +227,10 @@ class BatchNormalization:
         """
         geometry = check_call(self._spec, inputs, training, self._dtype)
         assert self._made is not None, "call needs the variables that build makes"
-        choice, moves = self._choose(geometry), self.trainable and in_place()
-        plan = Plan(self._spec, geometry, choice, self._made, self._moments_fn(), moves)
+        plan = self._plan(geometry, self._made)
         applied = apply_in_scope(inputs, resolve_training(training), plan)
-        if moves and applied.moments is not None:
-            return after_updates(applied.outputs, applied.updates, applied.moments.mean)
+        if plan.in_place and applied.moments is not None:
+            return self._after_updates(applied)
         self.add_update(applied.updates, inputs=inputs)
         if applied.updates_again is not None and self.trainable:
             statistics = (self.moving_mean, self.moving_variance)
@@ -236,6 +238,16 @@ class BatchNormalization:
             record_call(Call(inputs, applied.outputs, applied.updates, again, statistics, *phase))
             warn_if_stranded(applied.updates, self.name)
         return applied.outputs
+
+    def _plan(self, geometry: Geometry, variables: BatchNormVariables) -> Plan:
+        choice = self._choose(geometry)
+        _LOG.debug("%s: %s", variables.moving_mean.op.name.rpartition("/")[0], choice)
+        moves_in_place = self.trainable and in_place()
+        return Plan(self._spec, geometry, choice, variables, self._moments_fn(), moves_in_place)
+
+    def _after_updates(self, applied: Applied) -> Tensor:
+        assert applied.moments is not None, "only training has updates"
+        return after_updates(applied.outputs, applied.updates, applied.moments.mean)
 
     def _moments(
         self, inputs: Tensor, reduction_axes: Sequence[int], keep_dims: bool, mask: Any = None
@@ -433,7 +445,7 @@ class BatchNormalization:
             and repr(getattr(self._spec, field.name)) != repr(field.default)
         )
         choice = self.kernel
-        state = "not built" if choice is None else f"{choice.kernel.value}: {choice.reason}"
+        state = "not built" if choice is None else str(choice)
         return f"<{type(self).__name__} {self.name!r} ({given}), {state}>"
 
     def _choose(self, geometry: Geometry) -> KernelChoice:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tf1_bn
 from tests.conformance.data import make_input, make_state, make_weights
 from tests.conftest import make_session, tensorflow
 from tests.tolerances import assert_close
@@ -289,6 +290,33 @@ def test_says_what_contrib_ignored_in_silence(argument: str) -> None:
         batch_norm(x, updates_collections=None, **{argument: given[argument]})
     assert [warning.filename for warning in caught] == [__file__]
     assert tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "beyond"),
+    [
+        (V2, {}),
+        (V4, {"updates_collections": None}),
+        (V4, {"zero_debias_moving_mean": True}),
+        (V3, {"batch_weights": np.ones(6, "float32")}),
+    ],
+)
+def test_a_call_that_cannot_merge_refuses_to_inside_of_cross_replica(
+    shape: tuple, beyond: Any
+) -> None:
+    tf = tensorflow()
+    inputs = tf.constant(make_input(shape, 0, 0), tf.float32)
+    flags = (True, tf.placeholder(tf.bool, []))
+    before = len(tf.get_default_graph().get_operations())
+
+    with tf1_bn.cross_replica(lambda statistics: statistics):
+        for flag in flags:
+            with pytest.raises(ValueError, match=r"call `tf1_bn.batch_normalization` \(got `is_t"):
+                batch_norm(inputs, is_training=flag, **beyond)
+        assert len(tf.get_default_graph().get_operations()) == before
+        assert tf.global_variables() == []
+        batch_norm(inputs, is_training=False, **beyond)
+    assert len(tf.global_variables()) >= 3
 
 
 def test_a_collection_may_be_given_by_its_name_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Iterator
 
 import numpy as np
@@ -208,3 +209,18 @@ def test_a_phase_decided_at_run_time_switches_each_tensor_once() -> None:
     kinds = [op.type for op in tf.get_default_graph().get_operations()]
     assert kinds.count("Switch") == 5
     assert kinds.count("FusedBatchNormV3") == 2
+
+
+def test_each_call_logs_its_kernel_and_the_reason(caplog: Any) -> None:
+    caplog.set_level(logging.DEBUG, "tf1_bn")
+    with tf.variable_scope("net"):
+        layer = BatchNormalization(fused=False, name="bn")
+        layer(tf.zeros([2, 3]))
+    layer(tf.zeros([2, 3]), training=True)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "net/bn: composed: fused=False",
+        "net/bn: composed: fused=False",
+    ]
+    choice = layer.kernel._replace(inference=Kernel.FUSED)
+    assert str(choice) == "composed in training, fused in inference: fused=False"

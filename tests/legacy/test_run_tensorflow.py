@@ -69,6 +69,19 @@ def test_resnet(forget: bool, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_kernels_are_listed_after_the_report(alone: bool, tmp_path: Path) -> None:
+    options = ["--kernels"] + ["--no-report"] * alone
+    program = str(PROGRAMS / "resnet.py")
+    ended = under_run(*OURS, *options, program, "--steps", "1", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    heading, *layers = ended.err.splitlines()[-10:]
+    assert ("tf1_bn: 9 batch-norm layers built" in ended.err) != alone
+    assert heading.split() == ["layer", "training", "inference", "why"]
+    assert [line.split()[1:3] for line in layers] == [["fused", "fused"]] * 9
+    assert layers[1].startswith("resnet_model/batch_normalization_1 ")
+
+
 def test_gan_written_for_tensorflow_1(tmp_path: Path) -> None:
     program = str(PROGRAMS / "gan.py")
     ended = under_run(*OURS, "--tf1-alias", program, cwd=tmp_path)

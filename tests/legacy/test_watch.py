@@ -100,6 +100,38 @@ def test_no_layer(watch: Watch, session: Any) -> None:
     assert watch.report() == "no batch-norm layer was built"
 
 
+@pytest.mark.parametrize("fetched", ["nothing", "the loss"])
+def test_updates_in_place(fetched: str, watch: Watch, session: Any) -> None:
+    tf = tensorflow()
+    with tf1_bn.updates("in_place"):
+        loss = tf.reduce_sum(tf1_bn.batch_normalization(tf.constant(DATA), training=True))
+        tf1_bn.batch_normalization(tf.constant(DATA), training=False)
+    session.run(tf.global_variables_initializer())
+    if fetched == "the loss":
+        session.run(loss)
+    ran = "session runs executed those of 1" if fetched == "the loss" else "no session run executed"
+    assert watch.report().startswith(f"2 batch-norm layers built, 1 with update ops; {ran}")
+
+
+def test_kernels(watch: Watch) -> None:
+    tf = tensorflow()
+    image, rows = tf.zeros([2, 5, 4, 3]), tf.zeros([2, 3])
+    with tf.variable_scope("net"):
+        for _ in range(2):
+            tf1_bn.batch_normalization(image, training=True, name="conv_bn", reuse=tf.AUTO_REUSE)
+    tf1_bn.batch_normalization(rows, fused=False, name="bn")
+    layer = tf1_bn.BatchNormalization(name="last")
+    layer(rows)
+
+    heading, *lines = watch.kernels().splitlines()
+    assert heading == "layer        training  inference  why"
+    assert lines == [
+        "net/conv_bn  fused     fused      rank 4 with the channel axis last",
+        "bn           composed  composed   fused=False",
+        f"last         composed  composed   {layer.kernel and layer.kernel.reason}",
+    ]
+
+
 def test_inference_alone(watch: Watch) -> None:
     tf = tensorflow()
     for _ in range(2):

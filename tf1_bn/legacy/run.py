@@ -27,6 +27,7 @@ class Options(NamedTuple):
     force: bool = False
     tf1_alias: bool = False
     report: bool = True
+    kernels: bool = False
 
 
 class Program(NamedTuple):
@@ -55,7 +56,7 @@ def run(program: Program, options: Options) -> None:
     report = _prepare(options)
     try:
         code, main = (_module if program.is_module else _script)(program)
-        if options.report:
+        if options.report or options.kernels:
             # Registered first, so it speaks after the program's own exit handlers.
             atexit.register(report, os.getpid())
         sys.modules["__main__"] = main
@@ -88,9 +89,14 @@ def _prepare(options: Options) -> Callable[[int], None]:
         # A forked child that runs exit handlers has nothing to report.
         if os.getpid() != process or sys.stderr is None:
             return
-        said = watches[0].report() if watches else "TensorFlow was not imported"
+        said = []
+        if options.report:
+            counts = watches[0].report() if watches else "TensorFlow was not imported"
+            said.append(f"tf1_bn: {counts}.")
+        if options.kernels and watches:
+            said.append(watches[0].kernels())
         try:
-            print(f"tf1_bn: {said}.", file=sys.stderr, flush=True)
+            print("\n".join(said), file=sys.stderr, flush=True)
         except (OSError, ValueError):
             # Nobody reads stderr any more.
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import weakref
-from typing import Any, Iterable
+from typing import Any, Iterable, NamedTuple
 
 from .._compat import Operation, tf
 from ..layer import BatchNormalization
@@ -31,12 +31,22 @@ class _GraphRecord:
         self.fetches_seen: set[tuple[str, ...]] = set()
 
 
+class _Row(NamedTuple):
+    """What `kernels` says of a layer, and the heading of each column."""
+
+    layer: str = "layer"
+    training: str = "training"
+    inference: str = "inference"
+    reason: str = "why"
+
+
 class Watch:
     """The counts of this process, from `start` on."""
 
     def __init__(self) -> None:
         self._records: list[_GraphRecord] = []
         self._record_of: weakref.WeakKeyDictionary[Any, _GraphRecord] = weakref.WeakKeyDictionary()
+        self._rows: dict[_Row, None] = {}
         self._ledger = Ledger()
         self._sees_runs = False
 
@@ -46,6 +56,8 @@ class Watch:
         moves = [
             Move(attribute(layer, "build"), self._build(layer.build)),
             Move(attribute(layer, "add_update"), self._add_update(layer.add_update)),
+            Move(attribute(layer, "_plan"), self._plan(layer._plan)),
+            Move(attribute(layer, "_after_updates"), self._after_updates(layer._after_updates)),
         ]
         session = importlib.import_module("tensorflow.python.client.session")
         handler = getattr(session, "_FetchHandler", None)
@@ -76,6 +88,13 @@ class Watch:
             )
         return f"{layers}, {updatable} with update ops; session runs executed those of {updated}"
 
+    def kernels(self) -> str:
+        """A table of the layers in the order of their calls, with their kernels and the reason."""
+        rows = [_Row(), *self._rows]
+        widths = [max(len(cell) for cell in column) for column in zip(*rows)]
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        return "\n".join(lines)
+
     def _record(self, graph: Any) -> _GraphRecord:
         if graph not in self._record_of:
             self._record_of[graph] = _GraphRecord()
@@ -97,6 +116,23 @@ class Watch:
                 self._record(tf.get_default_graph()).updatable.add(layer.moving_mean.name)
 
         return add_update_and_count
+
+    def _plan(self, plan: Any) -> Any:
+        def plan_and_note(layer: Any, geometry: Any, variables: Any) -> Any:
+            planned = plan(layer, geometry, variables)
+            name, choice = variables.moving_mean.op.name.rpartition("/")[0], planned.choice
+            row = _Row(name, choice.kernel.value, choice.inference.value, choice.reason)
+            self._rows.setdefault(row)
+            return planned
+
+        return plan_and_note
+
+    def _after_updates(self, after_updates: Any) -> Any:
+        def after_updates_and_count(layer: Any, applied: Any) -> Any:
+            self._record(tf.get_default_graph()).updatable.add(layer.moving_mean.name)
+            return after_updates(layer, applied)
+
+        return after_updates_and_count
 
     def _handler(self, handler: Any) -> Any:
         watch = self
