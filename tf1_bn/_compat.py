@@ -88,6 +88,32 @@ def _has_onednn(version: tuple[int, int]) -> bool:
     return by_default and sys.platform != "darwin" and version >= _ONEDNN_BY_DEFAULT_SINCE
 
 
+def in_tf_function() -> bool:
+    """Whether graph is built for a `tf.function`, whose maker alone knows if XLA compiles it."""
+    graph = tf.get_default_graph()
+    while graph is not None and type(graph) is not tf.Graph:
+        # The graphs of `tf.cond` and `tf.while_loop` are of other types, `wrap_function` has names.
+        if type(graph).__name__ == "FuncGraph" and not graph.name.startswith("wrapped_function"):
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False
+
+
+def may_be_compiled(op: Operation) -> bool:
+    """Whether XLA may compile the place of `op`: a jit scope, a rewritten body, a `tf.function`."""
+    if in_tf_function():
+        return True
+    attributes = op.node_def.attr
+    return "_XlaCompile" in attributes or "_xla_compile_id" in attributes
+
+
+def loses_sizes_in_cond() -> bool:
+    """Whether XLA may have to compile a conditional of control flow v2, whose sizes it forgets."""
+    return in_tf_function() or (
+        tf.control_flow_v2_enabled() and may_be_compiled(tf.no_op(name="compiled"))
+    )
+
+
 def loses_gradient_in_cond(dtype: Any) -> bool:
     """Whether `tf.cond` cuts the gradient of tensors of `dtype`: TF1 does so with bfloat16."""
     return bool(tf.as_dtype(dtype) == tf.bfloat16) and tf_version() < (2, 0)

@@ -320,7 +320,7 @@ class _Averages(NamedTuple):
                 active,
             )
         )
-        warn_if_stranded(updates, variables.moving_mean.op.name.rpartition("/")[0])
+        warn_if_stranded(updates, variables.moving_mean.name.rpartition("/")[0])
         return outputs
 
     def moved_with_outputs(self, inputs: Tensor, training: Any) -> Tensor:

@@ -5,7 +5,14 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple, Sequence
 
-from ._compat import Operation, Tensor, Variable, loses_gradient_in_cond, tf
+from ._compat import (
+    Operation,
+    Tensor,
+    Variable,
+    loses_gradient_in_cond,
+    may_be_compiled,
+    tf,
+)
 from .affine import Affine, broadcastable
 from .either import either
 from .folding import fold_input
@@ -54,10 +61,11 @@ class Plan(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the variables hold when the call runs, read once."""
+    """What the variables hold when the call runs, read once; `renorm` are mean and deviation."""
 
     learned: Affine
     moving: Moments
+    renorm: tuple[Tensor, Tensor] | None = None
 
 
 class Applied(NamedTuple):
@@ -127,7 +135,7 @@ def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Applied:
 
 def normalize(inputs: Tensor, training: Any, plan: Plan) -> Outcome:
     """The first half of `apply_batch_norm`: everything but the updates."""
-    state = _state(plan)
+    state = _state(plan, renorm=plan.spec.renorm and training is not False)
     if training is False:
         normalized = _inference(inputs, state, plan)
         outputs = _named(normalized.outputs, plan)
@@ -151,6 +159,8 @@ def _training(
     inputs: Tensor, adjustment: Affine | None, filled: Tensor | None, state: State, plan: Plan
 ) -> Normalized:
     spec, geometry = plan.spec, plan.geometry
+    if filled is not None and plan.choice.kernel is Kernel.FUSED and may_be_compiled(filled.op):
+        state = state._replace(learned=_without_nan_gradient(state.learned, filled))
     if plan.choice.fused:
         outputs, batch = fused_training(inputs, state.learned, spec.epsilon, geometry, plan.choice)
         return Normalized(outputs, moments_or(batch, state.moving, filled))
@@ -162,6 +172,14 @@ def _training(
     with tf.name_scope("normalized"):
         normalized = run(inputs, inner, filled, state, plan)
     return normalized._replace(outputs=affine_of(normalized.outputs, outer))
+
+
+def _without_nan_gradient(affine: Affine, filled: Tensor) -> Affine:
+    """The same for a batch that has values; XLA's gradient of the fused op gives others NaN."""
+    if affine.scale is None:
+        return affine
+    scale = tf.where(filled, affine.scale, tf.zeros(affine.scale.shape, affine.scale.dtype))
+    return affine._replace(scale=scale)
 
 
 def _folded_training(
@@ -188,7 +206,7 @@ def _folded_training(
     if spec.renorm:
         # The correction needs the moments first: one more forward pass beats elementary ops.
         batch = _shaped(run(Affine(None, None), only_moments=True).moments, plan)
-        correction = _correction(batch, plan)
+        correction = _correction(batch, state, plan)
         affine = affine.after(*correction)
         return Normalized(run(affine).outputs, batch, correction)
     outputs, moments = run(affine)
@@ -216,7 +234,7 @@ def _composed_training(
         centered, moments = centered_moments(seen, axes, inverse_count, keep_dims)
     batch = mean_over_ghosts(moments) if ghosts else _shaped(moments, plan)
     batch = moments_or(batch, state.moving, filled)
-    correction = _correction(batch, plan) if spec.renorm else None
+    correction = _correction(batch, state, plan) if spec.renorm else None
     if not ghosts:
         affine = _fit(affine, plan)
         if given or filled is not None:
@@ -270,7 +288,7 @@ def _either_phase(
         left = iter(tensors)
         seen = next(left)
         affine = Affine(*(value if value is None else next(left) for value in state.learned))
-        return seen, State(affine, Moments(*left))
+        return seen, State(affine, Moments(*left), state.renorm)
 
     def training_phase(tensors: Sequence[Tensor]) -> list[Tensor]:
         seen, switched = parts(tensors)
@@ -378,8 +396,12 @@ def _named(outputs: Tensor, plan: Plan) -> Tensor:
         return tf.identity(outputs, name="add_1")
 
 
-def _state(plan: Plan) -> State:
-    """One read of every variable a phase may need, outside of any conditional."""
+def _state(plan: Plan, renorm: bool) -> State:
+    """One read of every variable a phase may need, outside of any conditional.
+
+    XLA copies what a branch computes into the branch of its gradient, where a read in it comes
+    after the updates.
+    """
     variables, dtype = plan.variables, plan.geometry.param_dtype
 
     def read(variable: Variable | None) -> Any:
@@ -390,17 +412,13 @@ def _state(plan: Plan) -> State:
     return State(
         Affine(*(None if value is None else tf.cast(value, dtype) for value in learned)),
         Moments(read(variables.moving_mean), read(variables.moving_variance)),
+        (read(variables.renorm_mean), read(variables.renorm_stddev)) if renorm else None,
     )
 
 
-def _correction(batch: Moments, plan: Plan) -> RenormCorrection:
-    return renorm_correction(
-        batch,
-        tf.convert_to_tensor(plan.variables.renorm_mean),
-        tf.convert_to_tensor(plan.variables.renorm_stddev),
-        plan.spec.epsilon,
-        plan.spec.clipping,
-    )
+def _correction(batch: Moments, state: State, plan: Plan) -> RenormCorrection:
+    assert state.renorm is not None, "renorm needs its averages"
+    return renorm_correction(batch, *state.renorm, plan.spec.epsilon, plan.spec.clipping)
 
 
 def _split(adjustment: Affine | None, learned: Affine, plan: Plan) -> tuple[Affine, Affine | None]:

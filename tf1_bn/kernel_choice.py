@@ -85,6 +85,10 @@ class KernelChoice(NamedTuple):
             phases = f"{phases} in training, {self.inference.value} in inference"
         return f"{phases}: {self.reason}"
 
+    def composed(self, why: str) -> KernelChoice:
+        """The composed kernel in its place."""
+        return _composed(why)
+
 
 def choose_kernel(
     spec: BatchNormSpec,

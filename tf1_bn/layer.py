@@ -8,7 +8,16 @@ import logging
 import re
 from typing import Any, Callable, Sequence
 
-from ._compat import Operation, Tensor, Variable, as_written, host, raise_if_eager, tf
+from ._compat import (
+    Operation,
+    Tensor,
+    Variable,
+    as_written,
+    host,
+    loses_sizes_in_cond,
+    raise_if_eager,
+    tf,
+)
 from .call_checks import INITIALIZERS, check_call, check_scope_name, dims, make_spec
 from .core import Applied, Plan
 from .geometry import Geometry, check_same_layer, geometry_of
@@ -227,8 +236,9 @@ class BatchNormalization:
         """
         geometry = check_call(self._spec, inputs, training, self._dtype)
         assert self._made is not None, "call needs the variables that build makes"
-        plan = self._plan(geometry, self._made)
-        applied = apply_in_scope(inputs, resolve_training(training), plan)
+        flag = resolve_training(training)
+        plan = self._plan(geometry, self._made, flag)
+        applied = apply_in_scope(inputs, flag, plan)
         if plan.in_place and applied.moments is not None:
             return self._after_updates(applied)
         self.add_update(applied.updates, inputs=inputs)
@@ -239,9 +249,12 @@ class BatchNormalization:
             warn_if_stranded(applied.updates, self.name)
         return applied.outputs
 
-    def _plan(self, geometry: Geometry, variables: BatchNormVariables) -> Plan:
+    def _plan(self, geometry: Geometry, variables: BatchNormVariables, training: Any) -> Plan:
         choice = self._choose(geometry)
-        _LOG.debug("%s: %s", variables.moving_mean.op.name.rpartition("/")[0], choice)
+        open_sizes = choice.fold is not None and None in geometry.input_shape
+        if open_sizes and not isinstance(training, bool) and loses_sizes_in_cond():
+            choice = choice.composed("unknown sizes in a conditional, which XLA could not compile")
+        _LOG.debug("%s: %s", variables.moving_mean.name.rpartition("/")[0], choice)
         moves_in_place = self.trainable and in_place()
         return Plan(self._spec, geometry, choice, variables, self._moments_fn(), moves_in_place)
 

@@ -43,11 +43,14 @@ class Pair:
         """One step of both from one random state; returns the state that ours came to."""
         x, weights = draw(self.described.shape, seed)
         state = draw_state(self.ours.variables, seed)
-        for running in (self.ours, self.recorded):
-            running.load(state)
         mine, theirs = (
-            running.step(x, weights, training, train) for running in (self.ours, self.recorded)
+            _step(running, state, x, weights, training, train)
+            for running in (self.ours, self.recorded)
         )
+        if not all(np.isfinite(value).all() for value in theirs.values()):
+            # Seen once in some thousand steps of the real layer's graph on TF 1.15.5: NaN in the
+            # gradient of gamma in inference, from numbers that give the right one when run again.
+            theirs = _step(self.recorded, state, x, weights, training, train)
         for key, expected in theirs.items():
             row = ("output", "float32") if key == "output" else ("gradient", "float32", "live")
             assert_close(mine[key], expected, *row, what=f"{key}, draw {seed}")
@@ -58,6 +61,11 @@ class Pair:
             row = ("gradient", "float32", "live") if learned else ("state", "float32")
             assert_close(after[key], expected, *row, what=f"{key}, draw {seed}")
         return {key: (state[key], after[key]) for key in state}
+
+
+def _step(running: Running, state: dict, *arguments: Any) -> dict:
+    running.load(state)
+    return running.step(*arguments)
 
 
 def _is_statistic(name: str) -> bool:

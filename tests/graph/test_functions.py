@@ -141,3 +141,35 @@ print(np.abs(layer.moving_mean.numpy() - 0.75 * x.mean(0)).max() < 1e-5)
 """)
 
     assert printed == "True\n"
+
+
+def test_a_compiled_function_updates_and_bears_an_empty_batch() -> None:
+    printed = _run("""
+version = tuple(map(int, tf.__version__.split(".")[:2]))
+compiled = {"jit_compile" if version >= (2, 5) else "experimental_compile": True}
+for options in ({}, {"fused": True}, {"renorm": True}, {"virtual_batch_size": 2}):
+    layer = tf1_bn.BatchNormalization(momentum=0.5, name="bn", **options)
+    tf.wrap_function(lambda: layer.build([None, 3]), [])
+
+    def step(inputs, training):
+        y = layer(inputs, training=training)
+        return tf.gradients(tf.reduce_sum(y ** 3), [layer.gamma, layer.beta])
+
+    batch, flag = tf.TensorSpec([None, 3]), tf.TensorSpec([], tf.bool)
+    # In a function of TensorFlow 1.15 XLA compiles no gradient of a conditional.
+    if version >= (2, 0):
+        step = tf.function(step, input_signature=[batch, flag], **compiled)
+        train, infer = (lambda inputs, flag=flag: step(inputs, flag) for flag in (True, False))
+    else:
+        train, infer = (
+            tf.function(lambda inputs, flag=flag: step(inputs, flag), [batch], **compiled)
+            for flag in (True, False)
+        )
+    empty = [bool(slope.numpy().any()) for slope in train(x[:0])]
+    still = bool(layer.moving_mean.numpy().any())
+    train(x), infer(x), train(x)
+    moved = layer.moving_mean.numpy().ravel()
+    print(empty, still, np.abs(moved - 0.75 * x.mean(0)).max() < 1e-5)
+""")
+
+    assert printed == "[False, False] False True\n" * 4

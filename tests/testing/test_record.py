@@ -250,6 +250,7 @@ def test_the_total_is_bounded(path: Path) -> None:
     assert call.notes == ["some steps are left out: the recording would become too large"]
 
 
+@pytest.mark.filterwarnings("ignore:The update ops of:UserWarning")
 def test_calls_that_cannot_be_run_are_listed(path: Path) -> None:
     tf = tensorflow()
     with record(str(path)):

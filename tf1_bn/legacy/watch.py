@@ -118,9 +118,9 @@ class Watch:
         return add_update_and_count
 
     def _plan(self, plan: Any) -> Any:
-        def plan_and_note(layer: Any, geometry: Any, variables: Any) -> Any:
-            planned = plan(layer, geometry, variables)
-            name, choice = variables.moving_mean.op.name.rpartition("/")[0], planned.choice
+        def plan_and_note(layer: Any, geometry: Any, variables: Any, training: Any) -> Any:
+            planned = plan(layer, geometry, variables, training)
+            name, choice = variables.moving_mean.name.rpartition("/")[0], planned.choice
             row = _Row(name, choice.kernel.value, choice.inference.value, choice.reason)
             self._rows.setdefault(row)
             return planned
