@@ -6,34 +6,29 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, Mapping, NamedTuple
 
 import numpy as np
 
-from ._compat import (
-    Operation,
-    Tensor,
-    Variable,
-    as_operation,
-    as_written,
-    host,
-    raise_if_eager,
-    tf,
-)
+from ._compat import Tensor, as_written, host, raise_if_eager, tf
 from .call_checks import check_call, check_scope_name, make_spec
-from .core import Plan, normalize
+from .contrib_averages import Averages, Weights, moving_moments
+from .contrib_variables import (
+    collect_output,
+    collect_variables,
+    create_contrib_variables,
+    create_shadow,
+    model_variable,
+)
 from .geometry import Geometry, geometry_of
-from .graph_collections import Call, add_once, record_call
 from .kernel_choice import KernelChoice, choose_kernel
 from .layer import BatchNormalization
 from .merging import open_scope
-from .moments import Moments, MomentsFn, batch_moments, has_values, moments_or
-from .moving_average import MovingAverage, move, rate_where, update_rate
+from .moments import MomentsFn
+from .plan import Plan
 from .spec import BatchNormSpec, check_reuse, is_tensor_like
-from .stranded_updates import warn_if_stranded
 from .training_flag import resolve_training, static_training
-from .update_mode import after_updates, in_place
-from .variables import BatchNormVariables
+from .update_mode import in_place
 
 DATA_FORMATS = ("NHWC", "NCHW")
 
@@ -179,13 +174,13 @@ def batch_norm(
             f"`is_training`={is_training!r})."
         )
 
-    getter = None if fused_form is not None else _model_variable
+    getter = None if fused_form is not None else model_variable
     with tf.variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter) as made:
         inputs = tf.convert_to_tensor(inputs)
         if by_layer:
             layer = BatchNormalization(name=made.name, _scope=made, _reuse=reuse, **settings)
             outputs = layer(inputs, training=is_training)
-            _collect_variables(layer, variables_collections)
+            collect_variables(layer, variables_collections)
         else:
             form = fused_form or _unfused_form(spec, geometry)
             outputs = _normalize(
@@ -201,7 +196,7 @@ def batch_norm(
             )
         if activation_fn is not None:
             outputs = activation_fn(outputs)
-        return _collect_output(outputs, outputs_collections, made.name)
+        return collect_output(outputs, outputs_collections, made.name)
 
 
 class _Form(NamedTuple):
@@ -256,17 +251,17 @@ def _warn_ignored(argument: str) -> None:
 
 def _normalize(inputs: Tensor, training: Any, form: _Form, options: _Options) -> Tensor:
     """Makes the variables, normalizes, and moves the averages or collects the ops that do."""
-    variables = _create_variables(form, options.variables_collections)
+    variables = create_contrib_variables(form.spec, form.geometry, options.variables_collections)
     shadow = None
     if options.zero_debias and training is not False:
-        shadow = _create_shadow(variables.moving_mean)
+        shadow = create_shadow(variables.moving_mean)
     moments_fn: MomentsFn | None = None
     counts = None
     if options.batch_weights is not None:
-        weights = _Weights.of(options.batch_weights, form.geometry)
-        moments_fn, counts = weights.moments_fn(_moving(variables)), weights.any
+        weights = Weights.of(options.batch_weights, form.geometry)
+        moments_fn, counts = weights.moments_fn(moving_moments(variables)), weights.any
     plan = Plan(form.spec, form.geometry, form.choice, variables, moments_fn)
-    averages = _Averages(plan, shadow, counts)
+    averages = Averages(plan, shadow, counts)
 
     view = inputs
     if form.geometry.rank != inputs.shape.ndims:
@@ -280,252 +275,6 @@ def _normalize(inputs: Tensor, training: Any, form: _Form, options: _Options) ->
     if view is not inputs:
         outputs = tf.reshape(outputs, tf.shape(inputs))
     outputs.set_shape(inputs.shape)
-    return outputs
-
-
-class _Shadow(NamedTuple):
-    """The average of a mean that starts at 0, and how many updates it has seen."""
-
-    biased: Variable
-    local_step: Variable
-
-
-class _Averages(NamedTuple):
-    """The moving statistics of one call and the ways to move them.
-
-    `counts` is a bool tensor that is False for a batch that has no weight; None if all have.
-    """
-
-    plan: Plan
-    shadow: _Shadow | None
-    counts: Tensor | None
-
-    def moved_by_updates(self, inputs: Tensor, training: Any, collections: Any) -> Tensor:
-        """The outputs; the update ops go to `collections`, and nothing depends on them."""
-        (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
-        if active is False:
-            return outputs
-        updates = self._updates(moments, active)
-        for update in updates:
-            tf.add_to_collections(collections, update)
-        variables = self.plan.variables
-        record_call(
-            Call(
-                inputs,
-                outputs,
-                tuple(updates),
-                lambda towards=moments, when=active: self._updates(towards, when, fresh=True),
-                (variables.moving_mean, variables.moving_variance),
-                moments,
-                active,
-            )
-        )
-        warn_if_stranded(updates, variables.moving_mean.name.rpartition("/")[0])
-        return outputs
-
-    def moved_with_outputs(self, inputs: Tensor, training: Any) -> Tensor:
-        """As of a layer inside of `tf1_bn.updates("in_place")`."""
-        (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
-        if active is False:
-            return outputs
-        with tf.control_dependencies([outputs]):
-            updates = self._updates(moments, active, fresh=True)
-        return after_updates(outputs, updates, moments.mean)
-
-    def moved_in_place(self, inputs: Tensor, training: Any) -> Tensor:
-        """Outputs that, in training, move the averages before they can be had."""
-        if not isinstance(training, bool) and self._are_refs_under_v2():
-            (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
-            with tf.control_dependencies(self._updates(moments, active, fresh=True)):
-                return tf.identity(outputs)
-        if not self.plan.choice.fused:
-            # The moments wait for the updates, so that gradients alone bring them about, too.
-            plan = self.plan._replace(moments_fn=self._moving_moments)
-            return normalize(inputs, training, plan).normalized.outputs
-
-        def train() -> Tensor:
-            (outputs, moments, _), active, *_ = normalize(inputs, True, self.plan)
-            with tf.control_dependencies(self._updates(moments, active, fresh=True)):
-                return tf.identity(outputs)
-
-        def infer() -> Tensor:
-            return normalize(inputs, False, self.plan).normalized.outputs
-
-        if isinstance(training, bool):
-            return train() if training else infer()
-        # TF1 had a conditional for the kernel before this one, and people fetch by name.
-        tf.get_default_graph().unique_name("cond")
-        return tf.cond(training, train, infer)
-
-    def _are_refs_under_v2(self) -> bool:
-        """Whether no conditional can assign: those of control flow v2 cannot to ref variables."""
-        dtype = self.plan.variables.moving_mean.dtype
-        return bool(tf.control_flow_v2_enabled() and dtype != dtype.base_dtype)
-
-    def _moving_moments(self, inputs: Tensor, axes: Sequence[int], keep_dims: bool) -> Moments:
-        moments_fn = self.plan.moments_fn or batch_moments
-        mean, variance = moments_fn(inputs, axes, keep_dims)
-        dtype = self.plan.geometry.param_dtype
-        batch = Moments(tf.cast(mean, dtype), tf.cast(variance, dtype))
-        filled = has_values(inputs, self.plan.geometry)
-        batch = moments_or(batch, _moving(self.plan.variables), filled)
-        with tf.control_dependencies(self._updates(batch, filled, fresh=True)):
-            return Moments(tf.identity(batch.mean), tf.identity(batch.variance))
-
-    def _updates(
-        self, batch: Moments, active: Tensor | None, fresh: bool = False
-    ) -> list[Operation]:
-        """The ops that move mean and variance; `fresh` ones read them once `batch` is there."""
-        variables, geometry = self.plan.variables, self.plan.geometry
-        if self.counts is not None:
-            active = self.counts if active is None else tf.logical_and(active, self.counts)
-        full_rate = update_rate(self.plan.spec.momentum, geometry.param_dtype, fused=False)
-        rate = rate_where(active, full_rate)
-        with tf.control_dependencies(list(batch) if fresh else []):
-            if self.shadow is None:
-                first = move(MovingAverage(variables.moving_mean, batch.mean, rate), fresh)
-            else:
-                average = MovingAverage(variables.moving_mean, batch.mean, full_rate)
-                first = _move_debiased(average, self.shadow, active)
-            variance = MovingAverage(variables.moving_variance, batch.variance, rate)
-            return [first, move(variance, fresh)]
-
-
-def _move_debiased(average: MovingAverage, shadow: _Shadow, active: Tensor | None) -> Operation:
-    """Moves `shadow.biased`, which starts at 0, and puts its unbiased value into the variable.
-
-    After n updates the biased average has weight 1 - (1 - rate) ** n altogether
-    (arXiv 1412.6980, section 3). Where `active` is False nothing changes.
-    """
-    variable, rate = average.variable, average.rate
-    graph = tf.get_default_graph()
-    with tf.name_scope("AssignMovingAvg") as scope, graph.colocate_with(variable):
-        old = shadow.biased.read_value()
-        step = rate_where(active, tf.ones([], old.dtype))
-        delta = (old - tf.cast(average.value, old.dtype)) * rate_where(active, rate)
-        moved = [
-            as_operation(tf.assign_sub(shadow.biased, delta)),
-            as_operation(tf.assign_add(shadow.local_step, step)),
-        ]
-        with tf.control_dependencies(moved):
-            weight = 1.0 - tf.pow(1.0 - rate, shadow.local_step.read_value())
-            value = shadow.biased.read_value() / weight
-            if active is not None:
-                value = tf.where(active, value, variable.read_value())
-            return as_operation(tf.assign(variable, value, name=scope))
-
-
-class _Weights(NamedTuple):
-    """How often each row counts, shaped to broadcast; `any` is None if some row surely counts."""
-
-    values: Tensor
-    any: Tensor | None
-
-    @classmethod
-    def of(cls, batch_weights: Any, geometry: Geometry) -> _Weights:
-        values = tf.cast(tf.convert_to_tensor(batch_weights), geometry.param_dtype)
-        known = tf.get_static_value(values)
-        any_counts = None
-        if known is None or not np.sum(known):
-            any_counts = tf.not_equal(tf.reduce_sum(values), 0.0, name="has_weight")
-            # Dividing by a sum of 0 would give NaN, and through 0 * NaN in every gradient.
-            values = tf.where(any_counts, values, tf.ones_like(values))
-        return cls(tf.reshape(values, [-1] + [1] * (geometry.rank - 1)), any_counts)
-
-    def moments_fn(self, fallback: Moments) -> MomentsFn:
-        """The weighted mean and population variance; `fallback` where no row counts."""
-
-        def moments(inputs: Tensor, axes: Sequence[int], keep_dims: bool) -> Moments:
-            inputs = tf.cast(inputs, self.values.dtype)
-            found = tf.nn.weighted_moments(inputs, list(axes), self.values, keep_dims=keep_dims)
-            return moments_or(Moments(*found), fallback, self.any)
-
-        return moments
-
-
-def _moving(variables: BatchNormVariables) -> Moments:
-    return Moments(
-        tf.convert_to_tensor(variables.moving_mean),
-        tf.convert_to_tensor(variables.moving_variance),
-    )
-
-
-def _create_variables(form: _Form, variables_collections: Any) -> BatchNormVariables:
-    """Makes or reuses beta, gamma, moving_mean and moving_variance, in contrib's order."""
-    spec, geometry = form.spec, form.geometry
-
-    def variable(name: str, trainable: bool, regularizer: Any = None) -> Variable:
-        return tf.get_variable(
-            name,
-            geometry.param_shape,
-            dtype=tf.as_dtype(geometry.param_dtype),
-            initializer=getattr(spec, f"{name}_initializer"),
-            regularizer=regularizer,
-            trainable=trainable,
-            collections=_with_model(_collections_of(variables_collections, name)),
-        )
-
-    trainable = bool(spec.trainable)
-    beta = variable("beta", trainable, spec.beta_regularizer) if spec.center else None
-    gamma = variable("gamma", trainable, spec.gamma_regularizer) if spec.scale else None
-    with _unpartitioned():
-        return BatchNormVariables(
-            gamma, beta, variable("moving_mean", False), variable("moving_variance", False)
-        )
-
-
-def _create_shadow(moving_mean: Variable) -> _Shadow:
-    """Makes or reuses the two variables behind a debiased mean, named after it inside its scope."""
-    dtype = moving_mean.dtype.base_dtype
-    zeros = tf.zeros_initializer()
-    with tf.variable_scope(moving_mean.name.split(":")[0]), _unpartitioned():
-        return _Shadow(
-            tf.get_variable("biased", moving_mean.shape, dtype, zeros, trainable=False),
-            tf.get_variable("local_step", [], dtype, zeros, trainable=False),
-        )
-
-
-@contextlib.contextmanager
-def _unpartitioned() -> Iterator[None]:
-    """The current scope without its partitioner; opens an op scope, too, as contrib did."""
-    with tf.variable_scope(tf.get_variable_scope()) as copied:
-        copied.set_partitioner(None)
-        yield
-
-
-def _model_variable(getter: Callable[..., Variable], *args: Any, **kwargs: Any) -> Variable:
-    kwargs["collections"] = _with_model(kwargs.get("collections"))
-    return getter(*args, **kwargs)
-
-
-def _with_model(collections: Any) -> list[str]:
-    added = [tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MODEL_VARIABLES]
-    return list(dict.fromkeys([*(collections or []), *added]))
-
-
-def _collections_of(variables_collections: Any, name: str) -> list[str]:
-    if isinstance(variables_collections, Mapping):
-        variables_collections = variables_collections.get(name)
-    if isinstance(variables_collections, str):
-        return [variables_collections]
-    return list(variables_collections or [])
-
-
-def _collect_variables(layer: BatchNormalization, variables_collections: Any) -> None:
-    for name in ("moving_mean", "moving_variance", "beta", "gamma"):
-        variable = getattr(layer, name)
-        if variable is not None:
-            # A partitioned variable is collected by its parts.
-            parts = list(variable) if hasattr(variable, "as_tensor") else [variable]
-            for collection in _collections_of(variables_collections, name):
-                add_once(collection, parts)
-
-
-def _collect_output(outputs: Tensor, collections: Any, alias: str) -> Tensor:
-    if collections:
-        # slim's end points are keyed by these.
-        outputs.aliases = [*getattr(outputs, "aliases", []), alias]
-        tf.add_to_collections(collections, outputs)
     return outputs
 
 

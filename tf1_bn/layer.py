@@ -19,7 +19,7 @@ from ._compat import (
     tf,
 )
 from .call_checks import INITIALIZERS, check_call, check_scope_name, dims, make_spec
-from .core import Applied, Plan
+from .core import Applied
 from .geometry import Geometry, check_same_layer, geometry_of
 from .graph_collections import Call, add_once, next_layer_name, record_call
 from .initializers import initializer_config, resolve_initializer
@@ -28,6 +28,7 @@ from .layer_scope import LayerScope
 from .layer_weights import LayerWeights
 from .merging import apply_in_scope
 from .moments import Moments, MomentsFn, batch_moments
+from .plan import Plan
 from .spec import BatchNormSpec, check_reuse, is_scope
 from .stranded_updates import warn_if_stranded
 from .training_flag import resolve_training

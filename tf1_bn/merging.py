@@ -8,11 +8,12 @@ import threading
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from ._compat import Operation, Tensor, as_written, register_gradient, tf
-from .core import Applied, Plan, apply_batch_norm, normalize
+from .core import Applied, apply_batch_norm, normalize
 from .geometry import Geometry
 from .kernel_choice import Kernel, KernelChoice
 from .moments import Moments, batch_moments
 from .open_scopes import OpenScopes, in_replica
+from .plan import Plan
 
 MERGED = KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, "the statistics are merged across replicas")
 
