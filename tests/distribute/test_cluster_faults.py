@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.conftest import tensorflow
 from tests.distribute.cluster_support import STATISTICS, Cluster, Task, cluster, until
@@ -144,3 +145,29 @@ def has_no_session_for(seconds: float, task: Task) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+
+@pytest.mark.parametrize("victim", ["worker", "chief", "ps"])
+def test_in_synchronous_training_a_task_is_killed_and_started_again(victim, tmp_path):
+    with cluster(tmp_path, sync=True) as running:
+        tasks = dict(zip(("ps", "chief", "worker"), start_all(running)))
+        for name in ("chief", "worker"):
+            tasks[name].tell("run")
+        both_train(tasks["chief"], tasks["worker"], 30)
+        tasks[victim].kill()
+        # The chief alone writes checkpoints, and a living one may be about to.
+        saved = 10
+        if victim != "worker":
+            saved = last_checkpoint(tmp_path, tmp_path / "copy")["global_step"]
+        job, number = {"ps": ("ps", 0), "chief": ("worker", 0), "worker": ("worker", 1)}[victim]
+        tasks[victim] = running.start(job, number)
+        if victim != "ps":
+            assert tasks[victim].ask("open")["global_step"] >= saved >= 10
+            tasks[victim].tell("run")
+        # Whether the others wait or go on meanwhile, they train when it is back.
+        both_train(tasks["chief"], tasks["worker"], 20)
+        tasks["chief"].kill()
+        found = last_checkpoint(tmp_path, tmp_path / "later")
+        assert_sound(found)
+        assert found["global_step"] >= saved
