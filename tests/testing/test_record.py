@@ -268,6 +268,20 @@ def test_calls_that_cannot_be_run_are_listed(path: Path) -> None:
     assert verify(str(path)).exit_code == 2
 
 
+def test_averages_that_move_with_the_output_are_listed(path: Path) -> None:
+    tf = tensorflow()
+    with record(str(path)):
+        x = tf.placeholder(tf.float32, [None, 3])
+        with tf1_bn.updates("in_place"):
+            y = tf1_bn.batch_normalization(x, training=True)
+        with new_session() as session:
+            session.run(y, {x: batch((4, 3))})
+    call = the_call(path)
+    assert call.steps == []
+    assert call.notes[0].startswith("not recorded: its averages move with its output")
+    assert verify(str(path)).exit_code == 2
+
+
 def test_monitored_sessions_and_finalized_graphs(path: Path) -> None:
     tf = tensorflow()
     with record(str(path)):

@@ -9,6 +9,7 @@ import os
 from typing import Any, Callable, Iterable, NamedTuple
 
 from .._compat import Operation, tf
+from ..update_mode import in_place
 from .graph_facts import (
     describe_variable,
     needed_ops,
@@ -218,3 +219,5 @@ def _check_it_can_run(seen: Seen) -> None:
         seen.cannot_run("it is inside a function, where no session run sees it")
     elif not all(seen.graph.is_fetchable(getattr(t, "op", t)) for t in needed):
         seen.cannot_run("it is inside a conditional or a loop, where nothing can be fetched")
+    elif in_place() and seen.phase != "inference":
+        seen.cannot_run("its averages move with its output, so there is no state before a step")
