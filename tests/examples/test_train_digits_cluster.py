@@ -156,7 +156,9 @@ def test_a_second_run_goes_on_from_the_checkpoint(tmp_path):
     (before,) = numbers_after("global step of the last checkpoint:", first.out)
     assert before >= 11 and "checkpoints: deep/kept" in first.out
     second = succeed(tmp_path, SCRIPT, "--epochs", 2, *few)
-    assert f"[worker 0] session at global step {before:.0f}" in second.err
+    # A worker that comes late finds the other's steps; the first step follows an untouched session.
+    stands = re.findall(r"^\[worker \d\] session at global step (\d+)$", second.err, re.M)
+    assert min(int(stand) for stand in stands) == before
     (after,) = numbers_after("global step of the last checkpoint:", second.out)
     assert after >= 22 and rows(second.out)["together"].kept == after
     assert [name for name in files_in(tmp_path) if "temp" in name] == []
