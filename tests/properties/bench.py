@@ -15,7 +15,10 @@ SEEN = "bn"
 
 
 class Layer(NamedTuple):
-    """A norm, the shape it is for (the batch is left open where it may be) and how it is built."""
+    """A norm, the shape it is for (the batch is left open where it may be) and how it is built.
+
+    `subclass`: by one that computes its own moments, from those of the class it extends.
+    """
 
     norm: Norm
     shape: tuple
@@ -23,6 +26,7 @@ class Layer(NamedTuple):
     axis: Any = None
     fused: bool | None = False
     phase: Any = "placeholder"
+    subclass: bool = False
 
     @property
     def open_batch(self) -> bool:
@@ -56,12 +60,21 @@ def arguments(layer: Layer) -> dict:
     return given
 
 
+def built_by(layer: Layer) -> Any:
+    """The class of the layer."""
+    from tf1_bn import BatchNormalization
+
+    class OwnMoments(BatchNormalization):
+        def _moments(self, inputs: Any, reduction_axes: Any, keep_dims: bool) -> Any:
+            return super()._moments(inputs, reduction_axes, keep_dims)
+
+    return OwnMoments if layer.subclass else BatchNormalization
+
+
 class Bench:
     """One layer in a graph of its own; `run` is one step from a given state."""
 
     def __init__(self, layer: Layer) -> None:
-        from tf1_bn import batch_normalization
-
         self.layer = layer
         with tf.Graph().as_default() as graph:
             known = [None, *layer.shape[1:]] if layer.open_batch else layer.shape
@@ -72,7 +85,7 @@ class Bench:
             if not layer.fused and layer.fused is not None:
                 given["epsilon"] = self.epsilon
             training = self.training if layer.phase == "placeholder" else layer.phase
-            self.y = batch_normalization(self.x, training=training, name=SEEN, **given)
+            self.y = built_by(layer)(name=SEEN, **given)(self.x, training=training)
             self.updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
             self.variables = {v.op.name.split("/")[-1]: v for v in tf.global_variables()}
             self._add_derivatives()

@@ -38,6 +38,11 @@ EXTENDED = {
     "renorm of images": Layer(Norm((3,), renorm=True, rmax=1.1), (4, 3, 2, 5), phase=True),
     "renorm, channels first": Layer(Norm((1,), renorm=True, dmax=0.5, scale=False), (4, 5, 3)),
     "renorm, adjusted": Layer(Norm(renorm=True, adjustment=(1.25, -0.5), **CLIPPED), (6, 5)),
+    "moments of a subclass": Layer(Norm(), (6, 5), subclass=True),
+    "moments of a subclass, channels first": Layer(
+        Norm((1,)), (4, 5, 3), phase=True, subclass=True
+    ),
+    "moments of a subclass, renorm": Layer(Norm(renorm=True, **CLIPPED), (6, 5), subclass=True),
     "renorm of ghosts": Layer(Norm(renorm=True, ghost=3, **CLIPPED), (6, 5)),
 }
 IMAGES = Layer(Norm((3,), fused=True), (4, 3, 2, 5), "float32", fused=True)
