@@ -16,6 +16,7 @@ from .moments import Moments, sum_like
 # A graph read back elsewhere can be differentiated once this file is imported: the names say so.
 _NORMALIZE = "tf1_bn.gradient.normalize"
 _MOMENTS = "tf1_bn.gradient.moments"
+_OP = "tf1_bn.gradient.op"
 
 
 class Seen(NamedTuple):
@@ -58,6 +59,16 @@ def differentiable_moments(moments: Moments, inputs: Tensor, inverse_count: Any)
         return Moments(*tf.raw_ops.IdentityN(input=[*moments, inputs, count])[:2])
 
 
+def with_gradient_of_op(outputs: Tensor, rows: Tensor, affine: Affine, training: Any) -> Tensor:
+    """`outputs`, which the fused op made of `rows`, with its gradient as if by `training`.
+
+    `training` is the fused op over the same rows in training, with any affine.
+    """
+    reserved = [training.reserve_space_1, training.reserve_space_2, training.reserve_space_3]
+    with tf.get_default_graph().gradient_override_map({"IdentityN": _OP}):
+        return tf.raw_ops.IdentityN(input=[outputs, rows, *affine, *reserved])[0]
+
+
 @register_gradient(_NORMALIZE)
 def _normalize_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
     """factor * (upstream - mean(upstream) - x_hat * mean(upstream * x_hat)), x_hat written out."""
@@ -95,3 +106,18 @@ def _moments_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
     mean, _, inputs, inverse_count = op.inputs
     d_inputs = (d_mean + 2.0 * d_variance * (inputs - mean)) * inverse_count
     return [None, None, d_inputs, None]
+
+
+@register_gradient(_OP)
+def _gradient_of_op(op: Operation, *gradients: Tensor) -> list[Any]:
+    outputs, rows, scale, _, *reserved = op.inputs
+    found = tf.raw_ops.FusedBatchNormGradV3(
+        y_backprop=gradients[0],
+        x=rows,
+        scale=scale,
+        reserve_space_1=reserved[0],
+        reserve_space_2=reserved[1],
+        reserve_space_3=reserved[2],
+        epsilon=outputs.op.get_attr("epsilon"),
+    )
+    return [None, found.x_backprop, found.scale_backprop, found.offset_backprop, None, None, None]

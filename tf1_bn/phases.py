@@ -7,17 +7,21 @@ from typing import Any, Sequence
 
 from ._compat import Tensor, may_be_compiled, tf
 from .affine import Affine, broadcastable
+from .folded_kernels import (
+    FoldedBatch,
+    folded_inference,
+    folded_normalization,
+    folded_statistics,
+    folded_training,
+)
 from .folding import fold_input
 from .geometry import Geometry
 from .kernel_choice import Kernel
 from .kernels import (
     Centered,
-    FusedResult,
     affine_of,
     centered_batch_norm,
     composed_batch_norm,
-    folded_inference,
-    folded_training,
     fused_inference,
     fused_training,
 )
@@ -66,29 +70,24 @@ def _folded_training(
     spec, choice = plan.spec, plan.choice
     fold = choice.fold
     assert fold is not None, "a folded kernel needs its fold"
-    folded = fold_input(inputs, fold, spec.virtual_batch_size)
-    fallback = Moments(*_flat(state.moving)) if filled is not None else state.moving
-
-    def run(affine: Affine, only_moments: bool = False) -> FusedResult:
-        return folded_training(
-            folded,
-            Affine(*_flat(affine)),
-            float(spec.epsilon),
-            fold.channels,
-            choice.gradient_by_hand,
-            filled,
-            fallback,
-            only_moments,
-        )
-
-    if spec.renorm:
-        # The correction needs the moments first: one more forward pass beats elementary ops.
-        batch = _shaped(run(Affine(None, None), only_moments=True).moments, plan)
-        correction = _correction(batch, state, plan)
-        affine = affine.after(*correction)
-        return Normalized(run(affine).outputs, batch, correction)
-    outputs, moments = run(affine)
-    return Normalized(outputs, _shaped(moments, plan))
+    batch = FoldedBatch(
+        fold_input(inputs, fold, spec.virtual_batch_size),
+        fold.channels,
+        float(spec.epsilon),
+        choice.gradient_by_hand,
+        filled,
+        Moments(*_flat(state.moving)) if filled is not None else state.moving,
+    )
+    affine = Affine(*_flat(affine))
+    if not spec.renorm:
+        outputs, moments = folded_training(batch, affine)
+        return Normalized(outputs, _shaped(moments, plan))
+    # The correction needs the moments first; another pass beats elementary ops.
+    passes, moments = folded_statistics(batch)
+    moments = _shaped(moments, plan)
+    correction = _correction(moments, state, plan)
+    outputs = folded_normalization(batch, passes, affine.after(*_flat(correction)))
+    return Normalized(outputs, moments, correction)
 
 
 def _composed_training(

@@ -24,6 +24,10 @@ FOLDS = {
     "two axes": ((331, 11, 37), {"axis": [1, 2]}),
     "axis 0": ((65, 33, 61), {"axis": 0}),
     "renorm": ((331, 393), {"renorm": True}),
+    "renorm, images": ((13, 9, 11, 97), {"renorm": True}),
+    "renorm, channels first": ((33, 65, 61), {"renorm": True, "axis": 1}),
+    "renorm, ghost rows": ((1030, 131), {"renorm": True, "virtual_batch_size": 103}),
+    "renorm, ghost slices": ((64, 13, 9, 33), {"renorm": True, "virtual_batch_size": 16}),
     "ghost rows": ((1030, 131), {"virtual_batch_size": 103}),
     "ghost slices": ((64, 13, 9, 33), {"virtual_batch_size": 16}),
     "ghosts moved": ((64, 13, 5, 33), {"virtual_batch_size": 2}),
@@ -75,6 +79,20 @@ def _expected(x: Any, weights: Any, options: Any, gamma: Any, beta: Any) -> Any:
     return outputs, d_inputs, d_gamma, d_beta, mean, variance
 
 
+def _renormalized(plain: Any, gamma: Any, beta: Any) -> Any:
+    """The same for a fresh layer with renorm: r = stddev and d = mean undo the normalization."""
+    outputs, d_inputs, d_gamma, d_beta, mean, variance = plain
+    stddev = np.sqrt(variance + EPSILON)
+    return (
+        (outputs - beta) * stddev + mean * gamma + beta,
+        d_inputs * stddev,
+        d_gamma * stddev + d_beta * mean,
+        d_beta,
+        mean,
+        variance,
+    )
+
+
 @pytest.mark.parametrize(
     ("fold", "phase"),
     [
@@ -111,12 +129,31 @@ def test_every_fold_is_exact(fold: str, phase: str, host: Host, session: Any) ->
     names = ["output", "gradient", "gradient", "gradient", "state", "state"]
     wanted = _expected(x, weights, options, gamma, beta)
     if "renorm" in options:
-        # A fresh layer has r = stddev and d = mean, which undo the normalization.
-        stddev = np.sqrt(wanted[5] + EPSILON)
-        names, got, wanted = names[:1], got[:1], [(wanted[0] - beta) * stddev
-                                                   + wanted[4] * gamma + beta]  # fmt: skip
+        wanted = _renormalized(
+            wanted, gamma.reshape(wanted[2].shape), beta.reshape(wanted[2].shape)
+        )
     for name, value, want in zip(names, got, wanted):
         assert_close(value, want.reshape(value.shape), name, "float32", "large")
+
+
+@pytest.mark.parametrize("fold", sorted(FOLDS))
+def test_second_derivatives_are_those_of_elementary_ops(fold: str, host: Host, session: Any) -> None:
+    """The gradient of a penalty on a gradient, against the composed kernel in float64."""
+    shape, options = FOLDS[fold]
+    x = _inputs(shape)
+    rng = np.random.RandomState(5)
+    weights, direction = (rng.standard_normal(shape) for _ in range(2))
+    found = []
+    for dtype, fused in (("float32", True), ("float64", False)):
+        inputs = tf.constant(x, dtype)
+        norm = BatchNormalization(epsilon=EPSILON, fused=fused, **options)
+        outputs = norm(inputs, training=True)
+        (slope,) = tf.gradients(outputs, [inputs], grad_ys=tf.sin(outputs) * weights.astype(dtype))
+        penalty = tf.reduce_sum(slope * direction.astype(dtype))
+        found.append(tf.gradients(penalty, [inputs, norm.gamma, norm.beta]))
+        session.run(tf.global_variables_initializer())
+    for value, want in zip(*session.run(found)):
+        assert_close(value, want, "second difference", "float32", "NumPy")
 
 
 @pytest.mark.parametrize("fused", [True, False])

@@ -163,7 +163,6 @@ def test_compiled_an_empty_batch_changes_nothing(
     assert all(np.ptp(value) == 0.0 and value.max() in (0.0, 1.0) for value in state)
 
 
-
 # TensorFlow 1.15 compiles what it can of a function and runs the rest.
 _STRICT = ("xla.compile", "tf.function") if tf_version() >= (2, 0) else ("xla.compile",)
 
