@@ -17,10 +17,12 @@ FUSED_MIN_EPSILON = 1.001e-5
 # `python -m tests.benchmarks.kernel_rule` on two cores, float32, time of a training step:
 #   TF 2.21 with oneDNN, fused / composed: 65 536 elements 2.4, 131 072 elements 0.7, 2 M 0.4;
 #   without oneDNN, forward op with the gradient by hand: 262 144 elements 1.2, 2 M 0.9.
+#   renorm there: 524 288 elements 1.1, 2 M 0.5 to 1.06, the less memory is at hand the better.
 # Inference, with oneDNN: 131 072 elements 1.5, 262 144 elements 0.8, 4 M 0.5; without: never.
 QUICK_TRAINING = 100_000
 QUICK_INFERENCE = 200_000
 PLAIN_TRAINING = 1_000_000
+PLAIN_RENORM = 2_000_000
 # Ghost batches in the middle of the axes cost elementary ops five times as much per element.
 GHOST_TRAINING = 20_000
 # One fused op for each ghost batch beats one op on transposed data from this size of one on.
@@ -184,9 +186,9 @@ def _smallest(
         return GHOST_TRAINING, _NEVER
     if bfloat16 and not fold.transposed:
         return QUICK_TRAINING, QUICK_INFERENCE
-    if geometry.dtype in HALF_DTYPES or fold.transposed or spec.renorm:
+    if geometry.dtype in HALF_DTYPES or fold.transposed or (spec.renorm and fold.ghosts):
         return _NEVER, _NEVER
-    return PLAIN_TRAINING, _NEVER
+    return PLAIN_RENORM if spec.renorm else PLAIN_TRAINING, _NEVER
 
 
 def _by_hand_is_quicker(geometry: Geometry, fold: Fold) -> bool:
