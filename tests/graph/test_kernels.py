@@ -137,7 +137,9 @@ def test_every_fold_is_exact(fold: str, phase: str, host: Host, session: Any) ->
 
 
 @pytest.mark.parametrize("fold", sorted(FOLDS))
-def test_second_derivatives_are_those_of_elementary_ops(fold: str, host: Host, session: Any) -> None:
+def test_second_derivatives_are_those_of_elementary_ops(
+    fold: str, host: Host, session: Any
+) -> None:
     """The gradient of a penalty on a gradient, against the composed kernel in float64."""
     shape, options = FOLDS[fold]
     x = _inputs(shape)
