@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Sequence
 from ._compat import Tensor, tf
 from .affine import Affine
 from .folding import Folded
+from .folding_plan import Fold
 from .gradient import Seen, differentiable_moments, with_gradient, with_gradient_of_op
 from .kernels import FusedResult, complete, factor_of, fused_op, no_moments
 from .moments import Moments, inverse_count_of, moments_or
@@ -18,7 +19,7 @@ class FoldedBatch(NamedTuple):
 
     Attributes:
       folded: the input.
-      channels: how many there are.
+      fold: how it was folded.
       epsilon: added to the variance.
       by_hand: leave out the op's own gradient.
       filled: None, or False for an empty batch, whose moments are `fallback`.
@@ -26,7 +27,7 @@ class FoldedBatch(NamedTuple):
     """
 
     folded: Folded
-    channels: int
+    fold: Fold
     epsilon: float
     by_hand: bool
     filled: Tensor | None
@@ -89,14 +90,22 @@ def folded_normalization(batch: FoldedBatch, passes: Sequence[Pass], affine: Aff
 
 
 def folded_inference(
-    folded: Folded, moments: Moments, affine: Affine, epsilon: float, channels: int
+    folded: Folded, fold: Fold, moments: Moments, affine: Affine, epsilon: float
 ) -> Tensor:
     """Normalizes folded rows with given moments, `[channels]` each."""
     with tf.name_scope("fold"):
-        affine = complete(affine, channels)
+        affine = complete(affine, fold.channels)
+        if fold.columns:
+            moments = Moments(*(over_columns(value, fold) for value in moments))
+            affine = Affine(*(over_columns(value, fold) for value in affine))
         normalized = fused_op(folded.rows[0], affine, moments, epsilon, is_training=False).y
     with tf.name_scope("batchnorm"):
         return folded.unfold([normalized], "add_1")
+
+
+def over_columns(value: Tensor, fold: Fold) -> Tensor:
+    """One value for each column, from one for each channel."""
+    return tf.reshape(tf.broadcast_to(tf.reshape(value, fold.spread), fold.columns), [-1])
 
 
 def _training_pass(rows: Tensor, affine: Affine, batch: FoldedBatch) -> Pass:
@@ -120,7 +129,7 @@ def _by_hand(normalized: Tensor, each: Pass, affine: Affine, batch: FoldedBatch)
 
 def _over_ghosts(affine: Affine, batch: FoldedBatch) -> Affine:
     """Scale and offset for the channels of the rows."""
-    affine = complete(affine, batch.channels)
+    affine = complete(affine, batch.fold.channels)
     if not _has_ghost_channels(batch):
         return affine
     return Affine(*(tf.tile(value, [batch.folded.ghosts]) for value in affine))
@@ -133,7 +142,8 @@ def _merged(passes: Sequence[Pass], batch: FoldedBatch) -> Moments:
         if len(values) > 1:
             return tf.add_n(list(values)) / float(len(values))
         if _has_ghost_channels(batch):
-            return tf.reduce_mean(tf.reshape(values[0], [-1, batch.channels], name="ghosts"), 0)
+            each = tf.reshape(values[0], [-1, batch.fold.channels], name="ghosts")
+            return tf.reduce_mean(each, 0)
         return values[0]
 
     moments = Moments(*map(merged, zip(*(each.moments for each in passes))))

@@ -24,9 +24,11 @@ class Folded(NamedTuple):
 
 
 def fold_input(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
-    """Folds to `[rows, 1, 1, channels]`; moves data only where `fold` says so."""
+    """Folds to `[rows, 1, 1, channels or columns]`; moves data only where `fold` says so."""
     # A scope of its own leaves the names that TF1 gives to its ops.
     with tf.name_scope("fold"):
+        if fold.columns:
+            return _columns(inputs, fold)
         if fold.slices:
             return _ghost_slices(inputs, fold, ghost_size)
         if fold.transposed:
@@ -42,6 +44,11 @@ def _rows(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
         shape = [ghost_size, 1, 1, -1 if tf.is_tensor(ghosts) else ghosts * fold.channels]
     rows = tf.reshape(inputs, shape)
     return Folded([rows], ghosts, lambda outputs, name: _as_input(outputs[0], inputs, name))
+
+
+def _columns(inputs: Tensor, fold: Fold) -> Folded:
+    rows = tf.reshape(inputs, [-1, 1, 1, fold.width])
+    return Folded([rows], 1, lambda outputs, name: _as_input(outputs[0], inputs, name))
 
 
 def _ghost_slices(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:

@@ -5,7 +5,29 @@ from __future__ import annotations
 
 from typing import Iterable, NamedTuple, Sequence
 
-from .geometry import Geometry
+from .geometry import HALF_DTYPES, Geometry
+
+# Columns are as many as fill this many vector registers, where the rows allow it.
+_COLUMNS = 256
+_VECTOR = 16
+
+
+class Costs(NamedTuple):
+    """What decides between folds that give the same numbers.
+
+    Attributes:
+      max_slices: up to how many ghost batches are normalized one by one.
+      min_slice: from how many elements of a ghost batch on that is done.
+      multiple: the op is quick if its channels are a multiple of this.
+      min_rows: from how many rows on columns pay.
+      assumed_batch: how many examples a batch of unknown size is taken to have.
+    """
+
+    max_slices: int
+    min_slice: int
+    multiple: int = 1
+    min_rows: float = 1
+    assumed_batch: int = 256
 
 
 class Fold(NamedTuple):
@@ -14,6 +36,9 @@ class Fold(NamedTuple):
     Without ghost batches the first three are one. `between` and `after` count the values of one
     example on either side of the channels.
 
+    Or the input as `[rows, columns]`, where several columns belong to each channel: the op
+    normalizes every column by itself, and what that leaves to do is done for rows as a whole.
+
     Attributes:
       channels: how many channels there are.
       between: how many values lie between the ghost axis and the channels; 1 without ghosts.
@@ -21,6 +46,9 @@ class Fold(NamedTuple):
       ghosts: whether there are ghost batches.
       slices: how many ghost batches are cut out to be normalized one by one; 0 for all at once.
       transposed: whether the channels have to be copied to the end.
+      columns: the axes that make up the columns, as sizes; empty without columns.
+      spread: what the channels are as a tensor that broadcasts to `columns`.
+      slow: whether the op has no quick kernel for it.
       reason: what is done, for people.
     """
 
@@ -30,48 +58,97 @@ class Fold(NamedTuple):
     ghosts: bool = False
     slices: int = 0
     transposed: bool = False
+    columns: tuple[int, ...] = ()
+    spread: tuple[int, ...] = ()
+    slow: bool = False
     reason: str = ""
 
+    @property
+    def width(self) -> int:
+        """The channels or columns of a row, without ghost batches."""
+        return _product(self.columns) if self.columns else self.channels
 
-def fold_of(
-    geometry: Geometry, ghost_size: int | None, max_slices: int, min_slice: int
-) -> Fold | None:
+
+def fold_of(geometry: Geometry, ghost_size: int | None, costs: Costs) -> Fold | None:
     """The cheapest fold of an input, None if it has none.
 
     Args:
       geometry: of the input.
       ghost_size: examples in a ghost batch, None without ghost batches.
-      max_slices: up to how many ghost batches are normalized one by one.
-      min_slice: from how many elements of a ghost batch on that is done.
+      costs: of the ways to fold.
     """
     shape, channel_axes = geometry.input_shape, geometry.channel_axes
     # An axis of size 1 has no place.
     wide = [axis for axis in sorted(channel_axes) if shape[axis] != 1]
     first = wide[0] if wide else min(channel_axes)
     last = wide[-1] if wide else first
-    block = range(first, last + 1)
-    if any(shape[axis] != 1 for axis in block if axis not in channel_axes):
-        return None
     channels = _product(shape[axis] or 0 for axis in wide)
+    if not channels:
+        return None
+    apart = any(shape[axis] != 1 for axis in range(first, last) if axis not in channel_axes)
     after = _known_product(shape[last + 1 :])
-    if not channels or not after:
-        return None
-    if ghost_size is None:
-        if after == 1:
-            return Fold(channels, reason="the channels are last")
-        return Fold(channels, after=after, transposed=True, reason="the channels are moved last")
-    between = _known_product(shape[1:first])
-    if not between:
-        return None
-    if between == after == 1:
-        return Fold(channels, ghosts=True, reason="ghost batches are further channels")
-    one_ghost = ghost_size * channels * between * after
-    count = None if shape[0] is None else shape[0] // ghost_size
-    if after == 1 and count is not None and count <= max_slices and one_ghost >= min_slice:
+    if ghost_size is not None:
+        between = _known_product(shape[1:first])
+        if apart or not after or not between:
+            return None
+        return _ghost_fold(Fold(channels, between, after, True), shape[0], ghost_size, costs)
+    slow = bool(channels % costs.multiple)
+    if after == 1 and not apart and not slow:
+        return Fold(channels, reason="the channels are last")
+    columns = _column_fold(geometry, Fold(channels), first, costs)
+    if apart or not after or (columns is not None and not columns.slow):
+        return columns
+    if after == 1:
+        return Fold(channels, slow=slow, reason="the channels are last")
+    # Behind a first axis of channels lie all their values, which sum as they are.
+    slow = slow or first == 0
+    reason = "the channels are moved last"
+    return Fold(channels, after=after, transposed=True, slow=slow, reason=reason)
+
+
+def _ghost_fold(fold: Fold, batch: int | None, ghost_size: int, costs: Costs) -> Fold:
+    count = None if batch is None else batch // ghost_size
+    # Each cut out has the channels alone; beside each other they are more of them.
+    slow = bool(fold.channels % costs.multiple)
+    slow_together = bool((fold.channels * (count or 1)) % costs.multiple)
+    if fold.between == fold.after == 1:
+        return fold._replace(slow=slow_together, reason="ghost batches are further channels")
+    one_ghost = ghost_size * fold.channels * fold.between * fold.after
+    few = count is not None and count <= costs.max_slices
+    if fold.after == 1 and few and one_ghost >= costs.min_slice and not slow:
         reason = f"each of {count} ghost batches by itself"
-        return Fold(channels, between, after, True, count, reason=reason)
+        return fold._replace(slices=count or 0, reason=reason)
     reason = "ghost batches are moved beside the channels"
-    return Fold(channels, between, after, True, transposed=True, reason=reason)
+    return fold._replace(transposed=True, slow=slow_together, reason=reason)
+
+
+def _column_fold(geometry: Geometry, fold: Fold, first: int, costs: Costs) -> Fold | None:
+    """The axes from the first channel axis on as columns, and some of the rows before them."""
+    before, behind = geometry.input_shape[:first], geometry.input_shape[first:]
+    size = _known_product(behind)
+    # Half precision would be rounded twice; a single channel has nothing to broadcast.
+    if not size or geometry.dtype in HALF_DTYPES or fold.channels == 1:
+        return None
+    known = _product(each for each in before if each is not None)
+    rows = known * _product(costs.assumed_batch for each in before if each is None)
+
+    def demerits(count: int) -> tuple[bool, bool, bool, int]:
+        slow = rows < count * costs.min_rows or count * size % costs.multiple > 0
+        return slow, count * size % _VECTOR > 0, count * size < _COLUMNS, count
+
+    most = max(1, _COLUMNS // fold.channels) * _VECTOR
+    count = min((n for n in range(1, most + 1) if known % n == 0), key=demerits, default=0)
+    if not count:
+        return None
+    channel_axes = [axis - first for axis in geometry.channel_axes]
+    spread = tuple(each if axis in channel_axes else 1 for axis, each in enumerate(behind))
+    together = (count,) if count > 1 else ()
+    return fold._replace(
+        columns=(*together, *(each or 0 for each in behind)),
+        spread=(*(1 for _ in together), *(each or 0 for each in spread)),
+        slow=demerits(count)[0],
+        reason=f"{count * size} columns of {fold.channels} channels",
+    )
 
 
 def _known_product(sizes: Sequence[int | None]) -> int | None:

@@ -75,14 +75,14 @@ def _normalize_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
     upstream = gradients[0]
     _, inputs, centered, mean, inverse_stddev, factor, inverse_count, scale, offset = op.inputs
     total = sum_like(upstream, inverse_stddev, inputs)
-    if _absent(centered):
+    if is_absent(centered):
         # Elementwise passes are what it costs: not centering saves one, for large inputs.
         along = sum_like(upstream * inputs, inverse_stddev, inputs) - mean * total
     else:
         along = sum_like(upstream * centered, inverse_stddev, inputs)
     d_scale = along * inverse_stddev
     slope = d_scale * inverse_stddev * inverse_count
-    if _absent(centered):
+    if is_absent(centered):
         shift = (mean * slope - total * inverse_count) * factor
         d_inputs = (upstream - inputs * slope) * factor + shift
     else:
@@ -91,12 +91,13 @@ def _normalize_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
         None,
         d_inputs,
         *([None] * 5),
-        None if _absent(scale) else sum_like(d_scale, scale, inverse_stddev),
-        None if _absent(offset) else sum_like(total, offset, inverse_stddev),
+        None if is_absent(scale) else sum_like(d_scale, scale, inverse_stddev),
+        None if is_absent(offset) else sum_like(total, offset, inverse_stddev),
     ]
 
 
-def _absent(part: Tensor) -> bool:
+def is_absent(part: Tensor) -> bool:
+    """Whether a scalar stands here for a scale or offset that there is none of."""
     return bool(part.shape.ndims == 0)
 
 

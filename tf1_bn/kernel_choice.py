@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from typing import Mapping, NamedTuple
 
-from .folding_plan import Fold, fold_of
+from .folding_plan import Costs, Fold, fold_of
 from .geometry import HALF_DTYPES, Geometry
 from .spec import BatchNormSpec, is_tensor_like
 
@@ -28,6 +28,18 @@ GHOST_TRAINING = 20_000
 # One fused op for each ghost batch beats one op on transposed data from this size of one on.
 GHOST_SLICE = 20_000
 MAX_GHOST_SLICES = 16
+# oneDNN has vector kernels for channels in multiples of these alone. Derived, as the numbers of
+# rows below, by `python -m tests.benchmarks.vector_rule`; composed / fused of 524 288 elements:
+#   float32: 512 channels 1.8, 513 0.2, 516 1.2, in inference 1.3, 0.1, 0.9;
+#   bfloat16: 512 channels 1.8, 513 0.07, 520 0.03.
+VECTOR_IN_TRAINING = {"float32": 4, "bfloat16": 16}
+VECTOR_IN_INFERENCE = {"float32": 8, "bfloat16": 16}
+# Columns beat data moved and elementary ops from this many rows on; with fewer, merging weighs:
+#   16 rows 0.86, 32 rows 1.07, 256 rows 1.35; in inference 64 rows 0.8, 256 rows 1.1.
+COLUMN_ROWS = 32
+COLUMN_ROWS_IN_INFERENCE = 256
+# In inference the op takes long for few rows of many channels: 16 rows 0.6, 128 rows 1.07.
+ROWS_IN_INFERENCE = 128
 # Sizes not known beforehand: where guessing fused or composed wrongly loses the same factor.
 ASSUMED_BATCH = 256
 ASSUMED_SIZE = 32
@@ -47,11 +59,13 @@ class Host(NamedTuple):
     `nchw_runs`: it takes channels first. `quick`: it has a quick gradient, as with oneDNN or on a
     GPU; elsewhere its gradient is slower than one made of elementary ops. `no_channels`: it bears
     an input of no channels at all, which is what an empty batch of ghosts folds to; TF 1.15 dies.
+    `vectors`: it is quick for whole vectors of channels alone, as oneDNN is.
     """
 
     nchw_runs: bool = True
     quick: bool = True
     no_channels: bool = True
+    vectors: bool = False
 
 
 ANY_HOST = Host()
@@ -69,6 +83,7 @@ class KernelChoice(NamedTuple):
       data_format: what the fused op is given where `fused`.
       transposed: whether an NCHW input is turned to NHWC for it and back, where `fused`.
       fold: how the input is seen by the fused op where TF 1.15 would not take it.
+      inference_fold: the same in inference, which knows no ghost batches.
       gradient_by_hand: whether the fused op's own gradient is left out for elementary ops.
     """
 
@@ -79,6 +94,7 @@ class KernelChoice(NamedTuple):
     data_format: str = ""
     transposed: bool = False
     fold: Fold | None = None
+    inference_fold: Fold | None = None
     gradient_by_hand: bool = False
 
     def __str__(self) -> str:
@@ -118,17 +134,25 @@ def choose_kernel(
         return _tf1_fused(geometry, host)
     if float(spec.epsilon) < FUSED_MIN_EPSILON:
         return _composed(f"{refusal}; the fused op may raise an epsilon below {FUSED_MIN_EPSILON}")
-    fold = fold_of(geometry, spec.virtual_batch_size, MAX_GHOST_SLICES, GHOST_SLICE)
+    fold = fold_of(geometry, spec.virtual_batch_size, _costs(VECTOR_IN_TRAINING, geometry, host))
+    in_inference = fold_of(geometry, None, _costs(VECTOR_IN_INFERENCE, geometry, host))
     if fold is None:
         axes = list(geometry.channel_axes)
         return _composed(f"{refusal}; axis {axes} of rank {geometry.rank} does not fold to NHWC")
     if _may_have_no_channels(fold, geometry) and not host.no_channels:
         return _composed(f"{refusal}; of unknown size, and the fused op dies here on no ghosts")
-    return _folded(spec, geometry, host, fold, refusal)
+    return _folded(spec, geometry, host, (fold, in_inference), refusal)
 
 
 def _composed(reason: str) -> KernelChoice:
     return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, reason)
+
+
+def _costs(vectors: Mapping[str, int], geometry: Geometry, host: Host) -> Costs:
+    multiple = vectors.get(geometry.dtype, 1) if host.vectors else 1
+    # Without a quick gradient of the op, columns gain nothing.
+    rows = COLUMN_ROWS if host.quick else _NEVER
+    return Costs(MAX_GHOST_SLICES, GHOST_SLICE, multiple, rows, ASSUMED_BATCH)
 
 
 def _may_have_no_channels(fold: Fold, geometry: Geometry) -> bool:
@@ -146,8 +170,13 @@ def _tf1_fused(geometry: Geometry, host: Host) -> KernelChoice:
 
 
 def _folded(
-    spec: BatchNormSpec, geometry: Geometry, host: Host, fold: Fold, refusal: str
+    spec: BatchNormSpec,
+    geometry: Geometry,
+    host: Host,
+    folds: tuple[Fold, Fold | None],
+    refusal: str,
 ) -> KernelChoice:
+    fold, inference_fold = folds
     size = _elements(geometry)
     known = "elements" if None not in geometry.input_shape else "elements assumed"
     by_hand = not host.quick and _by_hand_is_quicker(geometry, fold)
@@ -155,12 +184,17 @@ def _folded(
     forced = spec.fused is not None
     kernel = Kernel.FUSED if forced or size >= training else Kernel.COMPOSED
     in_inference = Kernel.COMPOSED
-    if not fold.transposed and (forced or size >= inference):
-        in_inference = Kernel.FUSED
+    if inference_fold is not None and not inference_fold.transposed:
+        rows = COLUMN_ROWS_IN_INFERENCE if inference_fold.columns else ROWS_IN_INFERENCE
+        narrow = size >= rows * inference_fold.width
+        if forced or (size >= inference and narrow and not inference_fold.slow):
+            in_inference = Kernel.FUSED
     if forced:
         why = f"fused=True; {fold.reason}"
     elif kernel is Kernel.FUSED:
         why = f"{size} {known}, at least {training:.0f}; {fold.reason}"
+    elif fold.slow:
+        why = f"the fused op would be slower; {fold.reason}"
     elif training == _NEVER:
         why = "the fused op is slower for it here"
     else:
@@ -170,6 +204,7 @@ def _folded(
         in_inference,
         f"{refusal}; {why}",
         fold=fold,
+        inference_fold=inference_fold,
         gradient_by_hand=by_hand and kernel is Kernel.FUSED,
     )
 
@@ -180,6 +215,8 @@ def _smallest(
     """From how many elements on the fused op is quicker, in training and in inference."""
     interleaved = fold.ghosts and (fold.slices or fold.transposed)
     bfloat16 = geometry.dtype == "bfloat16"
+    if fold.slow:
+        return _NEVER, QUICK_INFERENCE
     if host.quick:
         return GHOST_TRAINING if interleaved else QUICK_TRAINING, QUICK_INFERENCE
     if interleaved:
@@ -192,7 +229,8 @@ def _smallest(
 
 
 def _by_hand_is_quicker(geometry: Geometry, fold: Fold) -> bool:
-    return geometry.dtype == "float32" and not fold.ghosts and not fold.transposed
+    plain = not fold.ghosts and not fold.transposed and not fold.columns
+    return geometry.dtype == "float32" and plain
 
 
 def _elements(geometry: Geometry) -> int:

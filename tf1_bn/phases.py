@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Sequence
 
 from ._compat import Tensor, may_be_compiled, tf
 from .affine import Affine, broadcastable
+from .column_kernels import column_normalization, column_statistics
 from .folded_kernels import (
     FoldedBatch,
     folded_inference,
@@ -72,22 +74,29 @@ def _folded_training(
     assert fold is not None, "a folded kernel needs its fold"
     batch = FoldedBatch(
         fold_input(inputs, fold, spec.virtual_batch_size),
-        fold.channels,
+        fold,
         float(spec.epsilon),
         choice.gradient_by_hand,
         filled,
         Moments(*_flat(state.moving)) if filled is not None else state.moving,
     )
     affine = Affine(*_flat(affine))
-    if not spec.renorm:
+    if not spec.renorm and not fold.columns:
         outputs, moments = folded_training(batch, affine)
         return Normalized(outputs, _shaped(moments, plan))
-    # The correction needs the moments first; another pass beats elementary ops.
-    passes, moments = folded_statistics(batch)
+    if fold.columns:
+        seen, moments = column_statistics(batch)
+        normalize = functools.partial(column_normalization, batch, seen)
+    else:
+        # The correction needs the moments first; another pass beats elementary ops.
+        passes, moments = folded_statistics(batch)
+        normalize = functools.partial(folded_normalization, batch, passes)
     moments = _shaped(moments, plan)
+    if not spec.renorm:
+        return Normalized(normalize(affine), moments)
     correction = _correction(moments, state, plan)
-    outputs = folded_normalization(batch, passes, affine.after(*_flat(correction)))
-    return Normalized(outputs, moments, correction)
+    affine = affine.after(*_flat(correction))
+    return Normalized(normalize(affine), moments, correction)
 
 
 def _composed_training(
@@ -138,13 +147,13 @@ def infer(inputs: Tensor, state: State, plan: Plan) -> Normalized:
     choice, moving, affine = plan.choice, state.moving, state.learned
     if choice.fused:
         outputs = fused_inference(inputs, moving, affine, plan.spec.epsilon, plan.geometry, choice)
-    elif choice.inference is Kernel.FUSED and choice.fold is not None:
+    elif choice.inference is Kernel.FUSED and choice.inference_fold is not None:
         outputs = folded_inference(
-            fold_input(inputs, choice.fold._replace(ghosts=False, slices=0), None),
+            fold_input(inputs, choice.inference_fold, None),
+            choice.inference_fold,
             Moments(*_flat(moving)),
             Affine(*_flat(affine)),
             float(plan.spec.epsilon),
-            choice.fold.channels,
         )
     else:
         outputs = composed_batch_norm(

@@ -23,9 +23,14 @@ FOLDS = {
     "channels first": ((33, 65, 61), {"axis": 1}),
     "two axes": ((331, 11, 37), {"axis": [1, 2]}),
     "axis 0": ((65, 33, 61), {"axis": 0}),
+    "columns": ((41, 66, 14), {"axis": 1}),
+    "columns of odd channels": ((1032, 131), {}),
+    "columns of axes apart": ((37, 6, 13, 10), {"axis": [1, 3]}),
+    "columns of few channels": ((35, 30, 39, 3), {"axis": [3, 2]}),
     "renorm": ((331, 393), {"renorm": True}),
     "renorm, images": ((13, 9, 11, 97), {"renorm": True}),
     "renorm, channels first": ((33, 65, 61), {"renorm": True, "axis": 1}),
+    "renorm, columns": ((41, 66, 14), {"renorm": True, "axis": 1}),
     "renorm, ghost rows": ((1030, 131), {"renorm": True, "virtual_batch_size": 103}),
     "renorm, ghost slices": ((64, 13, 9, 33), {"renorm": True, "virtual_batch_size": 16}),
     "ghost rows": ((1030, 131), {"virtual_batch_size": 103}),
@@ -40,7 +45,8 @@ OPEN = sorted(name for name, (_, options) in FOLDS.items() if options.get("axis"
 @pytest.fixture(params=["op", "hand"])
 def host(request: Any, monkeypatch: Any) -> Iterator[Host]:
     """A host where the op's own gradient is taken, and one where it is made by hand."""
-    chosen = _compat.host()._replace(nchw_runs=False, quick=request.param == "op")
+    quick = request.param == "op"
+    chosen = _compat.host()._replace(nchw_runs=False, quick=quick, vectors=quick)
     monkeypatch.setattr(layer, "host", lambda: chosen)
     yield chosen
 
@@ -159,11 +165,12 @@ def test_second_derivatives_are_those_of_elementary_ops(
 
 
 @pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("channels", [128, 130])
 @pytest.mark.parametrize(("mean", "stddev"), [(1e4, 1.0), (0.0, 1e-4), (3.0, 1e-2), (-1e3, 0.5)])
 def test_hard_inputs_are_as_exact_as_their_own_rounding(
-    mean: float, stddev: float, fused: bool, host: Host, session: Any
+    mean: float, stddev: float, channels: int, fused: bool, host: Host, session: Any
 ) -> None:
-    x = _inputs((1024, 128), mean, stddev)
+    x = _inputs((1024, channels), mean, stddev)
     norm = BatchNormalization(
         momentum=0.0, epsilon=EPSILON, fused=fused, moving_variance_initializer="zeros"
     )

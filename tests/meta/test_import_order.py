@@ -30,6 +30,8 @@ ORDER = (
     "folding",
     "gradient",
     "kernels",
+    "folded_kernels",
+    "column_kernels",
     "moving_average",
     "either",
     "plan",

@@ -6,14 +6,18 @@ from typing import Any
 
 import pytest
 
-from tf1_bn.folding_plan import Fold, fold_of
+from tf1_bn.folding_plan import Costs, Fold, fold_of
 from tf1_bn.geometry import geometry_of
 from tf1_bn.spec import BatchNormSpec
 
+# An op that takes any number of channels, and one that wants fours and has at least six rows.
+ANY = Costs(4, 100, multiple=1, min_rows=float("inf"))
+FOURS = Costs(4, 100, multiple=4, min_rows=6)
 
-def _fold(shape: Any, **options: Any) -> Any:
+
+def _fold(shape: Any, costs: Costs = ANY, dtype: str = "float32", **options: Any) -> Any:
     spec = BatchNormSpec(**options)
-    fold = fold_of(geometry_of(spec, shape, "float32"), spec.virtual_batch_size, 4, 100)
+    fold = fold_of(geometry_of(spec, shape, dtype), spec.virtual_batch_size, costs)
     return fold if fold is None else fold._replace(reason="")
 
 
@@ -25,13 +29,15 @@ def _fold(shape: Any, **options: Any) -> Any:
         ((2, 3, 4, 6, 5), 4, Fold(5)),
         ((7, 3, 5), 1, Fold(3, after=5, transposed=True)),
         ((None, 3, 2, 6), 1, Fold(3, after=12, transposed=True)),
-        ((7, 3, 5), 0, Fold(7, after=15, transposed=True)),
+        ((7, 3, 5), 0, Fold(7, after=15, transposed=True, slow=True)),
         ((7, 3, 5), [1, 2], Fold(15)),
         ((7, 3, 2, 5), [2, 1], Fold(6, after=5, transposed=True)),
         ((7, 3, 1, 5), [1, 3], Fold(15)),
         ((7, 5, 1, 1), 1, Fold(5)),
         ((7, 3, 1), [2], Fold(1)),
-        ((7, 3, 2, 5), [1, 3], None),
+        ((7, 3, 2, 5), [1, 3], Fold(15, columns=(3, 2, 5), spread=(3, 1, 5), slow=True)),
+        ((None, 3, 2, 5), [3, 1], Fold(15, columns=(3, 2, 5), spread=(3, 1, 5), slow=True)),
+        ((7, 3, None, 5), [1, 3], None),
         ((7, 3, None), 1, None),
         ((7, 3, 0), 1, None),
         ((7, 0), 1, None),
@@ -57,3 +63,56 @@ def test_a_block_of_channel_axes_folds(shape: Any, axis: Any, fold: Any) -> None
 )
 def test_ghosts_become_channels_or_are_cut_out(shape: Any, axis: Any, fold: Any) -> None:
     assert _fold(shape, axis=axis, virtual_batch_size=2) == fold
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "fold"),
+    [
+        ((7, 12), -1, Fold(12)),
+        # As many rows beside each other as make fours, sixteens if they can, and 256 columns.
+        ((1200, 50), -1, Fold(50, columns=(8, 50), spread=(1, 50))),
+        ((1020, 50), -1, Fold(50, columns=(6, 50), spread=(1, 50))),
+        ((14, 50), -1, Fold(50, columns=(2, 50), spread=(1, 50))),
+        ((6, 8, 50), -1, Fold(50, columns=(8, 50), spread=(1, 50))),
+        ((None, 20, 50), -1, Fold(50, columns=(10, 50), spread=(1, 50))),
+        # Too few rows, none that make fours, no known ones.
+        ((4, 50), -1, Fold(50, slow=True)),
+        ((1021, 50), -1, Fold(50, slow=True)),
+        ((None, 50), -1, Fold(50, slow=True)),
+        ((1200, 1), -1, Fold(1, slow=True)),
+        # Everything behind the first channel axis.
+        ((16, 12, 20), 1, Fold(12, columns=(2, 12, 20), spread=(1, 12, 1))),
+        ((7, 12, 20), 1, Fold(12, columns=(12, 20), spread=(12, 1))),
+        ((16, 3, 20, 5), [1, 3], Fold(15, columns=(3, 20, 5), spread=(3, 1, 5))),
+        ((None, 3, 1, 20, 5), [4, 1], Fold(15, columns=(3, 1, 20, 5), spread=(3, 1, 1, 5))),
+        ((5, 12, 20), 1, Fold(12, after=20, transposed=True)),
+        ((5, 11, 20), 1, Fold(11, after=20, transposed=True, slow=True)),
+        ((16, 12, 20), 0, Fold(16, after=240, transposed=True, slow=True)),
+    ],
+)
+def test_an_op_that_wants_vectors_gets_columns(shape: Any, axis: Any, fold: Any) -> None:
+    assert _fold(shape, FOURS, axis=axis) == fold
+
+
+def test_half_precision_has_no_columns() -> None:
+    assert _fold((1200, 50), FOURS, "bfloat16") == Fold(50, slow=True)
+    assert _fold((16, 3, 20, 5), FOURS, "float16", axis=[1, 3]) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "fold"),
+    [
+        ((8, 5), Fold(5, ghosts=True)),
+        ((6, 5), Fold(5, ghosts=True, slow=True)),
+        ((None, 5), Fold(5, ghosts=True, slow=True)),
+        ((8, 10, 8), Fold(8, between=10, ghosts=True, slices=4)),
+        ((8, 10, 7), Fold(7, between=10, ghosts=True, transposed=True)),
+        ((6, 10, 7), Fold(7, between=10, ghosts=True, transposed=True, slow=True)),
+    ],
+)
+def test_ghosts_beside_each_other_may_make_vectors(shape: Any, fold: Any) -> None:
+    assert _fold(shape, FOURS, virtual_batch_size=2) == fold
+
+
+def test_the_width_of_a_row_is_what_the_op_takes_for_channels() -> None:
+    assert (_fold((7, 12)).width, _fold((7, 12, 20), FOURS, axis=1).width) == (12, 240)

@@ -16,7 +16,7 @@ FUSED, COMPOSED = Kernel.FUSED, Kernel.COMPOSED
 
 
 def _choice(shape: Any = CONV, dtype: str = "float32", layer_dtype: Any = None, **options: Any):
-    host = Host(*(options.pop(key, True) for key in Host._fields))
+    host = Host(**{key: options.pop(key) for key in Host._fields if key in options})
     overridden = options.pop("moments_overridden", False)
     spec = BatchNormSpec(**options)
     return choose_kernel(spec, geometry_of(spec, shape, dtype, layer_dtype), host, overridden)
@@ -53,7 +53,10 @@ def test_channels_first_is_transposed_where_the_op_runs_nhwc_alone() -> None:
         ({"dtype": "float64", "fused": True}, "float64"),
         ({"layer_dtype": "float64", "fused": True}, "float64"),
         ({"shape": BIG, "epsilon": 1e-6, "fused": True}, "epsilon"),
-        ({"shape": (640, 13, 10, 64), "axis": [1, 3], "fused": True}, "axis [1, 3]"),
+        (
+            {"shape": (640, 13, 10, 64), "axis": [1, 3], "dtype": "float16", "fused": True},
+            "axis [1, 3]",
+        ),
         ({"shape": (64, 256, None), "axis": 1, "fused": True}, "axis [1]"),
         (
             {"shape": (None, 9), "virtual_batch_size": 2, "fused": True, "no_channels": False},
@@ -104,6 +107,15 @@ def test_small_ones_are_composed_unless_fused_is_true(
         ((None, 1024), {}, FUSED, FUSED),
         ((None, None, 128), {}, FUSED, FUSED),
         ((32, 256, 100), {"axis": 1}, FUSED, COMPOSED),
+        ((4, 256, 800), {"axis": 1}, FUSED, COMPOSED),
+        ((640, 13, 10, 64), {"axis": [1, 3]}, FUSED, FUSED),
+        ((31, 13, 10, 64), {"axis": [1, 3]}, COMPOSED, COMPOSED),
+        ((16, 256, 256), {"axis": 0}, COMPOSED, COMPOSED),
+        # Few rows of many channels.
+        ((127, 4096), {}, FUSED, COMPOSED),
+        ((128, 4096), {}, FUSED, FUSED),
+        ((255, 30, 40), {"axis": 1}, FUSED, COMPOSED),
+        ((256, 30, 40), {"axis": 1}, FUSED, FUSED),
         ((32, 28, 28, 64), {"renorm": True}, FUSED, FUSED),
         ((256, 64), {"virtual_batch_size": 32}, COMPOSED, COMPOSED),
         ((32, 14, 14, 8), {"virtual_batch_size": 8}, FUSED, COMPOSED),
@@ -139,3 +151,30 @@ def test_elsewhere_the_ops_own_gradient_is_avoided(
 
     assert (choice.kernel, choice.gradient_by_hand) == (kernel, by_hand)
     assert choice.inference is (FUSED if options.get("dtype") == "bfloat16" else COMPOSED)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "training", "inference"),
+    [
+        ((4096, 512), {}, FUSED, FUSED),
+        ((4096, 516), {}, FUSED, FUSED),
+        ((None, 1020), {}, FUSED, COMPOSED),
+        # Several rows side by side.
+        ((4096, 513), {}, FUSED, FUSED),
+        ((4095, 513), {}, COMPOSED, COMPOSED),
+        ((None, 1023), {}, COMPOSED, COMPOSED),
+        ((4096, 520), {"dtype": "bfloat16"}, COMPOSED, COMPOSED),
+        ((4096, 528), {"dtype": "bfloat16"}, FUSED, FUSED),
+        ((4096, 513), {"dtype": "float16"}, FUSED, FUSED),
+        ((4096, 513), {"virtual_batch_size": 1024}, FUSED, FUSED),
+        ((4096, 513), {"virtual_batch_size": 2048}, COMPOSED, FUSED),
+    ],
+)
+def test_onednn_wants_whole_vectors_of_channels(
+    shape: Any, options: Any, training: Any, inference: Any
+) -> None:
+    choice = _choice(shape, vectors=True, **options)
+
+    assert (choice.kernel, choice.inference) == (training, inference)
+    assert "the fused op would be slower" in choice.reason or training is FUSED
+    assert _choice(shape, vectors=True, fused=True, **options).kernel is FUSED
