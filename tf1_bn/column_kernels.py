@@ -27,7 +27,7 @@ class ColumnPass(NamedTuple):
     """The fused op over columns in training.
 
     Attributes:
-      rows: the input, `[rows, 1, 1, columns]`.
+      rows: the input, of rank 4, the columns last.
       op: the op.
       own: the moments of each column, of the shape of the columns.
       merged: those of each channel, which broadcast to it.

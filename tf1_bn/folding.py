@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple, Sequence
 
 from ._compat import Tensor, tf
-from .folding_plan import Fold
+from .folding_plan import Fold, rows_shape
 
 
 class Folded(NamedTuple):
@@ -24,7 +24,7 @@ class Folded(NamedTuple):
 
 
 def fold_input(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
-    """Folds to `[rows, 1, 1, channels or columns]`; moves data only where `fold` says so."""
+    """Folds to rows of channels or columns, of rank 4; moves data only where `fold` says so."""
     # A scope of its own leaves the names that TF1 gives to its ops.
     with tf.name_scope("fold"):
         if fold.columns:
@@ -38,24 +38,26 @@ def fold_input(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
 
 def _rows(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
     ghosts: Any = 1
-    shape: list[Any] = [-1, 1, 1, fold.channels]
+    shape = rows_shape(inputs.shape.as_list(), fold.channels)
     if fold.ghosts:
         ghosts = _ghost_count(inputs, ghost_size)
-        shape = [ghost_size, 1, 1, -1 if tf.is_tensor(ghosts) else ghosts * fold.channels]
+        *rows_of_ghost, _ = rows_shape([ghost_size], 1)
+        shape = [*rows_of_ghost, -1 if tf.is_tensor(ghosts) else ghosts * fold.channels]
     rows = tf.reshape(inputs, shape)
     return Folded([rows], ghosts, lambda outputs, name: _as_input(outputs[0], inputs, name))
 
 
 def _columns(inputs: Tensor, fold: Fold) -> Folded:
-    rows = tf.reshape(inputs, [-1, 1, 1, fold.width])
+    rows = tf.reshape(inputs, rows_shape(inputs.shape.as_list(), fold.width))
     return Folded([rows], 1, lambda outputs, name: _as_input(outputs[0], inputs, name))
 
 
 def _ghost_slices(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
     values = fold.between * fold.channels
     view = tf.reshape(inputs, [ghost_size, fold.slices, values])
+    shape = rows_shape([ghost_size, values], fold.channels)
     rows = [
-        tf.reshape(ghost, [-1, 1, 1, fold.channels])
+        tf.reshape(ghost, shape)
         for ghost in tf.unstack(view, num=fold.slices, axis=1)
     ]
 
@@ -70,7 +72,7 @@ def _transposed(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
     if not fold.ghosts:
         view = tf.reshape(inputs, [-1, fold.channels, fold.after])
         moved = tf.transpose(view, [0, 2, 1])
-        rows = tf.reshape(moved, [-1, 1, 1, fold.channels])
+        rows = tf.reshape(moved, rows_shape(inputs.shape.as_list(), fold.channels))
 
         def unfold(outputs: Sequence[Tensor], name: str) -> Tensor:
             back = tf.reshape(outputs[0], [-1, fold.after, fold.channels])
@@ -83,7 +85,8 @@ def _transposed(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
     moved_sizes = [ghost_size, fold.between, fold.after, ghosts, fold.channels]
     moved = tf.transpose(tf.reshape(inputs, sizes), [0, 2, 4, 1, 3])
     row_count = (ghost_size or 1) * fold.between * fold.after
-    rows = tf.reshape(moved, [row_count, 1, 1, -1])
+    *rows_of_ghost, _ = rows_shape([row_count], 1)
+    rows = tf.reshape(moved, [*rows_of_ghost, -1])
 
     def unfold_ghosts(outputs: Sequence[Tensor], name: str) -> Tensor:
         back = tf.transpose(tf.reshape(outputs[0], moved_sizes), [0, 3, 1, 4, 2])

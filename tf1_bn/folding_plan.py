@@ -10,6 +10,10 @@ from .geometry import HALF_DTYPES, Geometry
 # Columns are as many as fill this many vector registers, where the rows allow it.
 _COLUMNS = 256
 _VECTOR = 16
+# Measured at 2 M values, [examples, values, 1, channels]: 256 as examples 0.89 of the time of all
+# rows as examples, inference 0.73; 64 0.93 and 0.82; 1 1.02 and 0.94.
+_EXAMPLES = 256
+_FEW_EXAMPLES = 16
 
 
 class Costs(NamedTuple):
@@ -149,6 +153,23 @@ def _column_fold(geometry: Geometry, fold: Fold, first: int, costs: Costs) -> Fo
         slow=demerits(count)[0],
         reason=f"{count * size} columns of {fold.channels} channels",
     )
+
+
+def rows_shape(shape: Sequence[int | None], width: int) -> list[int]:
+    """What an input is reshaped to for the fused op: `[examples, values, 1, width]`, at most one -1.
+
+    The op shares its work out over both of the first axes, and is up to a third slower if one of
+    them is 1.
+    """
+    known = _product(size for size in shape if size is not None)
+    if None in shape:
+        values = known // width if known % width == 0 else 1
+        return [-1, max(1, values), 1, width]
+    rows = known // width
+    examples = max((n for n in range(1, min(_EXAMPLES, rows // 2) + 1) if rows % n == 0), default=1)
+    if examples < _FEW_EXAMPLES:
+        return [rows, 1, 1, width]
+    return [examples, rows // examples, 1, width]
 
 
 def _known_product(sizes: Sequence[int | None]) -> int | None:

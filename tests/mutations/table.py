@@ -227,6 +227,8 @@ MUTATIONS = [
         ("channels that fill no vectors given to the op as they are",
          "if after == 1 and not apart and not slow:", "if after == 1 and not apart:",
          ("tests/unit/test_folding_plan.py",)),
+        ("all rows on one axis", "return [examples, rows // examples, 1, width]",
+         "return [rows, 1, 1, width]", ("tests/unit/test_folding_plan.py",)),
         ("channels apart taken for a block",
          "apart = any(shape[axis] != 1 for axis in range(first, last) if axis not in channel_axes)",
          "apart = False", ("tests/unit/test_folding_plan.py",)),

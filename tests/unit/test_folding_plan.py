@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tf1_bn.folding_plan import Costs, Fold, fold_of
+from tf1_bn.folding_plan import Costs, Fold, fold_of, rows_shape
 from tf1_bn.geometry import geometry_of
 from tf1_bn.spec import BatchNormSpec
 
@@ -116,3 +116,26 @@ def test_ghosts_beside_each_other_may_make_vectors(shape: Any, fold: Any) -> Non
 
 def test_the_width_of_a_row_is_what_the_op_takes_for_channels() -> None:
     assert (_fold((7, 12)).width, _fold((7, 12, 20), FOURS, axis=1).width) == (12, 240)
+
+
+@pytest.mark.parametrize(
+    ("shape", "width", "rows"),
+    [
+        ((4096, 512), 512, [256, 16, 1, 512]),
+        ((256, 1024), 1024, [128, 2, 1, 1024]),
+        ((30, 7, 5), 5, [105, 2, 1, 5]),
+        # Nothing that divides is of use.
+        ((1031, 5), 5, [1031, 1, 1, 5]),
+        ((30, 5), 5, [30, 1, 1, 5]),
+        ((0, 5), 5, [0, 1, 1, 5]),
+        # Columns of four rows.
+        ((512, 50), 200, [64, 2, 1, 200]),
+        ((None, 50), 50, [-1, 1, 1, 50]),
+        ((None, 20, 50), 50, [-1, 20, 1, 50]),
+        ((None, 20, 50), 500, [-1, 2, 1, 500]),
+        ((None, 20, 50), 250, [-1, 4, 1, 250]),
+        ((20, None, None, 50), 50, [-1, 20, 1, 50]),
+    ],
+)
+def test_rows_lie_on_two_axes(shape: Any, width: int, rows: Any) -> None:
+    assert rows_shape(shape, width) == rows
