@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from ._compat import Tensor, tf
 from .geometry import Geometry
@@ -14,8 +14,9 @@ from .plan import Plan
 class BatchStatistics(NamedTuple):
     """What one replica has seen of a batch, in the dtype of the moving statistics.
 
-    `count` is a scalar: the values that went into each channel's mean, 0 for an empty shard, whose
-    `mean` and `m2` are 0. `m2` is the sum of the squared deviations from `mean`.
+    `count` is a scalar: the values that went into each channel's mean, 0 for an empty shard and for
+    a call that is in inference when the graph runs, whose `mean` and `m2` are 0. `m2` is the sum of
+    the squared deviations from `mean`.
     """
 
     count: Tensor
@@ -48,8 +49,11 @@ def merge_statistics(parts: Sequence[BatchStatistics]) -> BatchStatistics:
     return merged
 
 
-def batch_statistics(inputs: Tensor, plan: Plan) -> BatchStatistics:
-    """This replica's share, of the shape and dtype of the moving statistics."""
+def batch_statistics(inputs: Tensor, training: Any, plan: Plan) -> BatchStatistics:
+    """This replica's share, of the shape and dtype of the moving statistics.
+
+    `training` is True or a bool tensor: a call in inference has no share.
+    """
     geometry = plan.geometry
     keep_dims = len(geometry.channel_axes) > 1
     dtype = tf.as_dtype(geometry.param_dtype)
@@ -57,8 +61,12 @@ def batch_statistics(inputs: Tensor, plan: Plan) -> BatchStatistics:
     mean, variance = (tf.cast(moment, dtype) for moment in moments)
     if geometry.static_count:
         count = tf.constant(geometry.static_count, dtype, name="count")
-        return BatchStatistics(count, mean, variance * count)
-    count = tf.cast(_count(inputs, geometry), dtype, name="count")
+        if training is True:
+            return BatchStatistics(count, mean, variance * count)
+    else:
+        count = tf.cast(_count(inputs, geometry), dtype, name="count")
+    if training is not True:
+        count = tf.where(training, count, tf.zeros_like(count))
     filled = tf.greater(count, 0.0)
     m2 = tf.where(filled, variance * count, tf.zeros_like(variance))
     return BatchStatistics(count, tf.where(filled, mean, tf.zeros_like(mean)), m2)

@@ -10,9 +10,9 @@ from typing import Any, Callable, Iterator, NamedTuple
 
 from ._compat import Tensor, tf
 from .batch_statistics import BatchStatistics, at_least_one, batch_statistics
-from .core import Applied, apply_batch_norm, normalize
+from .core import Applied, apply_batch_norm, normalize, with_updates
 from .kernel_choice import Kernel, KernelChoice
-from .moments import Moments
+from .moments import Moments, moments_or
 from .open_scopes import OpenScopes, in_replica
 from .plan import Plan
 from .replica_merge import check_place, merged_in_strategy
@@ -72,6 +72,8 @@ def cross_replica(merge: Merge | None = None) -> Iterator[None]:
     `merge`, and normalizes with the mean and variance of what comes back; gradients flow through
     it. Merged calls use the composed kernel: the moving variance moves towards the merged batch's
     population variance, whatever the rank. Calls with `training=False` are left as they are.
+    Where the phase is a tensor, a call in inference brings a count of 0 and is normalized as ever;
+    the averages of towers and replicas move if any of them trains.
 
     May be opened inside the function of a tower or replica, or around `tf1_bn.run_towers` and
     `strategy.run`. A strategy's replicas run in threads that do not say who started them: without a
@@ -129,21 +131,30 @@ def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Applied:
     meet = _meeting_point(scope.merge, plan.variables.moving_mean.name)
     # Outside of the layer's conditional, so that replicas in different phases still meet.
     with tf.name_scope("cross_replica"):
-        merged = meet(batch_statistics(inputs, plan))
+        merged = meet(batch_statistics(inputs, training, plan))
         statistics = merged.statistics
         variance = statistics.m2 / at_least_one(statistics.count)
         moments = Moments(tf.identity(statistics.mean, "mean"), tf.identity(variance, "variance"))
-        always = bool(plan.geometry.static_count)
+        always = training is True and bool(plan.geometry.static_count)
         filled = None if always else tf.greater(statistics.count, 0.0, name="has_values")
     plan = plan._replace(
         choice=MERGED,
         moments_fn=lambda seen, *_: _where_seen(moments, inputs, seen),
         has_values_fn=lambda *_: filled,
     )
+    outcome = normalize(inputs, training, plan)
     if merged.applied:
-        outputs = normalize(inputs, training, plan).normalized.outputs
-        return merged.applied[0]._replace(outputs=outputs)
-    applied = apply_batch_norm(inputs, training, plan)
+        return merged.applied[0]._replace(outputs=outcome.normalized.outputs)
+    wait = []
+    if training is not True and scope.merge is None:
+        # The averages move if any tower or replica trains, whatever this one does.
+        towards = moments_or(moments, outcome.state.moving, filled)
+        normalized = outcome.normalized._replace(moments=towards)
+        outcome = outcome._replace(normalized=normalized, active=filled)
+        # In inference the outputs are computed from what the updates write.
+        wait = [normalized.outputs]
+    with tf.control_dependencies(wait):
+        applied = with_updates(outcome, plan)
     merged.applied.append(applied)
     return applied
 
