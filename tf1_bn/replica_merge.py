@@ -7,6 +7,7 @@ from typing import Any, Sequence
 
 from ._compat import Operation, Tensor, as_written, register_gradient, tf
 from .batch_statistics import BatchStatistics, at_least_one, layer_of
+from .graph_collections import record_sum, summed_by
 from .graph_place import opener_of_v1
 from .open_scopes import in_replica
 
@@ -71,7 +72,9 @@ def _sum_across_replicas(values: Sequence[Tensor], what: str, gradient: bool) ->
     if not gradient:
         return [tf.stop_gradient(total) for total in sums]
     with tf.get_default_graph().gradient_override_map({"IdentityN": _SUM_GRADIENT}):
-        return list(tf.identity_n([*values, *sums]))[len(sums) :]
+        outputs = list(tf.identity_n([*values, *sums]))
+    record_sum(outputs[0].op, what)
+    return outputs[len(sums) :]
 
 
 @as_written
@@ -79,8 +82,9 @@ def _sum_in_strategy(strategy: Any, what: Any, *values: Any) -> Any:
     names = [layer_of(name) for name in strategy.experimental_local_results(what)]
     if len(set(names)) > 1:
         raise ValueError(
-            "Replicas must call the same merging layers in the same order, or the statistics of "
-            f"different layers would be merged (got {', '.join(map(repr, names))})."
+            "Replicas must call the same merging layers in the same order, and their losses depend "
+            "on the same ones, or the statistics or gradients of different layers would be merged "
+            f"(got {', '.join(map(repr, names))})."
         )
     pairs = [(value, value) for value in values]
     return strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.SUM, pairs)
@@ -90,5 +94,5 @@ def _sum_in_strategy(strategy: Any, what: Any, *values: Any) -> Any:
 def _gradient_of_sum(op: Operation, *gradients: Tensor) -> list[Tensor | None]:
     """Every replica's loss depends on this replica's value, so their gradients add up."""
     values = len(op.inputs) // 2
-    sums = _sum_across_replicas(gradients[values:], "", gradient=True)
+    sums = _sum_across_replicas(gradients[values:], summed_by(op), gradient=True)
     return [*sums, *[None] * values]

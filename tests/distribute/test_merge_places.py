@@ -393,6 +393,20 @@ def test_replicas_at_different_layers_are_named() -> None:
         run(strategy, lambda: layers[replica()](xs[replica()], training=True))
 
 
+def test_losses_of_different_layers_in_replicas_are_named() -> None:
+    """One sum in each backward pass, but of two layers."""
+    strategy, xs = make_strategy(2), _inputs()
+
+    def step() -> Any:
+        x = xs[replica()]
+        return tf.gradients(tf.reduce_sum([_layer(x, name=n) for n in "ab"][replica()]), x)[0]
+
+    with strategy.scope(), tf1_bn.cross_replica(), pytest.raises(
+        ValueError, match=r"their losses depend on the same ones.*'a', 'b'"
+    ):
+        run(strategy, step)
+
+
 @pytest.mark.parametrize("where", ["in run", "in the scope", "outside"])
 def test_where_the_gradient_of_merged_replicas_is_taken(where: str) -> None:
     strategy = make_strategy(2)
