@@ -35,9 +35,9 @@ def run_towers(
     the same every time. The variable scope, name scope, `tf1_bn.cross_replica` and
     `tf1_bn.updates` around the call are in force in the towers, and a `tf.cond` or `tf.while_loop`
     around it holds them all; `tf.device`, `tf.variable_creator_scope` and `strategy.scope()` are
-    not in force, and `tf.control_dependencies` only if nothing has used threads in the graph yet,
-    so open it in `fn`. Names of layers that have none start anew in the towers, so build other
-    unnamed layers in another variable scope.
+    not in force, and `tf.control_dependencies` with control flow v1 only, if nothing has used
+    threads in the graph yet, so open it in `fn`. Names of layers that have none start
+    anew in the towers, so build other unnamed layers in another variable scope.
 
     Args:
       fn: builds a tower's graph; whatever it returns is returned.
