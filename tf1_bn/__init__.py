@@ -10,10 +10,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import contrib, repair, testing
+    from .batch_statistics import BatchStatistics, merge_statistics
     from .functional import batch_normalization
     from .layer import BatchNormalization
     from .legacy.install import install, uninstall
-    from .merging import BatchStatistics, cross_replica, merge_statistics
+    from .merging import cross_replica
     from .renorm import renorm_schedule
     from .sync_layer import SyncBatchNormalization
     from .towers import run_towers
@@ -45,11 +46,11 @@ _HOMES = {
     "install": "legacy.install",
     "uninstall": "legacy.install",
     "BatchNormalization": "layer",
-    "BatchStatistics": "merging",
+    "BatchStatistics": "batch_statistics",
     "SyncBatchNormalization": "sync_layer",
     "batch_normalization": "functional",
     "cross_replica": "merging",
-    "merge_statistics": "merging",
+    "merge_statistics": "batch_statistics",
     "minimize": "train_op",
     "renorm_schedule": "renorm",
     "run_towers": "towers",

@@ -48,7 +48,11 @@ def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Applied:
 
     A tensor costs one `tf.cond` around the two phases. Without training there are no updates.
     """
-    outcome = normalize(inputs, training, plan)
+    return with_updates(normalize(inputs, training, plan), plan)
+
+
+def with_updates(outcome: Outcome, plan: Plan) -> Applied:
+    """The second half of `apply_batch_norm`: the update ops of what `normalize` found."""
     outputs = outcome.normalized.outputs
     if outcome.active is False:
         return Applied(outputs, (), None)

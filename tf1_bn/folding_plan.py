@@ -156,7 +156,7 @@ def _column_fold(geometry: Geometry, fold: Fold, first: int, costs: Costs) -> Fo
 
 
 def rows_shape(shape: Sequence[int | None], width: int) -> list[int]:
-    """What an input is reshaped to for the fused op: `[examples, values, 1, width]`, at most one -1.
+    """The shape an input has for the fused op, `[examples, values, 1, width]`, with one -1 at most.
 
     The op shares its work out over both of the first axes, and is up to a third slower if one of
     them is 1.

@@ -10,6 +10,7 @@ from ._compat import Operation, Tensor, Variable, tf
 # TensorFlow exports and copies collections with string keys only, so these stay with their graph.
 _CALLS = ("tf1_bn", "calls")
 _LAYER_NAMES = ("tf1_bn", "layer names")
+_SUMS = ("tf1_bn", "sums")
 
 
 class Call(NamedTuple):
@@ -42,6 +43,16 @@ def record_call(call: Call) -> None:
 def recorded_calls(graph: Any) -> list[Call]:
     """The training calls built in `graph`, in order."""
     return list(graph.get_collection_ref(_CALLS))
+
+
+def record_sum(op: Operation, statistic: str) -> None:
+    """Remembers which layer's statistic `op` sums across replicas."""
+    op.graph.get_collection_ref(_SUMS).append((op, statistic))
+
+
+def summed_by(op: Operation) -> str:
+    """The statistic that was recorded for `op`; empty where its graph was imported."""
+    return next((name for known, name in op.graph.get_collection_ref(_SUMS) if known is op), "")
 
 
 def next_layer_name(base: str) -> str:

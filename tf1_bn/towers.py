@@ -8,14 +8,10 @@ import threading
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from ._compat import as_written, raise_if_eager, tf
-from .merging import (
-    BatchStatistics,
-    Meeting,
-    Shared,
-    merge_statistics,
-    open_scope,
-    tower_thread,
-)
+from .batch_statistics import BatchStatistics, layer_of, merge_statistics
+from .graph_place import opener_of_v1
+from .merging import Meeting, Shared, in_tower, open_scope, tower_thread
+from .open_scopes import in_replica
 from .update_mode import inheriting_mode, open_mode
 
 
@@ -37,10 +33,11 @@ def run_towers(
     Each tower has a thread, but only one runs at a time: a tower runs until it ends or until a
     layer needs the statistics of the others, and then the next one does, in order. So the graph is
     the same every time. The variable scope, name scope, `tf1_bn.cross_replica` and
-    `tf1_bn.updates` around the call are in force in the towers; `tf.device`,
-    `tf.control_dependencies`, `tf.variable_creator_scope` and a `tf.cond` or `tf.while_loop` that
-    is being built are not. Names of layers that have none
-    start anew in the towers, so build other unnamed layers in another variable scope.
+    `tf1_bn.updates` around the call are in force in the towers, and a `tf.cond` or `tf.while_loop`
+    around it holds them all; `tf.device`, `tf.variable_creator_scope` and `strategy.scope()` are
+    not in force, and `tf.control_dependencies` with control flow v1 only, if nothing has used
+    threads in the graph yet, so open it in `fn`. Names of layers that have none start
+    anew in the towers, so build other unnamed layers in another variable scope.
 
     Args:
       fn: builds a tower's graph; whatever it returns is returned.
@@ -50,11 +47,18 @@ def run_towers(
       name: of the towers' name scopes.
 
     Raises:
-      ValueError: under eager execution; there are no towers, or not as many devices; towers
-        call different merging layers, or in different order.
+      ValueError: under eager execution; in the function of a tower or of a strategy's replica;
+        there are no towers, or not as many devices; towers call different merging layers, or in
+        different order, or one in a `tf.cond`, a loop or a function of their own.
       Exception: whatever `fn` raises; the other towers are given up.
     """
     raise_if_eager("tf1_bn.run_towers")
+    if in_tower() or in_replica():
+        raise ValueError(
+            "`tf1_bn.run_towers` cannot be called in the function of a tower or of a replica: all "
+            "towers are given to one call, and a strategy makes its replicas itself "
+            f"(got the call inside of a {'tower' if in_tower() else 'replica'})."
+        )
     tower_inputs = list(tower_inputs)
     if not tower_inputs:
         raise ValueError("`tower_inputs` must hold the inputs of at least one tower (got none).")
@@ -67,7 +71,8 @@ def run_towers(
     # Otherwise all threads share one stack of devices and control dependencies.
     graph.switch_to_thread_local()
     scope = tf.get_variable_scope()
-    around = _Around(graph, graph.get_name_scope(), scope, open_scope(), open_mode())
+    operations = len(graph.get_operations())
+    around = _Around(graph, operations, graph.get_name_scope(), scope, open_scope(), open_mode())
     towers = []
     for index, given in enumerate(tower_inputs):
         place = _Place(index, f"{name}_{index}", None if devices is None else devices[index])
@@ -81,13 +86,21 @@ def run_towers(
 
 
 class _Around(NamedTuple):
-    """What is open around the call of `run_towers`."""
+    """What is open around the call of `run_towers`; `operations` are in the graph already."""
 
     graph: Any
+    operations: int
     name_scope: str
     variable_scope: Any
     merging: Any
     update_mode: Any
+
+    def holds_code(self) -> bool:
+        """Whether no conditional, loop or function has been entered since the call."""
+        if tf.get_default_graph() is not self.graph:
+            return False
+        opener = opener_of_v1()
+        return opener is None or opener not in self.graph.get_operations()[self.operations :]
 
 
 class _Place(NamedTuple):
@@ -140,6 +153,7 @@ class _Tower(Meeting):
         self, fn: Callable[..., Any], args: tuple[Any, ...], place: _Place, around: _Around
     ) -> None:
         self.name = place.name
+        self._around = around
         self.result: Any = None
         self.error: BaseException | None = None
         self.done = False
@@ -166,6 +180,15 @@ class _Tower(Meeting):
         self._turn.release()
         self._thread.join()
 
+    def check_place(self, layer_name: str) -> None:
+        """Raises ValueError in a conditional, loop or function that the tower has entered."""
+        if not self._around.holds_code():
+            raise ValueError(
+                "A layer that merges with other towers must stand outside of any tf.cond, "
+                "tf.while_loop, tf.map_fn, RNN cell and function in its tower: the other towers "
+                f"would be built in there (got the layer {layer_of(layer_name)!r} in {self.name})."
+            )
+
     def meet(self, layer_name: str, statistics: BatchStatistics) -> Shared:
         """Hands over to the next tower; returns when all have brought their statistics."""
         self.layer_name, self.brought = layer_name, statistics
@@ -174,6 +197,9 @@ class _Tower(Meeting):
         return self.encounter.shared()
 
     def _wait(self) -> None:
+        # A model may go on after it was given up: a bare `except`, a `finally` with a layer.
+        if not self._wanted:
+            raise _GivenUp
         self._paused.release()
         self._turn.acquire()
         if not self._wanted:
@@ -213,5 +239,5 @@ def _run_in_step(towers: Sequence[_Tower]) -> None:
 
 
 def _where(tower: _Tower) -> str:
-    layer = tower.layer_name.rpartition("/")[0]
+    layer = layer_of(tower.layer_name)
     return f"{tower.name} has ended" if tower.done else f"{tower.name} is at the layer {layer!r}"

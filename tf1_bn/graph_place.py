@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where in a graph the code builds: inside of which conditional or loop of control flow v1."""
+
+from __future__ import annotations
+
+from ._compat import Operation, tf
+
+
+def opener_of_v1() -> Operation | None:
+    """An op that the innermost conditional or loop of control flow v1 began with; None outside.
+
+    The branches and bodies of control flow v2 are graphs of their own and count as outside.
+    """
+    graph = tf.get_default_graph()
+    if graph.is_fetchable(tf.no_op(name="place")):
+        return None
+    # What a tensor from outside of everything comes through.
+    with tf.control_dependencies(None):
+        outside = tf.constant(0, name="outside")
+    entrance = tf.identity(outside, name="inside").op.inputs[0].op
+    if entrance.type == "Switch":
+        return entrance.inputs[1].op
+    if entrance.type != "Enter":
+        return None
+    frame = entrance.get_attr("frame_name")
+    enters = (op for op in graph.get_operations() if op.type in ("Enter", "RefEnter"))
+    return next(op for op in enters if op.get_attr("frame_name") == frame)
