@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Mapping, NamedTuple
+from typing import NamedTuple
 
 from .folding_plan import Costs, Fold, fold_of
 from .geometry import HALF_DTYPES, Geometry
@@ -30,15 +30,14 @@ GHOST_SLICE = 20_000
 MAX_GHOST_SLICES = 16
 # oneDNN has vector kernels for channels in multiples of these alone. Derived, as the numbers of
 # rows below, by `python -m tests.benchmarks.vector_rule`; composed / fused of 524 288 elements:
-#   float32: 512 channels 1.8, 513 0.2, 516 1.2, in inference 1.3, 0.1, 0.9;
-#   bfloat16: 512 channels 1.8, 513 0.07, 520 0.03.
-VECTOR_IN_TRAINING = {"float32": 4, "bfloat16": 16}
-VECTOR_IN_INFERENCE = {"float32": 8, "bfloat16": 16}
+#   float32: 512 channels 1.8, 513 0.4, 516 1.3, in inference 1.4, 0.3, 1.5;
+#   bfloat16: 512 channels 2.4, 520 0.5, in inference 2.6, 0.4.
+VECTOR_OF = {"float32": 4, "bfloat16": 16}
 # Columns beat data moved and elementary ops from this many rows on; with fewer, merging weighs:
-#   16 rows 0.86, 32 rows 1.07, 256 rows 1.35; in inference 64 rows 0.8, 256 rows 1.1.
+#   16 rows 0.8, 32 rows 1.03, 128 rows 1.4; in inference 64 rows 0.8, 128 rows 1.0, 256 rows 1.2.
 COLUMN_ROWS = 32
 COLUMN_ROWS_IN_INFERENCE = 256
-# In inference the op takes long for few rows of many channels: 16 rows 0.6, 128 rows 1.07.
+# In inference the op takes long for few rows of many channels: 16 rows 0.6, 128 rows 1.05.
 ROWS_IN_INFERENCE = 128
 # Sizes not known beforehand: where guessing fused or composed wrongly loses the same factor.
 ASSUMED_BATCH = 256
@@ -134,22 +133,22 @@ def choose_kernel(
         return _tf1_fused(geometry, host)
     if float(spec.epsilon) < FUSED_MIN_EPSILON:
         return _composed(f"{refusal}; the fused op may raise an epsilon below {FUSED_MIN_EPSILON}")
-    fold = fold_of(geometry, spec.virtual_batch_size, _costs(VECTOR_IN_TRAINING, geometry, host))
-    in_inference = fold_of(geometry, None, _costs(VECTOR_IN_INFERENCE, geometry, host))
+    costs = _costs(geometry, host)
+    fold = fold_of(geometry, spec.virtual_batch_size, costs)
     if fold is None:
         axes = list(geometry.channel_axes)
         return _composed(f"{refusal}; axis {axes} of rank {geometry.rank} does not fold to NHWC")
     if _may_have_no_channels(fold, geometry) and not host.no_channels:
         return _composed(f"{refusal}; of unknown size, and the fused op dies here on no ghosts")
-    return _folded(spec, geometry, host, (fold, in_inference), refusal)
+    return _folded(spec, geometry, host, (fold, fold_of(geometry, None, costs)), refusal)
 
 
 def _composed(reason: str) -> KernelChoice:
     return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, reason)
 
 
-def _costs(vectors: Mapping[str, int], geometry: Geometry, host: Host) -> Costs:
-    multiple = vectors.get(geometry.dtype, 1) if host.vectors else 1
+def _costs(geometry: Geometry, host: Host) -> Costs:
+    multiple = VECTOR_OF.get(geometry.dtype, 1) if host.vectors else 1
     # Without a quick gradient of the op, columns gain nothing.
     rows = COLUMN_ROWS if host.quick else _NEVER
     return Costs(MAX_GHOST_SLICES, GHOST_SLICE, multiple, rows, ASSUMED_BATCH)
