@@ -52,7 +52,7 @@ def parse_options() -> argparse.Namespace:
         help="of the moving statistics, default %(default)s",
     )
     parser.add_argument(
-        "--sync", action="store_true", help="average the gradients of both workers in each step"
+        "--sync", action="store_true", help="average two gradients in each global step"
     )
     parser.add_argument(
         "--kill",

@@ -92,8 +92,8 @@ def test_the_ps_dies_while_all_wait_for_the_end(tmp_path, monkeypatch, kind):
         assert restored > 0
         watch.until(lambda: cluster.chief.finished, watch.lead)
         assert cluster.ps.starts == 2 and cluster.chief.starts == 1
-        first, second = watch.of(cluster.chief, "session at global step")
-        assert first.endswith(" 0") and int(second.split()[-1]) >= restored
+        _, second = watch.of(cluster.chief, "session at global step")
+        assert int(second.split()[-1]) >= restored
         assert last_saved(tmp_path) >= STEPS
 
 
