@@ -20,7 +20,9 @@ from typing import IO, Any, Iterator, NamedTuple, Sequence
 
 MOST_RESTARTS = 3
 SECONDS_TO_END = 10
-PROGRESS = re.compile(r"global step (\d+) of \d+, (\d+) steps here")
+PROGRESS = re.compile(
+    r"global step \d+ of \d+, (\d+) steps here(?:, waiting for (?P<gate>\w+)|, (?P<done>done))?"
+)
 
 
 class ClusterError(Exception):
@@ -31,6 +33,7 @@ class Line(NamedTuple):
     """One line that a process printed."""
 
     process: Process
+    start: int  # which of its starts that was, from 0
     text: str
 
 
@@ -39,19 +42,24 @@ class Process:
 
     def __init__(self, name: str, command: Sequence[str], lines: queue.Queue[Line]) -> None:
         self.name = name
-        self.starts = 0
-        self.steps_before = 0
-        self.steps = 0
+        self.steps: list[int] = []  # reported after each start
+        self.waits_for: str | None = None
+        self.done = False
+        self.told_to_finish = False
         self.finished = False
         self._command = list(command)
         self._lines = lines
         self._running: Any = None
+        self._reader = threading.Thread()
+
+    @property
+    def starts(self) -> int:
+        return len(self.steps)
 
     def start(self) -> None:
-        self.steps_before += self.steps
-        self.steps = 0
-        self.starts += 1
-        self.finished = False
+        self.steps.append(0)
+        self.waits_for = None
+        self.done = self.told_to_finish = self.finished = False
         self._running = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -61,7 +69,9 @@ class Process:
             # Ctrl-C goes to the launcher alone, which ends the others.
             start_new_session=True,
         )
-        threading.Thread(target=self._read, args=(self._running.stdout,), daemon=True).start()
+        arguments = (self._running.stdout, len(self.steps) - 1)
+        self._reader = threading.Thread(target=self._read, args=arguments, daemon=True)
+        self._reader.start()
 
     def say(self, text: str) -> None:
         """Writes a line to the process; one that is gone does not mind."""
@@ -72,6 +82,7 @@ class Process:
     def kill(self) -> None:
         """SIGKILL: the process cannot tidy up, as when a machine fails."""
         self._running.send_signal(signal.SIGKILL)
+        self._running.wait(SECONDS_TO_END)
 
     def exit_code(self) -> int | None:
         return self._running.poll() if self._running is not None else None
@@ -81,21 +92,26 @@ class Process:
             if self._running.poll() is None:
                 self._running.kill()
             self._running.wait(SECONDS_TO_END)
+            # What it said last is in the queue then.
+            if self._reader.is_alive():
+                self._reader.join(SECONDS_TO_END)
             with contextlib.suppress(OSError):
                 self._running.stdin.close()
 
-    def note(self, text: str) -> int | None:
-        """Takes the counts out of a progress line; returns the global step, if it is one."""
-        found = PROGRESS.search(text)
-        if found is None:
-            return None
-        self.steps = int(found.group(2))
-        return int(found.group(1))
+    def note(self, line: Line) -> None:
+        """Takes what a progress line says of the steps and of where the process stands."""
+        found = PROGRESS.search(line.text)
+        if found is not None:
+            self.steps[line.start] = int(found.group(1))
+            # A line may be read only after its process has died and another has been started.
+            if line.start == len(self.steps) - 1:
+                self.waits_for = found.group("gate")
+                self.done = found.group("done") is not None
 
-    def _read(self, stream: IO[str]) -> None:
+    def _read(self, stream: IO[str], start: int) -> None:
         with stream:
             for line in stream:
-                self._lines.put(Line(self, line.rstrip("\n")))
+                self._lines.put(Line(self, start, line.rstrip("\n")))
 
 
 @contextlib.contextmanager
@@ -122,10 +138,21 @@ def free_ports(count: int) -> Iterator[list[int]]:
 
 
 class Cluster:
-    """One parameter server and some workers, of which the first is the chief."""
+    """One parameter server and some workers, of which the first is the chief.
 
-    def __init__(self, workers: int, ports: Sequence[int], options: Sequence[str]) -> None:
+    The workers wait for one another at each of the `gates`, in this order.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        ports: Sequence[int],
+        options: Sequence[str],
+        gates: Sequence[str] = ("start",),
+    ) -> None:
         self.lines: queue.Queue[Line] = queue.Queue()
+        self._gates = list(gates)
+        self._opened: list[str] = []
         addresses = [f"localhost:{port}" for port in ports]
         common = [
             *[sys.executable, str(Path(__file__).with_name("cluster_task.py")), "--supervised"],
@@ -153,8 +180,22 @@ class Cluster:
             return self.lines.get(timeout=0.1)
         return None
 
+    def gate_reached(self) -> str | None:
+        """The next gate, if all workers stand there or need it no more."""
+        gate = self._gates[0] if self._gates else None
+        there = all(worker.done or worker.waits_for == gate for worker in self.workers)
+        return gate if there else None
+
+    def open_gate(self) -> None:
+        self._opened.append(self._gates.pop(0))
+        for worker in self.workers:
+            worker.say(self._opened[-1])
+
     def look_after(self) -> list[Process]:
-        """Marks workers that finished and starts again what died; returns what was started.
+        """Starts again what died, and lets the workers end when all is done.
+
+        Returns:
+          The processes that were started.
 
         Raises:
           ClusterError: a process died more than MOST_RESTARTS times.
@@ -166,13 +207,21 @@ class Cluster:
                 process.finished = True
             elif code is not None:
                 dead.append(process)
-        # Without its last steps the model needs the workers again that were done with them.
+        # Steps are lost now, and who was told to finish may not make them again.
         if self.ps in dead or self.chief in dead:
-            dead += [worker for worker in self.workers[1:] if worker.finished]
+            dead += [one for one in self.workers[1:] if one.told_to_finish and one not in dead]
         for process in dead:
             if process.starts > MOST_RESTARTS:
                 raise ClusterError(f"{process.name} died {process.starts} times")
+            process.end()
             process.start()
-        if all(worker.finished for worker in self.workers[1:]):
-            self.chief.say("finish")
+            for gate in self._opened:
+                process.say(gate)
+        if self.chief.done and not self._gates:
+            others = self.workers[1:]
+            # The last checkpoint is written when the chief ends, and should hold all steps.
+            for worker in others if not all(one.finished for one in others) else [self.chief]:
+                if not worker.told_to_finish:
+                    worker.say("finish")
+                    worker.told_to_finish = True
         return dead

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -23,6 +24,7 @@ from train_digits import build_model
 import tf1_bn
 
 REPORT_EVERY = 40
+ADDRESS = re.compile(r"(?:[^][:,\s]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 SECONDS_BETWEEN_LOOKS = 1
 SECONDS_FOR_THREADS = 2
 
@@ -59,7 +61,7 @@ def build(options: argparse.Namespace, cluster: Any) -> Program:
         if options.sync:
             optimizer = tf.train.SyncReplicasOptimizer(optimizer, workers, workers)
             train_op = synchronous(optimizer, loss, global_step, updating=options.task == 0)
-            hooks.append(optimizer.make_session_run_hook(is_chief=options.task == 0))
+            hooks += synchronous_hooks(optimizer, options.task == 0, workers)
         else:
             # Every worker applies its updates of the moving statistics with its gradients.
             train_op = tf1_bn.minimize(optimizer, loss, global_step=global_step)
@@ -92,6 +94,33 @@ def synchronous(optimizer: Any, loss: Any, global_step: Any, updating: bool) -> 
         with tf.control_dependencies(tf1_bn.update_ops_for(loss)):
             gradients = [(tf.identity(gradient), variable) for gradient, variable in gradients]
     return optimizer.apply_gradients(gradients, global_step=global_step)
+
+
+class FreeTheWaiting(tf.train.SessionRunHook):
+    """Gives the other workers a token when the chief comes back to a ps that went on without it.
+
+    A chief that dies with the gradients of a step in hand leaves them waiting for its tokens.
+    """
+
+    def __init__(self, optimizer: Any, workers: int) -> None:
+        # The ps alone knows: in no collection, so nothing initializes, saves or restores it.
+        self._chief_was_here = tf.get_variable(
+            "chief_was_here", [], tf.bool, tf.ones_initializer(), trainable=False, collections=[]
+        )
+        with tf.device(self._chief_was_here.device):
+            self._seen = tf.is_variable_initialized(self._chief_was_here)
+        self._give_tokens = optimizer.get_init_tokens_op(num_tokens=workers - 1)
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        if session.run(self._seen):
+            session.run(self._give_tokens)
+        session.run(self._chief_was_here.initializer)
+
+
+def synchronous_hooks(optimizer: Any, chief: bool, workers: int) -> list[Any]:
+    """With a token to start with, as is the default, one worker alone could make all steps."""
+    hooks = [optimizer.make_session_run_hook(is_chief=chief, num_tokens=0)]
+    return [*hooks, FreeTheWaiting(optimizer, workers)] if chief else hooks
 
 
 # --- the session ----------------------------------------------------------------------------------
@@ -161,18 +190,22 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def listen_to_launcher() -> threading.Event:
-    """Leaves this process when the launcher is gone; the event is set when it says `finish`."""
-    finish = threading.Event()
+class Launcher:
+    """What the launcher has said so far: each line of stdin is one of these words.
 
-    def listen() -> None:
+    All workers wait for "start" after their first step, and for "half" at `--pause-at`, so that
+    none is late; and when they are done for "finish", so that they can go on if steps are lost.
+    """
+
+    def __init__(self) -> None:
+        self.said = {word: threading.Event() for word in ("start", "half", "finish")}
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
         for line in sys.stdin:
-            if line.strip() == "finish":
-                finish.set()
+            self.said[line.strip()].set()
+        # Nobody else would end this process when the launcher is gone.
         os._exit(support.EXIT_INTERRUPTED)
-
-    threading.Thread(target=listen, daemon=True).start()
-    return finish
 
 
 def batches(digits: Digits, options: argparse.Namespace, global_step: int) -> Iterator[Digits]:
@@ -183,29 +216,50 @@ def batches(digits: Digits, options: argparse.Namespace, global_step: int) -> It
             yield Digits(shift_half(batch.images, random), batch.labels)
 
 
-def train(options: argparse.Namespace, target: str, program: Program, finish: Any) -> None:
+def train(
+    options: argparse.Namespace, target: str, program: Program, launcher: Launcher | None
+) -> None:
+    """Trains until the global step is reached, and the launcher agrees, if there is one."""
     steps = 0
     with monitored_session(options, target, program) as session:
-        global_step = session.run_step_fn(lambda step_context: start_step(step_context, program))
-        for batch in batches(load_digits().training, options, global_step):
-            if global_step >= options.steps:
-                break
-            loss, global_step = session.run(
-                [program.loss, program.step_after],
-                {program.images: batch.images, program.labels: batch.labels},
-            )
-            steps += 1
-            if steps % REPORT_EVERY == 0:
-                say(progress(global_step, options.steps, steps) + f", loss {loss:.4f}")
-        say(progress(global_step, options.steps, steps) + ", done")
-        if finish is not None and options.task == 0:
-            # The last checkpoint is written when this block ends, and should hold all steps.
-            finish.wait()
+        global_step = session.run(program.global_step)
+        endless = batches(load_digits().training, options, global_step)
+        while True:
+            while global_step < options.steps:
+                batch = next(endless)
+                loss, global_step = session.run(
+                    [program.loss, program.step_after],
+                    {program.images: batch.images, program.labels: batch.labels},
+                )
+                steps += 1
+                now = progress(global_step, options.steps, steps)
+                if steps % REPORT_EVERY == 0:
+                    say(f"{now}, loss {loss:.4f}")
+                if launcher is not None:
+                    for word in gates(options, global_step):
+                        wait_at_gate(word, now, launcher, session, program)
+            say(progress(global_step, options.steps, steps) + ", done")
+            if launcher is None:
+                return
+            while global_step >= options.steps:
+                finish = launcher.said["finish"].wait(SECONDS_BETWEEN_LOOKS)
+                # Steps are lost when the ps or the chief dies meanwhile; only looking shows it.
+                global_step = session.run(program.global_step)
+                if finish and global_step >= options.steps:
+                    return
 
 
-def start_step(step_context: Any, program: Program) -> int:
-    """The global step, read without the hooks."""
-    return int(step_context.session.run(program.global_step))
+def gates(options: argparse.Namespace, global_step: int) -> list[str]:
+    half = options.pause_at is not None and global_step >= options.pause_at
+    return ["start", "half"] if half else ["start"]
+
+
+def wait_at_gate(word: str, now: str, launcher: Launcher, session: Any, program: Program) -> None:
+    if not launcher.said[word].is_set():
+        say(f"{now}, waiting for {word}")
+    while not launcher.said[word].wait(SECONDS_BETWEEN_LOOKS):
+        # The others may need this session: if the ps died, the chief's restores the variables.
+        session.run(program.global_step)
 
 
 def progress(global_step: int, of: int, steps: int) -> str:
@@ -217,8 +271,8 @@ def parse_options() -> argparse.Namespace:
     number = support.whole_number
     parser.add_argument("--job", choices=["ps", "worker"], required=True)
     parser.add_argument("--task", type=number(0), required=True, help="worker 0 is the chief")
-    parser.add_argument("--ps", required=True, metavar="HOST:PORT")
-    parser.add_argument("--workers", required=True, metavar="HOST:PORT,...")
+    parser.add_argument("--ps", type=address, required=True, metavar="HOST:PORT")
+    parser.add_argument("--workers", type=addresses, required=True, metavar="HOST:PORT,...")
     parser.add_argument("--checkpoint-dir", type=Path, required=True, metavar="DIR")
     parser.add_argument("--steps", type=number(1), default=880, help="default %(default)s")
     parser.add_argument("--save-steps", type=number(1), default=100, help="default %(default)s")
@@ -227,7 +281,29 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--seed", type=number(0), default=0, help="default %(default)s")
     parser.add_argument("--sync", action="store_true", help="synchronous training")
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    parser.add_argument("--pause-at", type=number(1), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    last = len(options.workers) - 1 if options.job == "worker" else 0
+    if options.task > last:
+        allowed = f"a whole number from 0 to {last}" if last else "0"
+        parser.error(
+            f"argument --task: expected {allowed} with --job {options.job} and "
+            f"{len(options.workers)} --workers, got {options.task}"
+        )
+    return options
+
+
+def address(text: str) -> str:
+    """An argparse type: HOST:PORT."""
+    found = ADDRESS.fullmatch(text)
+    if found is None or not 1 <= int(found.group(1)) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected HOST:PORT, got {text!r}")
+    return text
+
+
+def addresses(text: str) -> list[str]:
+    """An argparse type: HOST:PORT of each worker, with commas between them."""
+    return [address(part) for part in text.split(",")]
 
 
 def quiet_end() -> None:
@@ -246,12 +322,12 @@ def quiet_end() -> None:
 def main() -> None:
     options = parse_options()
     quiet_end()
-    finish = listen_to_launcher() if options.supervised else None
+    launcher = Launcher() if options.supervised else None
     support.quiet(tf)
     tf.disable_v2_behavior()
     # Adding to a resource variable is atomic, so no worker's step can overwrite another's.
     tf.enable_resource_variables()
-    cluster = tf.train.ClusterSpec({"ps": [options.ps], "worker": options.workers.split(",")})
+    cluster = tf.train.ClusterSpec({"ps": [options.ps], "worker": options.workers})
     # Some processes share this machine.
     config = tf.ConfigProto(intra_op_parallelism_threads=1, device_count={"GPU": 0})
     server = tf.train.Server(cluster, options.job, options.task, config=config)
@@ -259,7 +335,7 @@ def main() -> None:
     if options.job == "ps":
         server.join()
     tf.set_random_seed(options.seed)
-    train(options, server.target, build(options, cluster), finish)
+    train(options, server.target, build(options, cluster), launcher)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,26 @@ checkpoints. `--kill` ends one of the processes half-way with SIGKILL and starts
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import example_support as support
-from cluster_processes import Cluster, ClusterError, Process, free_ports
+from cluster_processes import Cluster, ClusterError, Line, Process, free_ports
 from digits_data import load_digits
 
 WORKERS = 2
 EXIT_FAILED = 1
 EXIT_TERMINATED = 143
+# TensorFlow's names for checkpoint files that it has not finished.
+PARTIAL = re.compile(
+    r"model\.ckpt-\d+(?:_temp(?:_[0-9a-f]+)?|\..+\.tempstate\d+|\.meta\.tmp[0-9a-f]{32})"
+    r"|checkpoint\.tmp[0-9a-f]{32}"
+)
 
 
 class Result(NamedTuple):
@@ -46,7 +52,7 @@ def parse_options() -> argparse.Namespace:
         help="of the moving statistics, default %(default)s",
     )
     parser.add_argument(
-        "--sync", action="store_true", help="average the gradients of both workers in each step"
+        "--sync", action="store_true", help="average two gradients in each global step"
     )
     parser.add_argument(
         "--kill",
@@ -76,33 +82,44 @@ def run_cluster(options: argparse.Namespace, steps: int, directory: Path) -> lis
         *["--save-steps", str(options.save_steps), "--batch-size", str(options.batch_size)],
         *["--momentum", str(options.momentum), "--seed", str(options.seed)],
         *(["--sync"] if options.sync else []),
+        # Whom to kill must not be done before the launcher sees that the time has come.
+        *(["--pause-at", str((steps + 1) // 2)] if options.kill else []),
     ]
+    gates = ["start", "half"] if options.kill else ["start"]
     with free_ports(1 + WORKERS) as ports:
-        cluster = Cluster(WORKERS, ports, arguments)
+        cluster = Cluster(WORKERS, ports, arguments, gates)
         victims = {"ps": cluster.ps, "chief": cluster.chief, "worker": cluster.workers[1]}
-        victim = victims.get(options.kill)
         try:
             cluster.start()
             while not cluster.chief.finished:
                 line = cluster.next_line()
                 if line is not None:
-                    note(f"[{line.process.name}] {line.text}")
-                    global_step = line.process.note(line.text)
-                    if victim is not None and global_step is not None and 2 * global_step >= steps:
-                        note(f"[launcher] killing {victim.name}")
-                        victim.kill()
-                        victim = None
+                    take(line)
+                gate = cluster.gate_reached()
+                if gate is not None:
+                    if gate == "half":
+                        note(f"[launcher] killing {victims[options.kill].name}")
+                        victims[options.kill].kill()
+                    cluster.open_gate()
                 for process in cluster.look_after():
                     note(f"[launcher] starting {process.name} again")
         finally:
             cluster.end()
             remove_partial_checkpoints(directory)
+        # The chief may be seen to have ended before its last lines are.
+        for line in iter(cluster.next_line, None):
+            take(line)
     return cluster.processes
+
+
+def take(line: Line) -> None:
+    note(f"[{line.process.name}] {line.text}")
+    line.process.note(line)
 
 
 def remove_partial_checkpoints(directory: Path) -> None:
     """Removes what a process that was killed while it wrote a checkpoint has left."""
-    for partial in [*directory.glob("*_temp*"), *directory.glob("*.tempstate*")]:
+    for partial in [path for path in directory.iterdir() if PARTIAL.fullmatch(path.name)]:
         if partial.is_dir():
             shutil.rmtree(str(partial), ignore_errors=True)
         else:
@@ -137,23 +154,33 @@ def report(processes: list[Process], result: Result) -> None:
     """
     rows = [["process", "starts", "steps reported", "updates kept"]]
     for process in processes:
-        steps = process.steps_before + process.steps
-        rows.append([process.name, str(process.starts), str(steps), "-"])
+        rows.append([process.name, str(process.starts), str(sum(process.steps)), "-"])
     rows[1][2] = "-"
     rows[2][0] += " (chief)"
     for row, count in zip(rows[2:], result.updates_by_worker):
         row[3] = str(count)
-    total = sum(process.steps_before + process.steps for process in processes)
+    total = sum(sum(process.steps) for process in processes)
     rows.append(["together", "", str(total), str(sum(result.updates_by_worker))])
     print(support.table(rows))
     print(f"global step of the last checkpoint: {result.global_step}")
     print(f"held-out accuracy in inference mode, restored: {support.percent(result.accuracy)}")
 
 
+def leave(number: int, frame: Any) -> None:
+    """Ends the processes and removes the temporary directory, whatever is pressed meanwhile."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(EXIT_TERMINATED)
+
+
 def main() -> None:
     options = parse_options()
-    # So that the processes are ended and the temporary directory is removed, as after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    signal.signal(signal.SIGTERM, leave)
+    # A program that a shell runs in the background has Ctrl-C switched off.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, leave)
     batches = options.epochs * (len(load_digits().training.labels) // options.batch_size)
     # In synchronous training each global step takes a batch of every worker.
     steps = max(1, batches // WORKERS) if options.sync else batches

@@ -133,8 +133,19 @@ class Cluster:
             stdout=self._log,
             stderr=self._log,
             universal_newlines=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(EXAMPLES)])},
+            env=self._environment(),
         )
+
+    def _environment(self) -> dict[str, str]:
+        path = os.pathsep.join([str(ROOT), str(EXAMPLES)])
+        environment = {**os.environ, "PYTHONPATH": path}
+        if not self.setting.filters:
+            # TensorFlow says in its log for which task a session waits.
+            environment["TF_CPP_MIN_LOG_LEVEL"] = "0"
+        return environment
+
+    def log(self) -> str:
+        return (self.folder / "tasks.log").read_text(errors="replace")
 
     def start(self, job: str, task: int = 0) -> Task:
         """Starts a task in a new process; a worker has no session until it is asked for one."""
@@ -169,7 +180,7 @@ def cluster(folder: Path, **setting: Any) -> Iterator[Cluster]:
     try:
         yield made
     except BaseException:
-        print((folder / "tasks.log").read_text()[-5000:])
+        print(made.log()[-5000:])
         raise
     finally:
         made.end()
@@ -240,7 +251,7 @@ def build(setting: Setting, task: int, spec: Any) -> Program:
         if setting.sync:
             optimizer = tf.train.SyncReplicasOptimizer(optimizer, workers, workers)
             train_op = cluster_task.synchronous(optimizer, loss, global_step, task == 0)
-            hooks.append(optimizer.make_session_run_hook(is_chief=task == 0))
+            hooks += cluster_task.synchronous_hooks(optimizer, task == 0, workers)
         else:
             train_op = tf1_bn.minimize(optimizer, loss, global_step=global_step)
         with tf.control_dependencies([train_op]):

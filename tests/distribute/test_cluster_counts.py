@@ -18,6 +18,7 @@ from tests.distribute.cluster_support import (
     STATISTICS,
     Cluster,
     cluster,
+    until,
 )
 
 STEPS = 150
@@ -28,14 +29,14 @@ SUM_OF_CHANGES = 1e-11
 SMALLEST_CHANGE = 1e-4
 
 
-def train_together(running: Cluster, **until: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def train_together(running: Cluster, **limits: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Both workers train at the same time; returns what the ps holds and their reports."""
     running.start("ps")
     workers = [running.start("worker", task) for task in range(WORKERS)]
     for worker in workers:
         worker.ask("open")
     for worker in workers:
-        worker.tell("run", **until)
+        worker.tell("run", **limits)
     reports = [worker.answer() for worker in workers]
     return workers[0].ask("read"), reports
 
@@ -233,9 +234,25 @@ def test_synchronous_training_updates_with_the_chief_alone(tmp_path):
     assert values["updates"] == [reports[0]["steps"], 0]
     # Only the chief's changes were applied, each of them once.
     assert_sum_of_changes(values, reports[:1])
-    # Two gradients make a step; those that come too late are dropped.
-    together = sum(report["steps"] for report in reports)
-    assert STEPS <= values["global_step"] <= together / WORKERS + 1
+    # Two gradients make a step, and none comes too late.
+    assert values["global_step"] == STEPS
+    assert sum(report["steps"] for report in reports) == WORKERS * STEPS
+
+
+def test_one_worker_alone_makes_no_synchronous_step(tmp_path):
+    """SyncReplicasOptimizer's hook lets it, with as many tokens at the start as workers."""
+    with cluster(tmp_path, sync=True) as running:
+        running.start("ps")
+        chief = running.start("worker", 0)
+        chief.ask("open")
+        chief.tell("run")
+        # While another process starts the chief has its chance.
+        worker = running.start("worker", 1)
+        assert worker.ask("open")["global_step"] == 0
+        assert chief.steps() == 0
+        # It was in the middle of its first step: a gradient of the other one ends it.
+        worker.ask("run", steps=1)
+        until(lambda: chief.steps() > 0, "the chief waits for its token")
 
 
 def by_collection(optimizer: Any, loss: Any, global_step: Any) -> Any:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from tests.conftest import tensorflow
 from tests.distribute.cluster_support import STATISTICS, Cluster, Task, cluster, until
@@ -17,15 +15,24 @@ from tests.distribute.cluster_support import STATISTICS, Cluster, Task, cluster,
 
 def last_checkpoint(folder: Path, copy: Path) -> dict[str, Any]:
     """What the last checkpoint holds, from a copy: the chief soon writes it anew."""
-    shutil.copytree(str(folder), str(copy))
-    tf = tensorflow()
-    state = (copy / "checkpoint").read_text().split('"')[1]
-    reader = tf.train.load_checkpoint(str(copy / Path(state).name))
+    copy.mkdir()
+    name = Path((folder / "checkpoint").read_text().split('"')[1]).name
+    for file in folder.glob(f"{name}.*"):
+        shutil.copy(str(file), str(copy))
+    reader = tensorflow().train.load_checkpoint(str(copy / name))
     return {
         "global_step": int(reader.get_tensor("global_step")),
         "updates": reader.get_tensor("updates_by_worker").tolist(),
         "statistics": {name: reader.get_tensor(name).tolist() for name in STATISTICS},
     }
+
+
+def wait_for_checkpoint(folder: Path) -> None:
+    """Until one is there that holds steps: the first is written before any."""
+    until(
+        lambda: any(not path.match("model.ckpt-0.*") for path in folder.glob("model.ckpt-*.index")),
+        "no checkpoint",
+    )
 
 
 def start_all(running: Cluster) -> tuple[Task, Task, Task]:
@@ -133,41 +140,88 @@ def test_without_device_filters_a_session_waits_for_every_worker(tmp_path):
         running.start("ps")
         chief = running.start("worker", 0)
         chief.tell("open")
-        assert has_no_session_for(3.0, chief)
+        waiting = "still waiting for response from worker: /job:worker/replica:0/task:1"
+        until(lambda: waiting in running.log(), "TensorFlow does not say that it waits")
+        assert chief.progress()["sessions"] == []
         running.start("worker", 1)
         assert chief.answer()["global_step"] == 0
 
 
-def has_no_session_for(seconds: float, task: Task) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if task.progress()["sessions"]:
-            return False
-        time.sleep(0.1)
-    return True
+# --- synchronous training -------------------------------------------------------------------------
 
 
+def start_synchronous(running: Cluster) -> tuple[Task, Task, Task]:
+    """All three, when both workers have made steps and a checkpoint holds some."""
+    ps, chief, worker = start_all(running)
+    chief.tell("run")
+    worker.tell("run")
+    both_train(chief, worker, 30)
+    wait_for_checkpoint(running.folder)
+    return ps, chief, worker
 
-@pytest.mark.parametrize("victim", ["worker", "chief", "ps"])
-def test_in_synchronous_training_a_task_is_killed_and_started_again(victim, tmp_path):
+
+def assert_trains_on(folder: Path, chief: Task, worker: Task, saved: int) -> None:
+    both_train(chief, worker, 30)
+    chief.kill()
+    found = last_checkpoint(folder, folder / "later")
+    assert_sound(found)
+    assert found["global_step"] >= saved + 20
+    assert found["updates"][1] == 0
+
+
+def test_in_synchronous_training_a_worker_is_killed_and_started_again(tmp_path):
     with cluster(tmp_path, sync=True) as running:
-        tasks = dict(zip(("ps", "chief", "worker"), start_all(running)))
-        for name in ("chief", "worker"):
-            tasks[name].tell("run")
-        both_train(tasks["chief"], tasks["worker"], 30)
-        tasks[victim].kill()
-        # The chief alone writes checkpoints, and a living one may be about to.
-        saved = 10
-        if victim != "worker":
-            saved = last_checkpoint(tmp_path, tmp_path / "copy")["global_step"]
-        job, number = {"ps": ("ps", 0), "chief": ("worker", 0), "worker": ("worker", 1)}[victim]
-        tasks[victim] = running.start(job, number)
-        if victim != "ps":
-            assert tasks[victim].ask("open")["global_step"] >= saved >= 10
-            tasks[victim].tell("run")
-        # Whether the others wait or go on meanwhile, they train when it is back.
-        both_train(tasks["chief"], tasks["worker"], 20)
-        tasks["chief"].kill()
-        found = last_checkpoint(tmp_path, tmp_path / "later")
-        assert_sound(found)
-        assert found["global_step"] >= saved
+        _, chief, worker = start_synchronous(running)
+        worker.kill()
+        worker = running.start("worker", 1)
+        # Two gradients make a step, and each worker has made 30.
+        assert worker.ask("open")["global_step"] >= 30
+        assert len(chief.progress()["sessions"]) == 1, "the chief had to begin anew"
+        worker.tell("run")
+        assert_trains_on(tmp_path, chief, worker, saved=20)
+
+
+def test_in_synchronous_training_the_chief_is_killed_and_restores_its_checkpoint(tmp_path):
+    with cluster(tmp_path, sync=True) as running:
+        _, chief, worker = start_synchronous(running)
+        chief.kill()
+        # The worker alone makes no step, so the ps stands still.
+        saved = last_checkpoint(tmp_path, tmp_path / "copy")
+        assert saved["global_step"] >= 20
+        chief = running.start("worker", 0)
+        assert chief.ask("open") == saved
+        chief.tell("run")
+        assert_trains_on(tmp_path, chief, worker, saved["global_step"])
+
+
+def test_in_synchronous_training_the_ps_is_killed_and_restored(tmp_path):
+    with cluster(tmp_path, sync=True) as running:
+        ps, chief, worker = start_synchronous(running)
+        # A chief at work might write a checkpoint after the last one has been read here.
+        chief.tell("stop")
+        chief.answer()
+        ps.kill()
+        saved = last_checkpoint(tmp_path, tmp_path / "copy")
+        assert saved["global_step"] >= 20
+        running.start("ps")
+        chief.tell("run")
+        until(lambda: len(chief.progress()["sessions"]) == 2, "the chief makes no new session")
+        assert chief.progress()["sessions"][1] == saved
+        assert_trains_on(tmp_path, chief, worker, saved["global_step"])
+
+
+def test_a_chief_that_comes_back_frees_who_waits_for_a_token(tmp_path):
+    """The dead one may have taken the gradients of a step and given nobody its token."""
+    with cluster(tmp_path, sync=True) as running:
+        _, chief, worker = start_synchronous(running)
+        chief.tell("stop")
+        chief.answer()
+        # Without the chief the worker's gradient lies on the ps, and the worker waits.
+        before = worker.steps()
+        chief.kill()
+        chief = running.start("worker", 0)
+        chief.ask("open")
+        # The step under way when the chief was asked to stop may be one of these.
+        until(lambda: worker.steps() >= before + 3, "nobody gives the worker a token")
+        chief.tell("run")
+        both_train(chief, worker, 10)

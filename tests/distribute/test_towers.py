@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tf1_bn
+from tests.distribute.cluster_support import held_port
 from tests.distribute.replica_support import EPSILON, closed_form, make_shards, named, tf
 from tests.tolerances import assert_close
 
@@ -272,12 +273,8 @@ sys.stdin.read()
 @pytest.fixture
 def cluster() -> Any:
     """A session target: this process is worker 0, a process of its own worker 1."""
-    import socket
-
-    with socket.socket() as a, socket.socket() as b:
-        a.bind(("localhost", 0))
-        b.bind(("localhost", 0))
-        addresses = [f"localhost:{s.getsockname()[1]}" for s in (a, b)]
+    held = [held_port() for _ in range(2)]
+    addresses = [f"localhost:{port.getsockname()[1]}" for port in held]
     spec = tf.train.ClusterSpec({"worker": addresses})
     config = tf.ConfigProto(device_count={"GPU": 0})
     with subprocess.Popen(
@@ -293,6 +290,8 @@ def cluster() -> Any:
             yield server.target
         finally:
             process.kill()
+            for port in held:
+                port.close()
 
 
 def test_towers_in_two_processes_are_one_batch(cluster: str) -> None:
