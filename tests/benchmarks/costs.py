@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import statistics
 import subprocess
@@ -22,7 +23,8 @@ NET_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "renorm": {"renorm": True},
     "ghost": {"virtual_batch_size": 256},
 }
-VARIABLES, NOTHING = "variables", "nothing"
+VARIABLES, ALONE, NOTHING = "variables", "ops alone", "nothing"
+STATISTICS = ("moving_mean", "moving_variance")
 LAYERS, BUILDS = 20, 15
 
 Layer = Callable[..., Any]
@@ -58,20 +60,27 @@ def _nodes(layer: Layer, kind: str, flag: str, count: int) -> int:
 
 
 def _stack(layer: Layer, kind: str, flag: str, count: int) -> None:
-    x = tf.zeros(KINDS[kind])
-    training = tf.placeholder(tf.bool, []) if FLAGS[flag] is None else FLAGS[flag]
+    x, training = _inputs(kind, flag)
     for _ in range(count):
         x = layer(x, training=training)
 
 
-def build_time() -> dict[str, dict[str, float]]:
-    """Milliseconds per layer, and of the four `get_variable` calls that none can do without.
+def _inputs(kind: str, flag: str) -> tuple[Any, Any]:
+    training = tf.placeholder(tf.bool, []) if FLAGS[flag] is None else FLAGS[flag]
+    return tf.zeros(KINDS[kind]), training
 
-    Each setting's contenders take turns, many layers in a fresh graph each; medians.
+
+def build_time() -> dict[str, dict[str, float]]:
+    """Milliseconds per layer, and of what none can do without.
+
+    That is the four `get_variable` calls; and those with the layer's other ops, each made by one
+    call of `tf.raw_ops` with nothing around it. Each setting's contenders take turns, many layers
+    in a fresh graph each; medians.
     """
-    makers: dict[str, Layer] = {**contenders(), VARIABLES: _four_variables}
     found: dict[str, dict[str, float]] = {}
     for kind, flag in _settings():
+        makers: dict[str, Layer] = {**contenders(), VARIABLES: _four_variables}
+        makers[ALONE] = _ops_alone(kind, flag)
         times: dict[str, list[float]] = {name: [] for name in makers}
         for turn in range(BUILDS):
             for name, layer in list(makers.items())[:: -1 if turn % 2 else 1]:
@@ -93,16 +102,73 @@ def _seconds_to_build(layer: Layer, kind: str, flag: str) -> float:
 
 def _four_variables(x: Any, training: Any) -> Any:
     """Exactly the variables of a layer, in a scope of their own."""
-    channels = x.shape.as_list()[-1]
     with tf.variable_scope(None, default_name="batch_normalization"):
-        for name, initial in (("gamma", tf.ones_initializer()), ("beta", tf.zeros_initializer())):
-            tf.get_variable(name, [channels], initializer=initial)
-        for name, initial in (
-            ("moving_mean", tf.zeros_initializer()),
-            ("moving_variance", tf.ones_initializer()),
-        ):
-            tf.get_variable(name, [channels], initializer=initial, trainable=False)
+        _variables(x.shape.as_list()[-1])
     return x
+
+
+def _variables(channels: int) -> dict[str, Any]:
+    initial = {"gamma": tf.ones_initializer(), "beta": tf.zeros_initializer()}
+    initial.update(moving_mean=tf.zeros_initializer(), moving_variance=tf.ones_initializer())
+    return {
+        name: tf.get_variable(
+            name, [channels], initializer=made, trainable=name not in STATISTICS
+        )
+        for name, made in initial.items()
+    }
+
+
+def _ops_alone(kind: str, flag: str) -> Layer:
+    """Makes the variables of our layer, and its other ops by the least that TensorFlow asks for."""
+    with tf.Graph().as_default() as graph:
+        inputs = _inputs(kind, flag)
+        before = len(graph.get_operations())
+        build.our_layer()(inputs[0], training=inputs[1])
+        made = graph.get_operations()[before:]
+    names = ("gamma", "beta", *STATISTICS)
+    calls = [_call_of(op) for op in made if not any(f"/{name}" in op.name for name in names)]
+
+    def layer(x: Any, training: Any) -> Any:
+        with tf.variable_scope(None, default_name="batch_normalization"):
+            variables = _variables(x.shape.as_list()[-1])
+            tensors = {inputs[0].name: x}
+            if FLAGS[flag] is None:
+                tensors[inputs[1].name] = training
+            for name, variable in variables.items():
+                tensors[f"batch_normalization/{name}:0"] = variable
+                tensors[f"batch_normalization/{name}/read:0"] = variable.value()
+            for function, attributes, arguments, outputs in calls:
+                values = {key: _among(tensors, wanted) for key, wanted in arguments.items()}
+                result = function(**attributes, **values)
+                results = result if isinstance(result, (list, tuple)) else [result]
+                tensors.update(zip(outputs, results))
+        return x
+
+    return layer
+
+
+def _call_of(op: Any) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any], list[str]]:
+    """The function of `tf.raw_ops` that makes `op`, its attributes, and its inputs by name."""
+    function = getattr(tf.raw_ops, op.type)
+    left = iter(tensor.name for tensor in op.inputs)
+    arguments: dict[str, Any] = {}
+    inferred = set()
+    # Python's names of inputs are not always the op's, their order is.
+    for name, argument in zip(inspect.signature(function).parameters, op.op_def.input_arg):
+        inferred |= {argument.type_attr, argument.number_attr, argument.type_list_attr}
+        many = argument.number_attr or argument.type_list_attr
+        arguments[name] = list(left) if many else next(left)
+    attributes = {
+        each.name: op.get_attr(each.name) for each in op.op_def.attr if each.name not in inferred
+    }
+    outputs = [tensor.name for tensor in op.outputs]
+    return function, attributes, arguments, outputs
+
+
+def _among(tensors: Mapping[str, Any], wanted: Any) -> Any:
+    if isinstance(wanted, list):
+        return [tensors[name] for name in wanted]
+    return tensors[wanted]
 
 
 def import_time(rounds: int = 5) -> dict[str, dict[str, float]]:

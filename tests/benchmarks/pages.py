@@ -8,7 +8,7 @@ from typing import Callable, Iterable, Mapping, Sequence
 from tests.benchmarks import chart, report
 from tests.benchmarks.grid import CASES, GROUPS, Case, Group
 from tests.benchmarks.measure import Ratio
-from tests.benchmarks.results import Results, cost_rows, load, rows, write
+from tests.benchmarks.results import MISSED, Results, cost_rows, load, rows, write
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("recorded")
@@ -118,14 +118,16 @@ def spanned(ratios: Sequence[float]) -> str:
 def guide_cases(found: Mapping[str, Results]) -> str:
     newest = found[NEWEST]
     first = {row.case.name: row.peer for row in rows(found[FIRST])} if FIRST in found else {}
-    head = ["case", "peer / ours", "quartiles", "ours / bare op", "ours / it with averages"]
-    head += ["ours / ours constant", "on 1.15.5"]
+    head = ["case", "peer / ours", "quartiles", "floor", "ours / bare op", "at most"]
+    head += ["ours / it with averages", "ours / ours constant", "on 1.15.5"]
     lines = [
         [
             row.case.name,
             report.number(row.peer),
             f"{row.peer.low:.2f} to {row.peer.high:.2f}" if row.peer else "-",
+            bounded(row.floor, row.peer_verdict),
             report.inverse(row.bare),
+            bounded(row.limit, row.bare_verdict),
             report.inverse(row.averages),
             report.inverse(row.constant),
             report.number(first.get(row.case.name)),
@@ -136,8 +138,26 @@ def guide_cases(found: Mapping[str, Results]) -> str:
 
 
 def guide_costs(found: Mapping[str, Results]) -> str:
-    lines = [[row.what, f"{row.ours:.3g}", f"{row.peer:.3g}"] for row in cost_rows(found[NEWEST])]
-    return report.markdown_table(["what", "ours", found[NEWEST].peer], lines)
+    lines = [
+        [
+            row.what,
+            f"{row.ours:.3g}",
+            f"{row.peer:.3g}",
+            f"{row.ratio:.2f}",
+            bounded(row.bound, row.verdict),
+            "-" if row.least is None else f"{row.least:.3g}",
+        ]
+        for row in cost_rows(found[NEWEST])
+    ]
+    head = ["what", "ours", found[NEWEST].peer, "ratio", "floor or limit", "its ops alone"]
+    return report.markdown_table(head, lines)
+
+
+def bounded(bound: float | None, verdict: str) -> str:
+    """What was asked for, in bold where it was not reached."""
+    if bound is None or not verdict:
+        return "-"
+    return f"**{bound:.2f}**" if verdict == MISSED else f"{bound:.2f}"
 
 
 def guide_onednn(found: Mapping[str, Results]) -> str:

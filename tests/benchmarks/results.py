@@ -118,7 +118,10 @@ def write(path: Path, text: str) -> None:
 
 
 class CostRow(NamedTuple):
-    """One line of the costs; `ratio` is peer / ours where it has a floor, else ours / peer."""
+    """One line of the costs; `ratio` is peer / ours where it has a floor, else ours / peer.
+
+    `least` is what the same would cost by its TensorFlow ops alone.
+    """
 
     what: str
     ours: float
@@ -126,6 +129,7 @@ class CostRow(NamedTuple):
     ratio: float
     bound: float | None
     verdict: str
+    least: float | None = None
 
 
 # At least peer / ours to build a layer, and at most ours / peer of what is beyond the variables.
@@ -159,14 +163,14 @@ def _at_most(what: str, found: Mapping[str, float], limit: float | None) -> Cost
     ours, peer = found["ours"], found.get("peer", float("nan"))
     # A peak is repeated to a tenth of a percent.
     met = limit is None or ours / peer <= limit + 1e-3
-    return CostRow(what, ours, peer, ours / peer, limit, _cost_verdict(met, limit, peer))
+    verdict = _cost_verdict(met, limit, peer)
+    return CostRow(what, ours, peer, ours / peer, limit, verdict, found.get("ops alone"))
 
 
 def _at_least(what: str, found: Mapping[str, float], floor: float) -> CostRow:
     ours, peer = found["ours"], found.get("peer", float("nan"))
-    return CostRow(
-        what, ours, peer, peer / ours, floor, _cost_verdict(peer / ours >= floor, floor, peer)
-    )
+    verdict = _cost_verdict(peer / ours >= floor, floor, peer)
+    return CostRow(what, ours, peer, peer / ours, floor, verdict, found.get("ops alone"))
 
 
 def _cost_verdict(met: bool, bound: float | None, peer: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import chart, grid, kernel_rule, pages, report
+from tests.benchmarks import chart, grid, kernel_rule, pages, report, vector_rule
 from tests.benchmarks.grid import CASES, GROUPS, Case, Phase, group_of
 from tests.benchmarks.measure import Ratio, compare, quartiles
 from tests.benchmarks.results import (
@@ -70,7 +70,7 @@ def results(ratio: float = 2.0, tensorflow: str = "2.21.0") -> Results:
 
 
 def test_names_are_unique() -> None:
-    assert len({case.name for case in CASES}) == len(CASES) <= 45
+    assert len({case.name for case in CASES}) == len(CASES)
     assert len({group.name for group in GROUPS}) == len(GROUPS)
 
 
@@ -171,6 +171,16 @@ def test_a_worse_cost_is_missed(part: str, kind: str, worse: dict[str, float]) -
     found = results()
     found.costs = {part: {kind: worse}}
     assert {row.verdict for row in cost_rows(found)} == {MISSED}
+
+
+def test_the_guide_shows_what_was_asked_for_and_missed() -> None:
+    found = results()
+    found.costs["build"]["dense, constant"].update({"ours": 6.0, "ops alone": 5.75})
+    found.cases["conv 32x28x28x64"] = {"peer": Ratio(0.9, 0.9, 0.9)}
+    cases = pages.guide_cases({pages.NEWEST: found})
+    assert "| conv 32x28x28x64 | 0.90 | 0.90 to 0.90 | **1.00** | - | - |" in cases
+    costs = pages.guide_costs({pages.NEWEST: found})
+    assert "| ms to build a layer: dense, constant | 6 | 11 | 1.83 | **2.00** | 5.75 |" in costs
 
 
 def test_results_come_back_from_their_file(tmp_path: Path) -> None:
@@ -285,3 +295,10 @@ def test_ghost_batches_of_the_rule_divide_their_batch() -> None:
             assert elements == n * c, case
             ghost = case.options.get("virtual_batch_size", 1)
             assert ghost > 0 and case.shape[0] % ghost == 0, case
+
+
+def test_the_vector_is_the_least_that_always_gains() -> None:
+    ratios = {3: 0.2, 6: 0.3, 4: 1.1, 12: 1.4, 16: 2.0}
+    assert vector_rule.smallest_multiple(ratios) == 4
+    assert vector_rule.smallest_multiple({**ratios, 8: 0.9, 24: 0.8}) == 16
+    assert vector_rule.smallest_multiple({3: 0.2}) is None
