@@ -65,7 +65,15 @@ PAIRS = (
             Run("tf1.15-folded", FOLDED_BY_HAND, ("tests/conformance", *WITHOUT_THE_KERNEL)),
         ),
     ),
-    Pair("tf2.15", ("3.11",), ("tensorflow-cpu==2.15.1",), (Run("tf2.15", ONEDNN_OFF),)),
+    Pair(
+        "tf2.15",
+        ("3.11",),
+        ("tensorflow-cpu==2.15.1",),
+        (
+            Run("tf2.15", ONEDNN_OFF),
+            Run("tf2.15-folded", FOLDED, (*GRAPH_TESTS, *WITHOUT_THE_KERNEL)),
+        ),
+    ),
     Pair(
         "newest",
         # The newest first; TensorFlow has no wheel for a Python above these.
