@@ -56,10 +56,7 @@ def _ghost_slices(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
     values = fold.between * fold.channels
     view = tf.reshape(inputs, [ghost_size, fold.slices, values])
     shape = rows_shape([ghost_size, values], fold.channels)
-    rows = [
-        tf.reshape(ghost, shape)
-        for ghost in tf.unstack(view, num=fold.slices, axis=1)
-    ]
+    rows = [tf.reshape(ghost, shape) for ghost in tf.unstack(view, num=fold.slices, axis=1)]
 
     def unfold(outputs: Sequence[Tensor], name: str) -> Tensor:
         ghosts = [tf.reshape(output, [ghost_size, values]) for output in outputs]

@@ -185,8 +185,8 @@ def _folded(
     in_inference = Kernel.COMPOSED
     if inference_fold is not None and not inference_fold.transposed:
         rows = COLUMN_ROWS_IN_INFERENCE if inference_fold.columns else ROWS_IN_INFERENCE
-        narrow = size >= rows * inference_fold.width
-        if forced or (size >= inference and narrow and not inference_fold.slow):
+        enough_rows = size >= rows * inference_fold.width
+        if forced or (size >= inference and enough_rows and not inference_fold.slow):
             in_inference = Kernel.FUSED
     if forced:
         why = f"fused=True; {fold.reason}"
