@@ -18,7 +18,7 @@ TESTS = Path(__file__).resolve().parent
 SEED = 20170210
 V2_MODE = os.environ.get("TF1_BN_TEST_V2", "0") not in ("", "0")
 # Which kernel to force where several give the same numbers: "" (as the package chooses), "fused",
-# or "by_hand" (the fused op without its own gradient). The cases are too small to get them.
+# or "columns" (elementary ops on rows of columns). The cases are too small to get them.
 KERNEL = os.environ.get("TF1_BN_TEST_KERNEL", "")
 MARKERS = (
     "tf_min(version, reason): the test needs this TensorFlow or a newer one",
@@ -51,15 +51,20 @@ def tensorflow() -> Any:
 
 
 def _force_kernel(kernel: str) -> None:
-    """Let every size count as large enough for the fused op, with or without its own gradient."""
+    """Let every size count as large enough for the fused op, or for columns."""
     from tf1_bn import _compat, contrib, kernel_choice, layer
 
-    if kernel not in ("fused", "by_hand"):
-        raise pytest.UsageError(f"TF1_BN_TEST_KERNEL must be fused or by_hand (got {kernel!r})")
+    if kernel not in ("fused", "columns"):
+        raise pytest.UsageError(f"TF1_BN_TEST_KERNEL must be fused or columns (got {kernel!r})")
     host = _compat.host()._replace(quick=kernel == "fused")
     layer.host = contrib.host = lambda: host  # type: ignore[attr-defined]
-    kernel_choice._smallest = lambda *spec: (0, 0)  # type: ignore[assignment]
-    kernel_choice.GHOST_SLICE = 0
+    if kernel == "fused":
+        kernel_choice._smallest = lambda *spec: 0  # type: ignore[assignment]
+        kernel_choice.GHOST_SLICE = 0
+    else:
+        kernel_choice.COLUMN_ELEMENTS = kernel_choice.COLUMN_ROWS = 0
+        # Two rows beside each other where channels are last.
+        kernel_choice.COLUMN_WIDTH = 9
 
 
 def tf_version() -> tuple[int, ...]:

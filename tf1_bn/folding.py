@@ -44,12 +44,12 @@ def _rows(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
         *rows_of_ghost, _ = rows_shape([ghost_size], 1)
         shape = [*rows_of_ghost, -1 if tf.is_tensor(ghosts) else ghosts * fold.channels]
     rows = tf.reshape(inputs, shape)
-    return Folded([rows], ghosts, lambda outputs, name: _as_input(outputs[0], inputs, name))
+    return Folded([rows], ghosts, lambda outputs, name: as_input(outputs[0], inputs, name))
 
 
 def _columns(inputs: Tensor, fold: Fold) -> Folded:
     rows = tf.reshape(inputs, rows_shape(inputs.shape.as_list(), fold.width))
-    return Folded([rows], 1, lambda outputs, name: _as_input(outputs[0], inputs, name))
+    return Folded([rows], 1, lambda outputs, name: as_input(outputs[0], inputs, name))
 
 
 def _ghost_slices(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
@@ -60,7 +60,7 @@ def _ghost_slices(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
 
     def unfold(outputs: Sequence[Tensor], name: str) -> Tensor:
         ghosts = [tf.reshape(output, [ghost_size, values]) for output in outputs]
-        return _as_input(tf.stack(ghosts, axis=1), inputs, name)
+        return as_input(tf.stack(ghosts, axis=1), inputs, name)
 
     return Folded(rows, 1, unfold)
 
@@ -73,7 +73,7 @@ def _transposed(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
 
         def unfold(outputs: Sequence[Tensor], name: str) -> Tensor:
             back = tf.reshape(outputs[0], [-1, fold.after, fold.channels])
-            return _as_input(tf.transpose(back, [0, 2, 1]), inputs, name)
+            return as_input(tf.transpose(back, [0, 2, 1]), inputs, name)
 
         return Folded([rows], 1, unfold)
 
@@ -87,7 +87,7 @@ def _transposed(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
 
     def unfold_ghosts(outputs: Sequence[Tensor], name: str) -> Tensor:
         back = tf.transpose(tf.reshape(outputs[0], moved_sizes), [0, 3, 1, 4, 2])
-        return _as_input(back, inputs, name)
+        return as_input(back, inputs, name)
 
     return Folded([rows], ghosts, unfold_ghosts)
 
@@ -99,7 +99,8 @@ def _ghost_count(inputs: Tensor, ghost_size: int | None) -> Any:
     return tf.shape(inputs)[0] // ghost_size
 
 
-def _as_input(outputs: Tensor, inputs: Tensor, name: str) -> Tensor:
+def as_input(outputs: Tensor, inputs: Tensor, name: str) -> Tensor:
+    """`outputs`, whose values are in the order of the inputs, in the shape of the inputs."""
     static = inputs.shape.as_list()
     known = [-1 if size is None else size for size in static]
     # A -1 beside a 0 has no answer.

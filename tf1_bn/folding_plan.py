@@ -7,8 +7,6 @@ from typing import Iterable, NamedTuple, Sequence
 
 from .geometry import HALF_DTYPES, Geometry
 
-# Columns are as many as fill this many vector registers, where the rows allow it.
-_COLUMNS = 256
 _VECTOR = 16
 # Measured at 2 M values, [examples, values, 1, channels]: 256 as examples 0.89 of the time of all
 # rows as examples, inference 0.73; 64 0.93 and 0.82; 1 1.02 and 0.94.
@@ -24,6 +22,7 @@ class Costs(NamedTuple):
       min_slice: from how many elements of a ghost batch on that is done.
       multiple: the op is quick if its channels are a multiple of this.
       min_rows: from how many rows on columns pay.
+      columns: how many columns a row has at least, where the rows allow it.
       assumed_batch: how many examples a batch of unknown size is taken to have.
     """
 
@@ -31,6 +30,7 @@ class Costs(NamedTuple):
     min_slice: int
     multiple: int = 1
     min_rows: float = 1
+    columns: int = 256
     assumed_batch: int = 256
 
 
@@ -40,8 +40,7 @@ class Fold(NamedTuple):
     Without ghost batches the first three are one. `between` and `after` count the values of one
     example on either side of the channels.
 
-    Or the input as `[rows, columns]`, where several columns belong to each channel: the op
-    normalizes every column by itself, and what that leaves to do is done for rows as a whole.
+    Or the input as `[rows, columns]`, where several columns belong to each channel.
 
     Attributes:
       channels: how many channels there are.
@@ -73,41 +72,68 @@ class Fold(NamedTuple):
         return _product(self.columns) if self.columns else self.channels
 
 
-def fold_of(geometry: Geometry, ghost_size: int | None, costs: Costs) -> Fold | None:
-    """The cheapest fold of an input, None if it has none.
+class _Channels(NamedTuple):
+    """Where the channels of an input lie.
+
+    `first` is the first axis of channels, of those that are wider than 1; `apart` whether other
+    values lie between them; `after` how many lie behind, None if unknown.
+    """
+
+    number: int
+    first: int
+    apart: bool
+    after: int | None
+
+
+def _channels(geometry: Geometry) -> _Channels:
+    shape, channel_axes = geometry.input_shape, geometry.channel_axes
+    # An axis of size 1 has no place.
+    wide = [axis for axis in sorted(channel_axes) if shape[axis] != 1]
+    first = wide[0] if wide else min(channel_axes)
+    last = wide[-1] if wide else first
+    number = _product(shape[axis] or 0 for axis in wide)
+    apart = any(shape[axis] != 1 for axis in range(first, last) if axis not in channel_axes)
+    return _Channels(number, first, apart, _known_product(shape[last + 1 :]))
+
+
+def row_fold(geometry: Geometry, ghost_size: int | None, costs: Costs) -> Fold | None:
+    """An input as rows of channels, which the op can train on; None if that cannot be had.
 
     Args:
       geometry: of the input.
       ghost_size: examples in a ghost batch, None without ghost batches.
       costs: of the ways to fold.
     """
-    shape, channel_axes = geometry.input_shape, geometry.channel_axes
-    # An axis of size 1 has no place.
-    wide = [axis for axis in sorted(channel_axes) if shape[axis] != 1]
-    first = wide[0] if wide else min(channel_axes)
-    last = wide[-1] if wide else first
-    channels = _product(shape[axis] or 0 for axis in wide)
-    if not channels:
+    channels = _channels(geometry)
+    if not channels.number or channels.apart or not channels.after:
         return None
-    apart = any(shape[axis] != 1 for axis in range(first, last) if axis not in channel_axes)
-    after = _known_product(shape[last + 1 :])
+    fold = Fold(channels.number, after=channels.after)
     if ghost_size is not None:
-        between = _known_product(shape[1:first])
-        if apart or not after or not between:
+        between = _known_product(geometry.input_shape[1 : channels.first])
+        if not between:
             return None
-        return _ghost_fold(Fold(channels, between, after, True), shape[0], ghost_size, costs)
-    slow = bool(channels % costs.multiple)
-    if after == 1 and not apart and not slow:
-        return Fold(channels, reason="the channels are last")
-    columns = _column_fold(geometry, Fold(channels), first, costs)
-    if apart or not after or (columns is not None and not columns.slow):
-        return columns
-    if after == 1:
-        return Fold(channels, slow=slow, reason="the channels are last")
+        ghosts = fold._replace(between=between, ghosts=True)
+        return _ghost_fold(ghosts, geometry.input_shape[0], ghost_size, costs)
+    slow = bool(channels.number % costs.multiple)
+    if channels.after == 1:
+        return fold._replace(slow=slow, reason="the channels are last")
     # Behind a first axis of channels lie all their values, which sum as they are.
-    slow = slow or first == 0
-    reason = "the channels are moved last"
-    return Fold(channels, after=after, transposed=True, slow=slow, reason=reason)
+    slow = slow or channels.first == 0
+    return fold._replace(transposed=True, slow=slow, reason="the channels are moved last")
+
+
+def inference_fold(geometry: Geometry, costs: Costs) -> Fold | None:
+    """The cheapest fold for the op in inference, None if there is none.
+
+    With given moments the op serves columns as well, though half precision would be rounded twice.
+    """
+    rows = row_fold(geometry, None, costs)
+    if rows is not None and not rows.slow and not rows.transposed:
+        return rows
+    columns = None if geometry.dtype in HALF_DTYPES else column_fold(geometry, costs)
+    if rows is None or (columns is not None and not columns.slow):
+        return columns
+    return rows
 
 
 def _ghost_fold(fold: Fold, batch: int | None, ghost_size: int, costs: Costs) -> Fold:
@@ -126,32 +152,38 @@ def _ghost_fold(fold: Fold, batch: int | None, ghost_size: int, costs: Costs) ->
     return fold._replace(transposed=True, slow=slow_together, reason=reason)
 
 
-def _column_fold(geometry: Geometry, fold: Fold, first: int, costs: Costs) -> Fold | None:
-    """The axes from the first channel axis on as columns, and some of the rows before them."""
-    before, behind = geometry.input_shape[:first], geometry.input_shape[first:]
+def column_fold(geometry: Geometry, costs: Costs) -> Fold | None:
+    """The axes from the first channel axis on as columns, and some of the rows before them.
+
+    None if their sizes are unknown; `slow` where the rows are few.
+    """
+    channels = _channels(geometry)
+    shape, first = geometry.input_shape, channels.first
+    before, behind = shape[:first], shape[first:]
     size = _known_product(behind)
-    # Half precision would be rounded twice; a single channel has nothing to broadcast.
-    if not size or geometry.dtype in HALF_DTYPES or fold.channels == 1:
+    # A single channel has nothing to broadcast.
+    if not size or channels.number <= 1:
         return None
     known = _product(each for each in before if each is not None)
     rows = known * _product(costs.assumed_batch for each in before if each is None)
 
     def demerits(count: int) -> tuple[bool, bool, bool, int]:
         slow = rows < count * costs.min_rows or count * size % costs.multiple > 0
-        return slow, count * size % _VECTOR > 0, count * size < _COLUMNS, count
+        return slow, count * size % _VECTOR > 0, count * size < costs.columns, count
 
-    most = max(1, _COLUMNS // fold.channels) * _VECTOR
+    most = max(1, costs.columns // channels.number) * _VECTOR
     count = min((n for n in range(1, most + 1) if known % n == 0), key=demerits, default=0)
     if not count:
         return None
     channel_axes = [axis - first for axis in geometry.channel_axes]
     spread = tuple(each if axis in channel_axes else 1 for axis, each in enumerate(behind))
     together = (count,) if count > 1 else ()
-    return fold._replace(
+    return Fold(
+        channels.number,
         columns=(*together, *(each or 0 for each in behind)),
         spread=(*(1 for _ in together), *(each or 0 for each in spread)),
         slow=demerits(count)[0],
-        reason=f"{count * size} columns of {fold.channels} channels",
+        reason=f"{count * size} columns of {channels.number} channels",
     )
 
 

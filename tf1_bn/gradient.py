@@ -1,34 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gradient of batch normalization by hand: fewer passes than automatic differentiation.
+"""A gradient of batch normalization by hand: fewer passes than automatic differentiation takes.
 
-Registered under a name once, when this file is imported, and made of differentiable ops, so that
+It is a short cut and no more: the ops behind it have the same gradient by themselves, for whoever
+looks past it, such as a `tf.GradientTape`, which reads no gradient but that of an op's type. It is
+registered under a name once, when this file is imported, and made of differentiable ops, so
 derivatives of any order are right and no graph is kept alive, as `tf.custom_gradient` would.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from ._compat import Operation, Tensor, register_gradient, tf
 from .affine import Affine
-from .moments import Moments, sum_like
+from .columns import over_columns, sum_of_columns
+from .graph_place import in_function
+from .moments import sum_like
 
-# A graph read back elsewhere can be differentiated once this file is imported: the names say so.
+# Part of every graph that was ever exported, so they stay as they are.
 _NORMALIZE = "tf1_bn.gradient.normalize"
-_MOMENTS = "tf1_bn.gradient.moments"
-_OP = "tf1_bn.gradient.op"
+_COLUMNS = "tf1_bn.gradient.columns"
+# TensorFlow's error about an op that has no gradient says the op's name.
+_OP_NAME = "import_tf1_bn_for_the_gradient"
+
+Sums = Callable[[Tensor], Tensor]
 
 
 class Seen(NamedTuple):
-    """What the gradient needs of the forward pass; all but the first must be differentiable.
+    """What the gradient needs of the forward pass; all must be differentiable.
 
     Attributes:
       inputs: what was normalized.
-      centered: the inputs less their mean, if that exists.
-      mean: their mean, where `centered` does not.
+      centered: the inputs less their mean, if that is kept.
+      mean: their mean, where `centered` is not.
       inverse_stddev: 1 / sqrt(variance + epsilon), of the shape of the mean.
       factor: inverse_stddev * scale.
-      inverse_count: 1 / the number of values in each mean.
+      inverse_count: 1 / the number of values in each mean, in the dtype of the mean.
     """
 
     inputs: Tensor
@@ -39,86 +46,105 @@ class Seen(NamedTuple):
     inverse_count: Any
 
 
-def with_gradient(outputs: Tensor, seen: Seen, affine: Affine, name: str) -> Tensor:
-    """`outputs`, named, with the gradient of batch-normalizing `seen.inputs`.
+def with_gradient(
+    outputs: Tensor, seen: Seen, affine: Affine, columns: Tensor | None = None
+) -> Tensor:
+    """`outputs`, with the gradient of batch-normalizing `seen.inputs` where `tf.gradients` asks.
 
-    The gradients through mean and variance are part of it.
+    The gradients through mean and variance are part of it. In the body of a function, which may be
+    saved and loaded elsewhere, the outputs are returned as they are.
+
+    Args:
+      outputs: what was made of `seen` and `affine` by ops that are differentiable themselves.
+      seen: statistics that broadcast to the inputs or, with `columns`, to that.
+      affine: of the shape of the statistics; either may be None.
+      columns: `seen.factor` for each column, where the inputs are `[rows, columns]` and several
+        columns belong to each value of the statistics.
     """
-    count = tf.convert_to_tensor(seen.inverse_count, seen.inputs.dtype.base_dtype)
+    if in_function():
+        return outputs
+    count = tf.convert_to_tensor(seen.inverse_count, seen.inverse_stddev.dtype.base_dtype)
     parts = [outputs, *seen._replace(inverse_count=count), *affine]
+    if columns is not None:
+        parts.append(columns)
     # A scalar stands for an absent one.
     parts = [count if part is None else part for part in parts]
-    with tf.get_default_graph().gradient_override_map({"IdentityN": _NORMALIZE}):
-        return tf.raw_ops.IdentityN(input=parts, name=name)[0]
-
-
-def differentiable_moments(moments: Moments, inputs: Tensor, inverse_count: Any) -> Moments:
-    """The moments of the fused op, which has no gradient for them, with their gradient."""
-    count = tf.convert_to_tensor(inverse_count, inputs.dtype.base_dtype)
-    with tf.get_default_graph().gradient_override_map({"IdentityN": _MOMENTS}):
-        return Moments(*tf.raw_ops.IdentityN(input=[*moments, inputs, count])[:2])
-
-
-def with_gradient_of_op(outputs: Tensor, rows: Tensor, affine: Affine, training: Any) -> Tensor:
-    """`outputs`, which the fused op made of `rows`, with its gradient as if by `training`.
-
-    `training` is the fused op over the same rows in training, with any affine.
-    """
-    reserved = [training.reserve_space_1, training.reserve_space_2, training.reserve_space_3]
-    with tf.get_default_graph().gradient_override_map({"IdentityN": _OP}):
-        return tf.raw_ops.IdentityN(input=[outputs, rows, *affine, *reserved])[0]
+    name = _NORMALIZE if columns is None else _COLUMNS
+    with tf.get_default_graph().gradient_override_map({"IdentityN": name}):
+        return tf.raw_ops.IdentityN(input=parts, name=_OP_NAME)[0]
 
 
 @register_gradient(_NORMALIZE)
 def _normalize_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
-    """factor * (upstream - mean(upstream) - x_hat * mean(upstream * x_hat)), x_hat written out."""
-    upstream = gradients[0]
-    _, inputs, centered, mean, inverse_stddev, factor, inverse_count, scale, offset = op.inputs
-    total = sum_like(upstream, inverse_stddev, inputs)
+    _, *parts, scale, offset = op.inputs
+    seen = Seen(*parts)
+
+    def sums(values: Tensor) -> Tensor:
+        return sum_like(values, seen.inverse_stddev, seen.inputs)
+
+    found = _backward(gradients[0], seen, sums, lambda value: value)
+    return _for_inputs(found, seen, scale, offset)
+
+
+@register_gradient(_COLUMNS)
+def _columns_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
+    _, *parts, scale, offset, columns = op.inputs
+    seen = Seen(*parts)
+
+    sizes, spread = columns.shape.as_list(), seen.inverse_stddev.shape.as_list()
+
+    def sums(values: Tensor) -> Tensor:
+        return sum_of_columns(values, sizes, spread)
+
+    found = _backward(gradients[0], seen, sums, lambda value: over_columns(value, sizes))
+    return [*_for_inputs(found, seen, scale, offset), None]
+
+
+def _backward(
+    upstream: Tensor, seen: Seen, sums: Sums, over: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """factor * (upstream - mean(upstream) - x_hat * mean(upstream * x_hat)), x_hat written out.
+
+    Args:
+      upstream: the gradient of the outputs.
+      seen: of the forward pass.
+      sums: takes the sum over a batch, of the shape of the statistics.
+      over: makes of such a value one that broadcasts to the inputs.
+
+    Returns:
+      The gradients of inputs, scale and offset, the latter of the shape of the statistics.
+    """
+    inputs, centered, mean, inverse_stddev, factor, inverse_count = seen
+    total = sums(upstream)
     if is_absent(centered):
         # Elementwise passes are what it costs: not centering saves one, for large inputs.
-        along = sum_like(upstream * inputs, inverse_stddev, inputs) - mean * total
+        along = sums(upstream * inputs) - mean * total
     else:
-        along = sum_like(upstream * centered, inverse_stddev, inputs)
+        along = sums(upstream * centered)
     d_scale = along * inverse_stddev
     slope = d_scale * inverse_stddev * inverse_count
     if is_absent(centered):
         shift = (mean * slope - total * inverse_count) * factor
-        d_inputs = (upstream - inputs * slope) * factor + shift
+        d_inputs = (upstream - inputs * over(slope)) * over(factor) + over(shift)
     else:
-        d_inputs = (upstream - centered * slope - total * inverse_count) * factor
+        d_inputs = (upstream - centered * over(slope) - over(total * inverse_count)) * over(factor)
+    return d_inputs, d_scale, total
+
+
+def _for_inputs(
+    found: tuple[Tensor, Tensor, Tensor], seen: Seen, scale: Tensor, offset: Tensor
+) -> list[Any]:
+    """The gradients in the order of the op's inputs; None for those that only explain others."""
+    d_inputs, d_scale, total = found
     return [
         None,
         d_inputs,
         *([None] * 5),
-        None if is_absent(scale) else sum_like(d_scale, scale, inverse_stddev),
-        None if is_absent(offset) else sum_like(total, offset, inverse_stddev),
+        None if is_absent(scale) else sum_like(d_scale, scale, seen.inverse_stddev),
+        None if is_absent(offset) else sum_like(total, offset, seen.inverse_stddev),
     ]
 
 
 def is_absent(part: Tensor) -> bool:
-    """Whether a scalar stands here for a scale or offset that there is none of."""
+    """Whether a scalar stands here for what there is none of."""
     return bool(part.shape.ndims == 0)
-
-
-@register_gradient(_MOMENTS)
-def _moments_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
-    d_mean, d_variance = gradients[:2]
-    mean, _, inputs, inverse_count = op.inputs
-    d_inputs = (d_mean + 2.0 * d_variance * (inputs - mean)) * inverse_count
-    return [None, None, d_inputs, None]
-
-
-@register_gradient(_OP)
-def _gradient_of_op(op: Operation, *gradients: Tensor) -> list[Any]:
-    outputs, rows, scale, _, *reserved = op.inputs
-    found = tf.raw_ops.FusedBatchNormGradV3(
-        y_backprop=gradients[0],
-        x=rows,
-        scale=scale,
-        reserve_space_1=reserved[0],
-        reserve_space_2=reserved[1],
-        reserve_space_3=reserved[2],
-        epsilon=outputs.op.get_attr("epsilon"),
-    )
-    return [None, found.x_backprop, found.scale_backprop, found.offset_backprop, None, None, None]

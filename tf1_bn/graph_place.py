@@ -1,9 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where in a graph the code builds: inside of which conditional or loop of control flow v1."""
+"""Where in a graph the code builds: in a function, in a conditional or loop of control flow v1."""
 
 from __future__ import annotations
 
 from ._compat import Operation, tf
+
+# The bodies of control flow v2: graphs of their own that belong to the one around them.
+_BODIES = ("CondBranchFuncGraph", "WhileCondFuncGraph", "WhileBodyFuncGraph")
+
+
+def in_function() -> bool:
+    """Whether graph is built for a `tf.function`, a `tf.wrap_function` or the like.
+
+    A conditional or loop of control flow v2 counts as what it stands in.
+    """
+    graph = tf.get_default_graph()
+    while type(graph).__name__ in _BODIES:
+        graph = graph.outer_graph
+    return type(graph) is not tf.Graph
 
 
 def opener_of_v1() -> Operation | None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from .folding_plan import Costs, Fold, fold_of
-from .geometry import HALF_DTYPES, Geometry
+from .folding_plan import Costs, Fold, column_fold, inference_fold, row_fold
+from .geometry import Geometry
 from .spec import BatchNormSpec, is_tensor_like
 
 # TF1 raises smaller epsilons to this for the fused op, as cuDNN demands; newer TF does not.
@@ -16,13 +16,10 @@ FUSED_MIN_EPSILON = 1.001e-5
 # Elements from which the fused op is quicker than elementary ops. Derived by
 # `python -m tests.benchmarks.kernel_rule` on two cores, float32, time of a training step:
 #   TF 2.21 with oneDNN, fused / composed: 65 536 elements 2.4, 131 072 elements 0.7, 2 M 0.4;
-#   without oneDNN, forward op with the gradient by hand: 262 144 elements 1.2, 2 M 0.9.
-#   renorm there: 524 288 elements 1.1, 2 M 0.5 to 1.06, the less memory is at hand the better.
+#   without oneDNN the op's gradient is the slower one at any size, but for bfloat16.
 # Inference, with oneDNN: 131 072 elements 1.5, 262 144 elements 0.8, 4 M 0.5; without: never.
 QUICK_TRAINING = 100_000
 QUICK_INFERENCE = 200_000
-PLAIN_TRAINING = 1_000_000
-PLAIN_RENORM = 2_000_000
 # Ghost batches in the middle of the axes cost elementary ops five times as much per element.
 GHOST_TRAINING = 20_000
 # One fused op for each ghost batch beats one op on transposed data from this size of one on.
@@ -33,9 +30,11 @@ MAX_GHOST_SLICES = 16
 #   float32: 512 channels 1.8, 513 0.4, 516 1.3, in inference 1.4, 0.3, 1.5;
 #   bfloat16: 512 channels 2.4, 520 0.5, in inference 2.6, 0.4.
 VECTOR_OF = {"float32": 4, "bfloat16": 16}
-# Columns beat data moved and elementary ops from this many rows on; with fewer, merging weighs:
-#   16 rows 0.8, 32 rows 1.03, 128 rows 1.4; in inference 64 rows 0.8, 128 rows 1.0, 256 rows 1.2.
+# Columns beat data moved and axes summed over where they lie from this many rows on:
+#   TODO
 COLUMN_ROWS = 32
+COLUMN_ELEMENTS = 32_768
+COLUMN_WIDTH = 2048
 COLUMN_ROWS_IN_INFERENCE = 256
 # In inference the op takes long for few rows of many channels: 16 rows 0.6, 128 rows 1.05.
 ROWS_IN_INFERENCE = 128
@@ -83,7 +82,7 @@ class KernelChoice(NamedTuple):
       transposed: whether an NCHW input is turned to NHWC for it and back, where `fused`.
       fold: how the input is seen by the fused op where TF 1.15 would not take it.
       inference_fold: the same in inference, which knows no ghost batches.
-      gradient_by_hand: whether the fused op's own gradient is left out for elementary ops.
+      columns: how elementary ops see the input in training, None for as it is.
     """
 
     kernel: Kernel
@@ -94,7 +93,7 @@ class KernelChoice(NamedTuple):
     transposed: bool = False
     fold: Fold | None = None
     inference_fold: Fold | None = None
-    gradient_by_hand: bool = False
+    columns: Fold | None = None
 
     def __str__(self) -> str:
         phases = self.kernel.value
@@ -104,7 +103,7 @@ class KernelChoice(NamedTuple):
 
     def composed(self, why: str) -> KernelChoice:
         """The composed kernel in its place."""
-        return _composed(why)
+        return _composed(why, self.columns)
 
 
 def choose_kernel(
@@ -125,33 +124,43 @@ def choose_kernel(
       host: what the machine can do.
       moments_overridden: whether a subclass computes the batch moments itself.
     """
+    columns = None if moments_overridden else _columns(spec, geometry)
     impossible = _why_not_fused(spec, geometry, moments_overridden)
     if impossible:
-        return _composed(impossible)
+        return _composed(impossible, columns)
     refusal = _why_not_tf1_fused(spec, geometry)
     if not refusal:
         return _tf1_fused(geometry, host)
     if float(spec.epsilon) < FUSED_MIN_EPSILON:
-        return _composed(f"{refusal}; the fused op may raise an epsilon below {FUSED_MIN_EPSILON}")
+        reason = f"{refusal}; the fused op may raise an epsilon below {FUSED_MIN_EPSILON}"
+        return _composed(reason, columns)
     costs = _costs(geometry, host)
-    fold = fold_of(geometry, spec.virtual_batch_size, costs)
-    if fold is None:
-        axes = list(geometry.channel_axes)
-        return _composed(f"{refusal}; axis {axes} of rank {geometry.rank} does not fold to NHWC")
-    if _may_have_no_channels(fold, geometry) and not host.no_channels:
+    fold = row_fold(geometry, spec.virtual_batch_size, costs)
+    if fold is not None and _may_have_no_channels(fold, geometry) and not host.no_channels:
         return _composed(f"{refusal}; of unknown size, and the fused op dies here on no ghosts")
-    return _folded(spec, geometry, host, (fold, fold_of(geometry, None, costs)), refusal)
+    return _folded(spec, geometry, host, fold, columns, refusal)
 
 
-def _composed(reason: str) -> KernelChoice:
-    return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, reason)
+def _composed(reason: str, columns: Fold | None = None) -> KernelChoice:
+    if columns is not None:
+        reason = f"{reason}; {columns.reason}"
+    return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, reason, columns=columns)
 
 
 def _costs(geometry: Geometry, host: Host) -> Costs:
     multiple = VECTOR_OF.get(geometry.dtype, 1) if host.vectors else 1
-    # Without a quick gradient of the op, columns gain nothing.
     rows = COLUMN_ROWS if host.quick else _NEVER
-    return Costs(MAX_GHOST_SLICES, GHOST_SLICE, multiple, rows, ASSUMED_BATCH)
+    return Costs(MAX_GHOST_SLICES, GHOST_SLICE, multiple, rows, assumed_batch=ASSUMED_BATCH)
+
+
+def _columns(spec: BatchNormSpec, geometry: Geometry) -> Fold | None:
+    """How elementary ops see the input: as columns if that is quicker, None for as it is."""
+    if spec.virtual_batch_size is not None or _elements(geometry) < COLUMN_ELEMENTS:
+        return None
+    costs = Costs(0, 0, min_rows=COLUMN_ROWS, columns=COLUMN_WIDTH, assumed_batch=ASSUMED_BATCH)
+    fold = column_fold(geometry, costs)
+    # A row of nothing but channels is one as it is.
+    return None if fold is None or fold.slow or fold.width == fold.channels else fold
 
 
 def _may_have_no_channels(fold: Fold, geometry: Geometry) -> bool:
@@ -172,64 +181,67 @@ def _folded(
     spec: BatchNormSpec,
     geometry: Geometry,
     host: Host,
-    folds: tuple[Fold, Fold | None],
+    fold: Fold | None,
+    columns: Fold | None,
     refusal: str,
 ) -> KernelChoice:
-    fold, inference_fold = folds
-    size = _elements(geometry)
-    known = "elements" if None not in geometry.input_shape else "elements assumed"
-    by_hand = not host.quick and _by_hand_is_quicker(geometry, fold)
-    training, inference = _smallest(spec, geometry, host, fold)
+    """The quickest of the fused op and elementary ops in each phase."""
     forced = spec.fused is not None
-    kernel = Kernel.FUSED if forced or size >= training else Kernel.COMPOSED
-    in_inference = Kernel.COMPOSED
-    if inference_fold is not None and not inference_fold.transposed:
-        rows = COLUMN_ROWS_IN_INFERENCE if inference_fold.columns else ROWS_IN_INFERENCE
-        enough_rows = size >= rows * inference_fold.width
-        if forced or (size >= inference and enough_rows and not inference_fold.slow):
-            in_inference = Kernel.FUSED
-    if forced:
-        why = f"fused=True; {fold.reason}"
-    elif kernel is Kernel.FUSED:
-        why = f"{size} {known}, at least {training:.0f}; {fold.reason}"
-    elif fold.slow:
-        why = f"the fused op would be slower; {fold.reason}"
-    elif training == _NEVER:
-        why = "the fused op is slower for it here"
-    else:
-        why = f"{size} {known}, fewer than {training:.0f}"
+    kernel, why = _in_training(geometry, host, fold, columns, forced)
+    if fold is None:
+        axes = list(geometry.channel_axes)
+        why = f"axis {axes} of rank {geometry.rank} does not fold to rows of channels"
+    seen = inference_fold(geometry, _costs(geometry, host))
+    in_inference = _in_inference(geometry, host, seen, forced)
+    if kernel is Kernel.COMPOSED and columns is not None:
+        why = f"{why}; {columns.reason}"
     return KernelChoice(
         kernel,
         in_inference,
         f"{refusal}; {why}",
-        fold=fold,
-        inference_fold=inference_fold,
-        gradient_by_hand=by_hand and kernel is Kernel.FUSED,
+        fold=fold if kernel is Kernel.FUSED else None,
+        inference_fold=seen,
+        columns=columns if kernel is Kernel.COMPOSED else None,
     )
 
 
-def _smallest(
-    spec: BatchNormSpec, geometry: Geometry, host: Host, fold: Fold
-) -> tuple[float, float]:
-    """From how many elements on the fused op is quicker, in training and in inference."""
-    interleaved = fold.ghosts and (fold.slices or fold.transposed)
-    bfloat16 = geometry.dtype == "bfloat16"
-    if fold.slow:
-        return _NEVER, QUICK_INFERENCE
-    if host.quick:
-        return GHOST_TRAINING if interleaved else QUICK_TRAINING, QUICK_INFERENCE
-    if interleaved:
-        return GHOST_TRAINING, _NEVER
-    if bfloat16 and not fold.transposed:
-        return QUICK_TRAINING, QUICK_INFERENCE
-    if geometry.dtype in HALF_DTYPES or fold.transposed or (spec.renorm and fold.ghosts):
-        return _NEVER, _NEVER
-    return PLAIN_RENORM if spec.renorm else PLAIN_TRAINING, _NEVER
+def _in_training(
+    geometry: Geometry, host: Host, fold: Fold | None, columns: Fold | None, forced: bool
+) -> tuple[Kernel, str]:
+    if fold is None:
+        return Kernel.COMPOSED, ""
+    if forced:
+        return Kernel.FUSED, f"fused=True; {fold.reason}"
+    size = _elements(geometry)
+    known = "elements" if None not in geometry.input_shape else "elements assumed"
+    least = _smallest(geometry, host, fold)
+    if fold.slow or (fold.transposed and columns is not None):
+        return Kernel.COMPOSED, "the fused op would be slower"
+    if least == _NEVER:
+        return Kernel.COMPOSED, "the fused op is slower for it here"
+    if size < least:
+        return Kernel.COMPOSED, f"{size} {known}, fewer than {least:.0f}"
+    return Kernel.FUSED, f"{size} {known}, at least {least:.0f}; {fold.reason}"
 
 
-def _by_hand_is_quicker(geometry: Geometry, fold: Fold) -> bool:
-    plain = not fold.ghosts and not fold.transposed and not fold.columns
-    return geometry.dtype == "float32" and plain
+def _in_inference(geometry: Geometry, host: Host, fold: Fold | None, forced: bool) -> Kernel:
+    if fold is None or fold.transposed:
+        return Kernel.COMPOSED
+    if forced:
+        return Kernel.FUSED
+    quick = host.quick or geometry.dtype == "bfloat16"
+    rows = COLUMN_ROWS_IN_INFERENCE if fold.columns else ROWS_IN_INFERENCE
+    size = _elements(geometry)
+    enough = size >= QUICK_INFERENCE and size >= rows * fold.width
+    return Kernel.FUSED if quick and enough and not fold.slow else Kernel.COMPOSED
+
+
+def _smallest(geometry: Geometry, host: Host, fold: Fold) -> float:
+    """From how many elements on the fused op is quicker in training."""
+    if fold.ghosts and (fold.slices or fold.transposed):
+        return GHOST_TRAINING
+    bfloat16 = geometry.dtype == "bfloat16" and not fold.transposed
+    return QUICK_TRAINING if host.quick or bfloat16 else _NEVER
 
 
 def _elements(geometry: Geometry) -> int:

@@ -50,10 +50,11 @@ def centered_batch_norm(batch: Centered, affine: Affine, epsilon: Any, output_dt
         outputs = batch.centered * factor
         if affine.offset is not None:
             outputs = _add(outputs, affine.offset, "sum")
-        name = "add_1" if output_dtype == dtype else "wide_sum"
         seen = Seen(batch.inputs, batch.centered, None, inverse_stddev, factor, batch.inverse_count)
-        outputs = with_gradient(outputs, seen, affine, name)
-        return outputs if output_dtype == dtype else tf.cast(outputs, output_dtype, name="add_1")
+        outputs = with_gradient(outputs, seen, affine)
+        if output_dtype == dtype:
+            return tf.identity(outputs, name="add_1")
+        return tf.cast(outputs, output_dtype, name="add_1")
 
 
 def composed_batch_norm(

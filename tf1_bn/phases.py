@@ -3,20 +3,13 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from ._compat import Tensor, may_be_compiled, tf
 from .affine import Affine, broadcastable
-from .column_kernels import column_normalization, column_statistics
-from .folded_kernels import (
-    FoldedBatch,
-    folded_inference,
-    folded_normalization,
-    folded_statistics,
-    folded_training,
-)
-from .folding import fold_input
+from .column_kernel import measure_columns, normalize_columns
+from .folded_kernels import FoldedBatch, folded_inference, folded_moments, folded_training
+from .folding import as_input, fold_input
 from .geometry import Geometry
 from .kernel_choice import Kernel
 from .kernels import (
@@ -49,13 +42,20 @@ def train(
         outputs, batch = fused_training(inputs, state.learned, spec.epsilon, geometry, plan.choice)
         return Normalized(outputs, moments_or(batch, state.moving, filled))
     inner, outer = _split(adjustment, state.learned, plan)
-    folds = plan.moments_fn is None and plan.choice.kernel is Kernel.FUSED
-    run = _folded_training if folds else _composed_training
+    run = _kernel(plan)
     if outer is None:
         return run(inputs, inner, filled, state, plan)
     with tf.name_scope("normalized"):
         normalized = run(inputs, inner, filled, state, plan)
     return normalized._replace(outputs=affine_of(normalized.outputs, outer))
+
+
+def _kernel(plan: Plan) -> Callable[..., Normalized]:
+    if plan.moments_fn is None and plan.choice.kernel is Kernel.FUSED:
+        return _folded_training
+    if plan.moments_fn is None and plan.choice.columns is not None:
+        return _column_training
+    return _composed_training
 
 
 def _without_nan_gradient(affine: Affine, filled: Tensor) -> Affine:
@@ -76,27 +76,36 @@ def _folded_training(
         fold_input(inputs, fold, spec.virtual_batch_size),
         fold,
         float(spec.epsilon),
-        choice.gradient_by_hand,
         filled,
         Moments(*_flat(state.moving)) if filled is not None else state.moving,
     )
-    affine = Affine(*_flat(affine))
-    if not spec.renorm and not fold.columns:
-        outputs, moments = folded_training(batch, affine)
-        return Normalized(outputs, _shaped(moments, plan))
-    if fold.columns:
-        seen, moments = column_statistics(batch)
-        normalize = functools.partial(column_normalization, batch, seen)
-    else:
-        # The correction needs the moments first; another pass beats elementary ops.
-        passes, moments = folded_statistics(batch)
-        normalize = functools.partial(folded_normalization, batch, passes)
-    moments = _shaped(moments, plan)
-    if not spec.renorm:
-        return Normalized(normalize(affine), moments)
-    correction = _correction(moments, state, plan)
-    affine = affine.after(*_flat(correction))
-    return Normalized(normalize(affine), moments, correction)
+    affine, correction = Affine(*_flat(affine)), None
+    if spec.renorm:
+        # The correction takes no gradient, and neither do the moments for it: another run of the
+        # op, for the outputs, has the gradient of training, and beats elementary ops.
+        correction = _correction(_shaped(folded_moments(batch), plan), state, plan)
+        affine = affine.after(*_flat(correction))
+    outputs, moments = folded_training(batch, affine)
+    return Normalized(outputs, _shaped(moments, plan), correction)
+
+
+def _column_training(
+    inputs: Tensor, affine: Affine, filled: Tensor | None, state: State, plan: Plan
+) -> Normalized:
+    """By elementary ops on rows of columns."""
+    fold = plan.choice.columns
+    assert fold is not None, "columns need their fold"
+    batch = measure_columns(inputs, fold, plan.geometry.param_dtype)
+    moments = moments_or(_shaped(batch.moments, plan), state.moving, filled)
+    correction, affine = None, Affine(*_flat(affine))
+    if plan.spec.renorm:
+        correction = _correction(moments, state, plan)
+        affine = affine.after(*_flat(correction))
+    with tf.name_scope("batchnorm"):
+        spread = Moments(*(tf.reshape(value, fold.spread) for value in moments))
+        rows = normalize_columns(batch, spread, affine, plan.spec.epsilon)
+        outputs = as_input(tf.cast(rows, inputs.dtype), inputs, "add_1")
+    return Normalized(outputs, moments, correction)
 
 
 def _composed_training(
