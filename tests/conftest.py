@@ -63,6 +63,7 @@ def _force_kernel(kernel: str) -> None:
         kernel_choice.GHOST_SLICE = 0
     else:
         kernel_choice.COLUMN_ELEMENTS = kernel_choice.COLUMN_ROWS = 0
+        kernel_choice.SIDE_BY_SIDE_ELEMENTS = 0
         # Two rows beside each other where channels are last.
         kernel_choice.COLUMN_WIDTH = 9
 

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from .after_import import after_import
 
 __version__ = "0.1.0"
 
@@ -72,3 +75,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _register_gradients() -> None:
+    """Lets graphs be differentiated that were built elsewhere, with gradients of this package."""
+    # What is wrong with this TensorFlow is said where it is used; if the import was one of our
+    # own files', that one registers them.
+    with contextlib.suppress(ImportError, AttributeError):
+        importlib.import_module(".gradients_by_name", __name__)
+
+
+after_import("tensorflow", _register_gradients)

@@ -30,11 +30,17 @@ MAX_GHOST_SLICES = 16
 #   float32: 512 channels 1.8, 513 0.4, 516 1.3, in inference 1.4, 0.3, 1.5;
 #   bfloat16: 512 channels 2.4, 520 0.5, in inference 2.6, 0.4.
 VECTOR_OF = {"float32": 4, "bfloat16": 16}
-# Columns beat data moved and axes summed over where they lie from this many rows on:
-#   TODO
+# Elementary ops are quicker on rows of columns, `python -m tests.benchmarks.vector_rule`, time of a
+# training step as columns / as it is, on TF 2.21 and 1.15.5:
+#   channels not last: 4 096 elements 0.95, 16 384 elements 0.6 and 0.25, 3 M 0.3 and 0.4;
+#   rows put side by side: 8 192 elements 1.04 and 1.14, 32 768 elements 0.94, 200 000 0.3;
+#   with 32 rows and more, and some 2 000 columns where the rows allow it.
+COLUMN_ELEMENTS = 4_000
+SIDE_BY_SIDE_ELEMENTS = 32_000
 COLUMN_ROWS = 32
-COLUMN_ELEMENTS = 32_768
 COLUMN_WIDTH = 2048
+# Given moments, the fused op takes columns for other channels than it is quick for:
+#   64 rows 0.8 of the time of elementary ops, 128 rows 1.0, 256 rows 1.2.
 COLUMN_ROWS_IN_INFERENCE = 256
 # In inference the op takes long for few rows of many channels: 16 rows 0.6, 128 rows 1.05.
 ROWS_IN_INFERENCE = 128
@@ -155,12 +161,16 @@ def _costs(geometry: Geometry, host: Host) -> Costs:
 
 def _columns(spec: BatchNormSpec, geometry: Geometry) -> Fold | None:
     """How elementary ops see the input: as columns if that is quicker, None for as it is."""
-    if spec.virtual_batch_size is not None or _elements(geometry) < COLUMN_ELEMENTS:
+    if spec.virtual_batch_size is not None:
         return None
     costs = Costs(0, 0, min_rows=COLUMN_ROWS, columns=COLUMN_WIDTH, assumed_batch=ASSUMED_BATCH)
     fold = column_fold(geometry, costs)
     # A row of nothing but channels is one as it is.
-    return None if fold is None or fold.slow or fold.width == fold.channels else fold
+    if fold is None or fold.slow or fold.width == fold.channels:
+        return None
+    side_by_side = fold.columns[1:] == fold.spread[1:]
+    least = SIDE_BY_SIDE_ELEMENTS if side_by_side else COLUMN_ELEMENTS
+    return fold if _elements(geometry) >= least else None
 
 
 def _may_have_no_channels(fold: Fold, geometry: Geometry) -> bool:

@@ -8,6 +8,7 @@ import logging
 import re
 from typing import Any, Callable, Sequence
 
+from . import gradients_by_name  # noqa: F401
 from ._compat import (
     Operation,
     Tensor,

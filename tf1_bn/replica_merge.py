@@ -8,11 +8,16 @@ from typing import Any, Sequence
 from ._compat import Operation, Tensor, as_written, register_gradient, tf
 from .batch_statistics import BatchStatistics, at_least_one, layer_of
 from .graph_collections import record_sum, summed_by
-from .graph_place import opener_of_v1
+from .graph_place import in_function, opener_of_v1
 from .open_scopes import in_replica
 
 # As in gradient.py: one function for all graphs, under the name of the file to import.
 _SUM_GRADIENT = "tf1_bn.replica_merge.sum_across_replicas"
+_NO_TAPE = (
+    "a tf.GradientTape in a graph cannot see the other replicas of statistics that are merged "
+    "across them: take tf.gradients, or an optimizer's compute_gradients, inside of the function "
+    "given to `strategy.run`, or call that in a tf.function"
+)
 
 
 def check_place(layer_name: str) -> None:
@@ -59,7 +64,9 @@ def merged_in_strategy(own: BatchStatistics, layer_name: str) -> BatchStatistics
 def _sum_across_replicas(values: Sequence[Tensor], what: str, gradient: bool) -> list[Tensor]:
     """Each of the values summed across the replicas, all in one round; `what` they belong to.
 
-    `ReplicaContext.all_reduce` would register a gradient per call, which keeps every graph alive.
+    `ReplicaContext.all_reduce` registers a gradient per call, which keeps the graph alive for good.
+    That is of no weight in the body of a function, whose maker keeps it, and the only way to a
+    gradient that a `tf.GradientTape` finds. In a graph of TF1 the tape is told to be refused.
     """
     # Outside of all scopes there is TensorFlow's default context, of one replica.
     if not in_replica():
@@ -68,9 +75,13 @@ def _sum_across_replicas(values: Sequence[Tensor], what: str, gradient: bool) ->
             "it inside the function given to `strategy.run`."
         )
     context = tf.distribute.get_replica_context()
+    if gradient and in_function():
+        context.merge_call(_check_same_layer, args=(what,))
+        return list(context.all_reduce(tf.distribute.ReduceOp.SUM, list(values)))
     sums = list(context.merge_call(_sum_in_strategy, args=(what, *values)))
     if not gradient:
         return [tf.stop_gradient(total) for total in sums]
+    sums = [tf.raw_ops.PreventGradient(input=total, message=_NO_TAPE) for total in sums]
     with tf.get_default_graph().gradient_override_map({"IdentityN": _SUM_GRADIENT}):
         outputs = list(tf.identity_n([*values, *sums]))
     record_sum(outputs[0].op, what)
@@ -79,6 +90,13 @@ def _sum_across_replicas(values: Sequence[Tensor], what: str, gradient: bool) ->
 
 @as_written
 def _sum_in_strategy(strategy: Any, what: Any, *values: Any) -> Any:
+    _check_same_layer(strategy, what)
+    pairs = [(value, value) for value in values]
+    return strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.SUM, pairs)
+
+
+@as_written
+def _check_same_layer(strategy: Any, what: Any) -> None:
     names = [layer_of(name) for name in strategy.experimental_local_results(what)]
     if len(set(names)) > 1:
         raise ValueError(
@@ -86,8 +104,6 @@ def _sum_in_strategy(strategy: Any, what: Any, *values: Any) -> Any:
             "on the same ones, or the statistics or gradients of different layers would be merged "
             f"(got {', '.join(map(repr, names))})."
         )
-    pairs = [(value, value) for value in values]
-    return strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.SUM, pairs)
 
 
 @register_gradient(_SUM_GRADIENT)

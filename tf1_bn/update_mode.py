@@ -7,6 +7,7 @@ import contextlib
 from typing import Any, Iterator, Sequence
 
 from ._compat import Operation, Tensor, register_gradient, tf
+from .graph_place import in_function
 from .open_scopes import OpenScopes
 
 UPDATE_MODES = ("collect", "in_place")
@@ -75,9 +76,12 @@ def after_updates(outputs: Tensor, moves: Sequence[Operation], mean: Tensor) -> 
     with tf.name_scope("in_place"):
         with tf.control_dependencies(moves):
             moved = tf.negative(mean, name=_MOVED)
-        override = tf.get_default_graph().gradient_override_map({"Identity": _IN_PLACE})
-        with tf.control_dependencies([moved]), override:
-            return tf.identity(outputs)
+        with tf.control_dependencies([moved]):
+            if in_function():
+                # What is saved with a function must have no gradient of ours.
+                return tf.identity(outputs)
+            with tf.get_default_graph().gradient_override_map({"Identity": _IN_PLACE}):
+                return tf.identity(outputs)
 
 
 @register_gradient(_IN_PLACE)

@@ -12,6 +12,7 @@ from tests.meta.project import PACKAGE, package_files, parse, run_python
 
 # From the bottom of the package to its top; `__init__` only names what is public, lazily.
 ORDER = (
+    "after_import",
     "spec",
     "geometry",
     "folding_plan",
@@ -31,6 +32,7 @@ ORDER = (
     "folding",
     "columns",
     "gradient",
+    "old_gradients",
     "kernels",
     "folded_kernels",
     "column_kernel",
@@ -41,6 +43,7 @@ ORDER = (
     "core",
     "batch_statistics",
     "replica_merge",
+    "gradients_by_name",
     "merging",
     "call_checks",
     "layer_scope",

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from tf1_bn.folding_plan import Costs, Fold, fold_of, rows_shape
+from tf1_bn.folding_plan import (
+    Costs,
+    Fold,
+    column_fold,
+    inference_fold,
+    row_fold,
+    rows_shape,
+)
 from tf1_bn.geometry import geometry_of
 from tf1_bn.spec import BatchNormSpec
 
@@ -15,9 +22,23 @@ ANY = Costs(4, 100, multiple=1, min_rows=float("inf"))
 FOURS = Costs(4, 100, multiple=4, min_rows=6)
 
 
-def _fold(shape: Any, costs: Costs = ANY, dtype: str = "float32", **options: Any) -> Any:
+def _rows(shape: Any, costs: Costs = ANY, **options: Any) -> Any:
     spec = BatchNormSpec(**options)
-    fold = fold_of(geometry_of(spec, shape, dtype), spec.virtual_batch_size, costs)
+    geometry = geometry_of(spec, shape, "float32")
+    return _without_reason(row_fold(geometry, spec.virtual_batch_size, costs))
+
+
+def _in_inference(shape: Any, dtype: str = "float32", **options: Any) -> Any:
+    geometry = geometry_of(BatchNormSpec(**options), shape, dtype)
+    return _without_reason(inference_fold(geometry, FOURS))
+
+
+def _columns(shape: Any, costs: Costs, **options: Any) -> Any:
+    geometry = geometry_of(BatchNormSpec(**options), shape, "float32")
+    return _without_reason(column_fold(geometry, costs))
+
+
+def _without_reason(fold: Any) -> Any:
     return fold if fold is None else fold._replace(reason="")
 
 
@@ -35,8 +56,7 @@ def _fold(shape: Any, costs: Costs = ANY, dtype: str = "float32", **options: Any
         ((7, 3, 1, 5), [1, 3], Fold(15)),
         ((7, 5, 1, 1), 1, Fold(5)),
         ((7, 3, 1), [2], Fold(1)),
-        ((7, 3, 2, 5), [1, 3], Fold(15, columns=(3, 2, 5), spread=(3, 1, 5), slow=True)),
-        ((None, 3, 2, 5), [3, 1], Fold(15, columns=(3, 2, 5), spread=(3, 1, 5), slow=True)),
+        ((7, 3, 2, 5), [1, 3], None),
         ((7, 3, None, 5), [1, 3], None),
         ((7, 3, None), 1, None),
         ((7, 3, 0), 1, None),
@@ -44,7 +64,7 @@ def _fold(shape: Any, costs: Costs = ANY, dtype: str = "float32", **options: Any
     ],
 )
 def test_a_block_of_channel_axes_folds(shape: Any, axis: Any, fold: Any) -> None:
-    assert _fold(shape, axis=axis) == fold
+    assert _rows(shape, axis=axis) == fold
 
 
 @pytest.mark.parametrize(
@@ -62,7 +82,7 @@ def test_a_block_of_channel_axes_folds(shape: Any, axis: Any, fold: Any) -> None
     ],
 )
 def test_ghosts_become_channels_or_are_cut_out(shape: Any, axis: Any, fold: Any) -> None:
-    assert _fold(shape, axis=axis, virtual_batch_size=2) == fold
+    assert _rows(shape, axis=axis, virtual_batch_size=2) == fold
 
 
 @pytest.mark.parametrize(
@@ -90,13 +110,36 @@ def test_ghosts_become_channels_or_are_cut_out(shape: Any, axis: Any, fold: Any)
         ((16, 12, 20), 0, Fold(16, after=240, transposed=True, slow=True)),
     ],
 )
-def test_an_op_that_wants_vectors_gets_columns(shape: Any, axis: Any, fold: Any) -> None:
-    assert _fold(shape, FOURS, axis=axis) == fold
+def test_an_op_that_wants_vectors_gets_columns_in_inference(
+    shape: Any, axis: Any, fold: Any
+) -> None:
+    assert _in_inference(shape, axis=axis) == fold
 
 
-def test_half_precision_has_no_columns() -> None:
-    assert _fold((1200, 50), FOURS, "bfloat16") == Fold(50, slow=True)
-    assert _fold((16, 3, 20, 5), FOURS, "float16", axis=[1, 3]) is None
+def test_the_op_has_no_columns_of_half_precision() -> None:
+    assert _in_inference((1200, 50), "bfloat16") == Fold(50, slow=True)
+    assert _in_inference((16, 3, 20, 5), "float16", axis=[1, 3]) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "fold"),
+    [
+        # Sixteens are preferred, then as many as 100 columns, then few rows beside each other.
+        ((1200, 50), -1, Fold(50, columns=(8, 50), spread=(1, 50))),
+        ((1020, 33), -1, Fold(33, columns=(4, 33), spread=(1, 33))),
+        ((1021, 33), -1, Fold(33, columns=(33,), spread=(33,))),
+        ((None, 20, 33), -1, Fold(33, columns=(4, 33), spread=(1, 33))),
+        ((7, 3, 2, 5), [1, 3], Fold(15, columns=(3, 2, 5), spread=(3, 1, 5))),
+        ((None, 3, 2, 5), [3, 1], Fold(15, columns=(3, 2, 5), spread=(3, 1, 5))),
+        ((3, 5, 11, 3), [1, 3], Fold(15, columns=(5, 11, 3), spread=(5, 1, 3), slow=True)),
+        ((7, 3, 13, 5), 1, Fold(3, columns=(3, 13, 5), spread=(3, 1, 1))),
+        ((7, 3, None, 5), [1, 3], None),
+        ((7, 1, 13), 1, None),
+        ((7, 0, 13), 1, None),
+    ],
+)
+def test_elementary_ops_get_columns_of_any_number(shape: Any, axis: Any, fold: Any) -> None:
+    assert _columns(shape, Costs(0, 0, min_rows=6, columns=100), axis=axis) == fold
 
 
 @pytest.mark.parametrize(
@@ -111,11 +154,11 @@ def test_half_precision_has_no_columns() -> None:
     ],
 )
 def test_ghosts_beside_each_other_may_make_vectors(shape: Any, fold: Any) -> None:
-    assert _fold(shape, FOURS, virtual_batch_size=2) == fold
+    assert _rows(shape, FOURS, virtual_batch_size=2) == fold
 
 
 def test_the_width_of_a_row_is_what_the_op_takes_for_channels() -> None:
-    assert (_fold((7, 12)).width, _fold((7, 12, 20), FOURS, axis=1).width) == (12, 240)
+    assert (_rows((7, 12)).width, _columns((7, 12, 20), FOURS, axis=1).width) == (12, 240)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_rank_4_has_tf1s_own_fused_kernel_at_any_size(
 ) -> None:
     choice = _choice(dtype=dtype, axis=axis, fused=fused, quick=quick)
 
-    assert choice.fused and choice.fold is None and not choice.gradient_by_hand
+    assert choice.fused and choice.fold is None and choice.columns is None
     assert (choice.kernel, choice.inference, choice.data_format) == (FUSED, FUSED, layout)
     assert choice.reason and not choice.transposed
 
@@ -96,85 +96,117 @@ def test_small_ones_are_composed_unless_fused_is_true(
     assert reason in forced.reason and "fused=True" in forced.reason
 
 
+# What elementary ops see: a count of columns, or 0 for the input as it is; None is the fused op.
 @pytest.mark.parametrize(
-    ("shape", "options", "training", "inference"),
+    ("shape", "options", "columns", "inference"),
     [
-        ((32, 64), {}, COMPOSED, COMPOSED),
-        ((128, 512), {}, COMPOSED, COMPOSED),
-        ((256, 512), {}, FUSED, COMPOSED),
-        ((256, 1024), {}, FUSED, FUSED),
-        ((None, 64), {}, COMPOSED, COMPOSED),
-        ((None, 1024), {}, FUSED, FUSED),
-        ((None, None, 128), {}, FUSED, FUSED),
-        ((32, 256, 100), {"axis": 1}, FUSED, COMPOSED),
-        ((4, 256, 800), {"axis": 1}, FUSED, COMPOSED),
-        ((640, 13, 10, 64), {"axis": [1, 3]}, FUSED, FUSED),
-        ((31, 13, 10, 64), {"axis": [1, 3]}, COMPOSED, COMPOSED),
-        ((16, 256, 256), {"axis": 0}, COMPOSED, COMPOSED),
+        ((32, 64), {}, 0, COMPOSED),
+        ((128, 510), {}, 0, COMPOSED),
+        ((256, 512), {}, None, COMPOSED),
+        ((256, 1024), {}, None, FUSED),
+        ((None, 64), {}, 0, COMPOSED),
+        ((None, 1024), {}, None, FUSED),
+        ((None, None, 128), {}, None, FUSED),
+        ((32, 256, 100), {"axis": 1}, 25600, COMPOSED),
+        ((None, 256, 100), {"axis": 1}, 25600, FUSED),
+        ((None, 256, None), {"axis": 1, "fused": False}, 0, COMPOSED),
+        # Too few rows, and too few elements, for columns.
+        ((4, 256, 800), {"axis": 1}, None, COMPOSED),
+        ((31, 13, 10, 64), {"axis": [1, 3]}, 0, COMPOSED),
+        ((64, 6, 10), {"axis": 1}, 0, COMPOSED),
+        ((64, 7, 10), {"axis": 1}, 70, COMPOSED),
+        ((2048, 15), {}, 0, COMPOSED),
+        ((2048, 16), {}, 512, COMPOSED),
+        ((640, 13, 10, 64), {"axis": [1, 3]}, 8320, FUSED),
+        ((16, 256, 256), {"axis": 0}, 0, COMPOSED),
         # Few rows of many channels.
-        ((127, 4096), {}, FUSED, COMPOSED),
-        ((128, 4096), {}, FUSED, FUSED),
-        ((255, 30, 40), {"axis": 1}, FUSED, COMPOSED),
-        ((256, 30, 40), {"axis": 1}, FUSED, FUSED),
-        ((32, 28, 28, 64), {"renorm": True}, FUSED, FUSED),
-        ((256, 64), {"virtual_batch_size": 32}, COMPOSED, COMPOSED),
-        ((32, 14, 14, 8), {"virtual_batch_size": 8}, FUSED, COMPOSED),
+        ((127, 4096), {}, None, COMPOSED),
+        ((128, 4096), {}, None, FUSED),
+        ((255, 30, 40), {"axis": 1}, 3600, COMPOSED),
+        ((256, 30, 40), {"axis": 1}, 2400, FUSED),
+        ((32, 28, 28, 64), {"renorm": True}, None, FUSED),
+        ((256, 64), {"virtual_batch_size": 32}, 0, COMPOSED),
+        ((32, 14, 14, 8), {"virtual_batch_size": 8}, None, COMPOSED),
     ],
 )
 def test_the_size_decides_on_a_quick_host(
-    shape: Any, options: Any, training: Any, inference: Any
+    shape: Any, options: Any, columns: Any, inference: Any
 ) -> None:
     choice = _choice(shape, **options)
 
-    assert (choice.kernel, choice.inference) == (training, inference)
-    assert not choice.gradient_by_hand
+    assert (_columns(choice), choice.inference) == (columns, inference)
+
+
+def _columns(choice: Any) -> Any:
+    if choice.kernel is FUSED:
+        assert choice.columns is None
+        return None
+    if choice.columns is None:
+        return 0
+    assert f"{choice.columns.width} columns of " in choice.reason
+    return choice.columns.width
 
 
 @pytest.mark.parametrize(
-    ("shape", "options", "kernel", "by_hand"),
+    ("options", "reason"),
     [
-        ((256, 1024), {}, COMPOSED, False),
-        ((4096, 512), {}, FUSED, True),
-        ((4096, 512), {"dtype": "float16"}, COMPOSED, False),
-        ((4096, 512), {"dtype": "bfloat16"}, FUSED, False),
-        ((4096, 512), {"renorm": True}, FUSED, True),
-        ((2048, 512), {"renorm": True}, COMPOSED, False),
-        ((4096, 512), {"renorm": True, "virtual_batch_size": 64}, COMPOSED, False),
-        ((64, 256, 100), {"axis": 1}, COMPOSED, False),
-        ((64, 14, 14, 128), {"virtual_batch_size": 16}, FUSED, False),
+        ({"fused": False}, "fused=False"),
+        ({"dtype": "float64"}, "float64"),
+        ({"dtype": "float16", "epsilon": 1e-6, "renorm": True}, "epsilon"),
+        ({"fused": False, "axis": 2}, "fused=False"),
     ],
 )
-def test_elsewhere_the_ops_own_gradient_is_avoided(
-    shape: Any, options: Any, kernel: Any, by_hand: bool
+def test_elementary_ops_get_columns_for_whatever_reason_they_are_taken(
+    options: Any, reason: str
 ) -> None:
+    choice = _choice((32, 28, 28, 50), quick=False, **options)
+
+    assert reason in choice.reason and _columns(choice) in (2800, 1400)
+    assert _choice((32, 28, 28, 50), moments_overridden=True, **options).columns is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "columns"),
+    [
+        ((256, 1024), {}, 2048),
+        ((4096, 512), {}, 2048),
+        ((4096, 512), {"dtype": "float16"}, 2048),
+        ((4096, 512), {"dtype": "bfloat16"}, None),
+        ((4096, 512), {"renorm": True}, 2048),
+        ((4096, 512), {"renorm": True, "virtual_batch_size": 64}, 0),
+        ((64, 256, 100), {"axis": 1}, 25600),
+        ((64, 14, 14, 128), {"virtual_batch_size": 16}, None),
+    ],
+)
+def test_elsewhere_the_ops_own_gradient_is_avoided(shape: Any, options: Any, columns: Any) -> None:
     choice = _choice(shape, quick=False, **options)
 
-    assert (choice.kernel, choice.gradient_by_hand) == (kernel, by_hand)
+    assert _columns(choice) == columns
     assert choice.inference is (FUSED if options.get("dtype") == "bfloat16" else COMPOSED)
 
 
 @pytest.mark.parametrize(
-    ("shape", "options", "training", "inference"),
+    ("shape", "options", "columns", "inference"),
     [
-        ((4096, 512), {}, FUSED, FUSED),
-        ((4096, 516), {}, FUSED, FUSED),
-        ((None, 1020), {}, FUSED, FUSED),
+        ((4096, 512), {}, None, FUSED),
+        ((4096, 516), {}, None, FUSED),
+        ((None, 1020), {}, None, FUSED),
         # Several rows side by side.
-        ((4096, 513), {}, FUSED, FUSED),
-        ((4095, 513), {}, COMPOSED, COMPOSED),
-        ((None, 1023), {}, COMPOSED, COMPOSED),
-        ((4096, 520), {"dtype": "bfloat16"}, COMPOSED, COMPOSED),
-        ((4096, 528), {"dtype": "bfloat16"}, FUSED, FUSED),
-        ((4096, 513), {"dtype": "float16"}, FUSED, FUSED),
-        ((4096, 513), {"virtual_batch_size": 1024}, FUSED, FUSED),
-        ((4096, 513), {"virtual_batch_size": 2048}, COMPOSED, FUSED),
+        ((4096, 513), {}, 8208, FUSED),
+        ((4095, 513), {}, 2565, COMPOSED),
+        ((None, 1023), {}, 0, COMPOSED),
+        ((4096, 520), {"dtype": "bfloat16"}, 2080, COMPOSED),
+        ((4096, 528), {"dtype": "bfloat16"}, None, FUSED),
+        ((4096, 513), {"dtype": "float16"}, None, FUSED),
+        ((4096, 513), {"virtual_batch_size": 1024}, None, FUSED),
+        ((4096, 513), {"virtual_batch_size": 2048}, 0, FUSED),
     ],
 )
 def test_onednn_wants_whole_vectors_of_channels(
-    shape: Any, options: Any, training: Any, inference: Any
+    shape: Any, options: Any, columns: Any, inference: Any
 ) -> None:
     choice = _choice(shape, vectors=True, **options)
 
-    assert (choice.kernel, choice.inference) == (training, inference)
-    assert "the fused op would be slower" in choice.reason or training is FUSED
+    assert (_columns(choice), choice.inference) == (columns, inference)
+    assert "the fused op would be slower" in choice.reason or columns is None
     assert _choice(shape, vectors=True, fused=True, **options).kernel is FUSED
