@@ -167,9 +167,10 @@ def column_fold(geometry: Geometry, costs: Costs) -> Fold | None:
     known = _product(each for each in before if each is not None)
     rows = known * _product(costs.assumed_batch for each in before if each is None)
 
-    def demerits(count: int) -> tuple[bool, bool, bool, int]:
-        slow = rows < count * costs.min_rows or count * size % costs.multiple > 0
-        return slow, count * size % _VECTOR > 0, count * size < costs.columns, count
+    def demerits(count: int) -> tuple[bool, bool, int, int]:
+        width = count * size
+        slow = rows < count * costs.min_rows or width % costs.multiple > 0
+        return slow, width % _VECTOR > 0, max(0, costs.columns - width), count
 
     most = max(1, costs.columns // channels.number) * _VECTOR
     count = min((n for n in range(1, most + 1) if known % n == 0), key=demerits, default=0)
