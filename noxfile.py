@@ -50,7 +50,7 @@ ONEDNN_ON = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 V2_VARIABLES = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF1_BN_TEST_V2": "1"}
 # The recorded cases are too small to get the folded kernels, so these runs force them.
 FOLDED = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF1_BN_TEST_KERNEL": "fused"}
-FOLDED_BY_HAND = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF1_BN_TEST_KERNEL": "by_hand"}
+COLUMNS = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF1_BN_TEST_KERNEL": "columns"}
 # Two cases look at the kernel itself.
 WITHOUT_THE_KERNEL = ("-k", "not discriminator and not frozen-7x5 and not still_needed")
 
@@ -62,7 +62,7 @@ PAIRS = (
         ("tensorflow==1.15.5", "protobuf<3.21"),
         (
             Run("tf1.15", ONEDNN_OFF),
-            Run("tf1.15-folded", FOLDED_BY_HAND, ("tests/conformance", *WITHOUT_THE_KERNEL)),
+            Run("tf1.15-columns", COLUMNS, ("tests/conformance", *WITHOUT_THE_KERNEL)),
         ),
     ),
     Pair(

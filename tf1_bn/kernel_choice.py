@@ -30,14 +30,13 @@ MAX_GHOST_SLICES = 16
 #   float32: 512 channels 1.8, 513 0.4, 516 1.3, in inference 1.4, 0.3, 1.5;
 #   bfloat16: 512 channels 2.4, 520 0.5, in inference 2.6, 0.4.
 VECTOR_OF = {"float32": 4, "bfloat16": 16}
-# Elementary ops are quicker on rows of columns, `python -m tests.benchmarks.vector_rule`, time of a
-# training step as columns / as it is, on TF 2.21 and 1.15.5:
-#   channels not last: 4 096 elements 0.95, 16 384 elements 0.6 and 0.25, 3 M 0.3 and 0.4;
-#   rows put side by side: 8 192 elements 1.04 and 1.14, 32 768 elements 0.94, 200 000 0.3;
-#   with 32 rows and more, and some 2 000 columns where the rows allow it.
+# Elementary ops are quicker on rows of columns, by `python -m tests.benchmarks.vector_rule`, time of
+# a training step on the input as it is / on columns, float32:
+#   channels not last: 4 096 elements 0.9 to 1.1, 16 384 elements 1.2 to 1.4, 262 144 elements 2 to 3;
+#   rows side by side: 4 096 elements 0.85, 32 768 elements 1.3; 8 rows 1.5 to 2.6, 64 rows 1.5 to 4.6.
 COLUMN_ELEMENTS = 4_000
 SIDE_BY_SIDE_ELEMENTS = 32_000
-COLUMN_ROWS = 32
+COLUMN_ROWS = 8
 COLUMN_WIDTH = 2048
 # Given moments, the fused op takes columns for other channels than it is quick for:
 #   64 rows 0.8 of the time of elementary ops, 128 rows 1.0, 256 rows 1.2.

@@ -1,9 +1,10 @@
 """`python -m tests.benchmarks.vector_rule`: for which channels the fused op is quick, and columns.
 
 With oneDNN the op has vector kernels for some numbers of channels, and for others takes many times
-as long. What has other channels, or does not have them last, can be given to the op as columns.
-This prints, for each dtype, how the kernels compare by number of channels, and by how many rows
-columns compare with the best of the other kernels; and the constants that follow.
+as long. Elementary ops, which serve what it does not, are quicker on rows of columns: every value
+behind the first channel axis a column, or several rows side by side. This prints, for each dtype,
+how the kernels compare by number of channels; how columns compare with the input as it is, by
+number of rows and of elements; and the constants that follow.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ MULTIPLES = (1, 2, 4, 8, 16, 32)
 DTYPES = ("float32", "bfloat16", "float16")
 ROWS = (8, 16, 32, 64, 128, 256, 512)
 ELEMENTS = 2**19
+SIZES = (2**10, 2**12, 2**13, 2**14, 2**15, 2**16, 2**18)
 # Channels in the middle, in fours and not, and channels on two axes apart.
 COLUMNS: Mapping[str, tuple[tuple[int, ...], int | tuple[int, ...]]] = {
     "32 channels first": ((32,), 1),
     "30 channels first": ((30,), 1),
-    "4 x 8 channels apart": ((4, 16, 8), (1, 3)),
+    "4 x 8 channels apart": ((4, 8), (1, 3)),
 }
 
 
@@ -43,28 +45,29 @@ def smallest_multiple(ratios: Mapping[int, float]) -> int | None:
 
 
 @contextlib.contextmanager
-def folds(columns: bool) -> Iterator[None]:
-    """Inside, `fused=True` takes columns wherever they are possible, or where nothing else is."""
-    from tf1_bn import _compat, kernel_choice, layer
+def columns_from(elements: float) -> Iterator[None]:
+    """Inside, elementary ops take columns from so many elements on, whatever the rows."""
+    from tf1_bn import kernel_choice
 
-    kept = (layer.host, kernel_choice.COLUMN_ROWS)  # type: ignore[attr-defined]
-    host = _compat.host()._replace(vectors=False, quick=True)
-    layer.host = lambda: host  # type: ignore[attr-defined]
-    kernel_choice.COLUMN_ROWS = 1 if columns else 2**62
+    names = ("COLUMN_ELEMENTS", "SIDE_BY_SIDE_ELEMENTS", "COLUMN_ROWS")
+    kept = {name: getattr(kernel_choice, name) for name in names}
+    kernel_choice.COLUMN_ELEMENTS = kernel_choice.SIDE_BY_SIDE_ELEMENTS = elements  # type: ignore
+    kernel_choice.COLUMN_ROWS = 1
     try:
         yield
     finally:
-        layer.host, kernel_choice.COLUMN_ROWS = kept  # type: ignore[attr-defined]
+        for name, value in kept.items():
+            setattr(kernel_choice, name, value)
 
 
 def times(case: Case, budget: float, kernels: Sequence[str]) -> dict[str, float]:
-    """Seconds of a step by the composed kernel, by the op on rows as they are, and by columns."""
+    """Seconds of a step by elementary ops, as it is or on columns, and by the op on rows."""
     from tests.benchmarks import build, measure
 
     steps = {}
     for name in kernels:
-        with folds(columns=name == "columns"):
-            options = {"fused": name != "composed"}
+        with columns_from(0 if name == "columns" else float("inf")):
+            options = {"fused": name == "rows"}
             one = Case(case.name, "", case.shape, case.axis, case.dtype, case.phase, options)
             steps[name] = build.layer_step(one, build.our_layer())
     timing = measure.compare({name: step.run for name, step in steps.items()}, budget)
@@ -78,8 +81,8 @@ def by_channels(dtype: str, phase: Phase, budget: float) -> dict[int, float]:
     for channels in CHANNELS:
         print(f"{dtype} {phase.value} {channels} channels", file=sys.stderr, flush=True)
         case = Case("", "", (ELEMENTS // channels, channels), dtype=dtype, phase=phase)
-        found = times(case, budget, ("composed", "rows"))
-        ratios[channels] = found["composed"] / found["rows"]
+        found = times(case, budget, ("composed", "columns", "rows"))
+        ratios[channels] = min(found["composed"], found["columns"]) / found["rows"]
     return ratios
 
 
@@ -93,24 +96,38 @@ def by_width(budget: float) -> list[Point]:
     return points
 
 
-def by_rows(kind: str, phase: Phase, budget: float) -> list[Point]:
-    """The best other kernel's time over that of columns."""
+def by_rows(kind: str, budget: float) -> list[Point]:
+    """In training the time of the input as it is over that of columns, by number of rows."""
     behind, axis = COLUMNS[kind]
-    width = 1
-    for size in behind:
-        width *= size
     points = []
     for rows in ROWS:
-        print(f"{kind}, {phase.value}, {rows} rows", file=sys.stderr, flush=True)
-        shape = (rows, *behind, ELEMENTS // (rows * width)) if axis == 1 else (rows, *behind)
-        if axis != 1:
-            shape = (rows, behind[0], ELEMENTS // (rows * width) * behind[1], behind[2])
-        others = ("composed", "rows") if axis == 1 and phase.trains else ("composed",)
-        case = Case("", "", shape, axis=axis, phase=phase)
-        found = times(case, budget, ("columns", *others))
-        columns = found.pop("columns")
-        points.append(Point(rows, 1, min(found.values()) / columns))
+        print(f"{kind}, {rows} rows", file=sys.stderr, flush=True)
+        points.append(_compared(_shape(rows, behind, axis, ELEMENTS), axis, rows, budget))
     return points
+
+
+def by_elements(kind: str, budget: float) -> list[Point]:
+    """The same by number of elements, of 64 rows; channels that are last lie side by side."""
+    behind, axis = COLUMNS.get(kind, ((16,), -1))
+    points = []
+    for elements in SIZES:
+        print(f"{kind}, {elements} elements", file=sys.stderr, flush=True)
+        last = (elements // 16, 16)
+        shape = last if axis == -1 else _shape(64, behind, axis, elements)
+        points.append(_compared(shape, axis, elements, budget))
+    return points
+
+
+def _shape(rows: int, behind: tuple[int, ...], axis: Any, elements: int) -> tuple[int, ...]:
+    between = max(1, elements // rows)
+    for size in behind:
+        between = max(1, between // size)
+    return (rows, *behind, between) if axis == 1 else (rows, behind[0], between, behind[-1])
+
+
+def _compared(shape: tuple[int, ...], axis: Any, size: int, budget: float) -> Point:
+    found = times(Case("", "", shape, axis=axis), budget, ("columns", "composed"))
+    return Point(size, 1, found["composed"] / found["columns"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,12 +148,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     points = by_width(budget)
     print(f"\nthe same in inference, by number of rows\nfloat32: {_listed(_by_rows(points))}")
     print(f"  quick from {best_rule(points).least} rows on", flush=True)
-    print("\ntime of the best other kernel / columns, by number of rows")
+    print("\ntime of elementary ops on the input as it is / on columns, by number of rows")
     for kind in COLUMNS:
-        for phase in (Phase.TRAIN, Phase.INFER):
-            points = by_rows(kind, phase, budget)
-            print(f"{kind}, {phase.value}: {_listed(_by_rows(points))}")
-            print(f"  columns from {best_rule(points).least} rows on", flush=True)
+        points = by_rows(kind, budget)
+        print(f"{kind}: {_listed(_by_rows(points))}")
+        print(f"  columns from {best_rule(points).least} rows on", flush=True)
+    print("\nthe same by number of elements")
+    for kind in (*COLUMNS, "16 channels last"):
+        points = by_elements(kind, budget)
+        print(f"{kind}: {_listed(_by_rows(points))}")
+        print(f"  columns from {best_rule(points).least} elements on", flush=True)
     return 0
 
 

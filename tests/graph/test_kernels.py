@@ -41,7 +41,7 @@ FOLDS = {
 # The fused op takes no channels with other values between them.
 UNFUSED = ("columns of axes apart",)
 # What elementary ops see as it is: ghost batches, rows that cannot be put side by side, axis 0.
-PLAIN = ("rows", "sequence", "two axes", "axis 0", "renorm")
+PLAIN = ("rows", "two axes", "axis 0", "renorm")
 # Where the batch axis holds no channels, its size may be unknown.
 OPEN = sorted(name for name, (_, options) in FOLDS.items() if options.get("axis") != 0)
 

@@ -101,7 +101,7 @@ def test_small_ones_are_composed_unless_fused_is_true(
     ("shape", "options", "columns", "inference"),
     [
         ((32, 64), {}, 0, COMPOSED),
-        ((128, 510), {}, 2040, COMPOSED),
+        ((128, 510), {}, 4080, COMPOSED),
         ((256, 512), {}, None, COMPOSED),
         ((256, 1024), {}, None, FUSED),
         ((None, 64), {}, 0, COMPOSED),
@@ -112,11 +112,11 @@ def test_small_ones_are_composed_unless_fused_is_true(
         ((None, 256, None), {"axis": 1, "fused": False}, 0, COMPOSED),
         # Too few rows, and too few elements, for columns.
         ((4, 256, 800), {"axis": 1}, None, COMPOSED),
-        ((31, 13, 10, 64), {"axis": [1, 3]}, 0, COMPOSED),
+        ((7, 13, 10, 64), {"axis": [1, 3]}, 0, COMPOSED),
         ((64, 6, 10), {"axis": 1}, 0, COMPOSED),
         ((64, 7, 10), {"axis": 1}, 140, COMPOSED),
         ((2048, 15), {}, 0, COMPOSED),
-        ((2048, 16), {}, 1024, COMPOSED),
+        ((2048, 16), {}, 2048, COMPOSED),
         ((640, 13, 10, 64), {"axis": [1, 3]}, 8320, FUSED),
         ((16, 256, 256), {"axis": 0}, 0, COMPOSED),
         # Few rows of many channels.
