@@ -30,10 +30,11 @@ MAX_GHOST_SLICES = 16
 #   float32: 512 channels 1.8, 513 0.4, 516 1.3, in inference 1.4, 0.3, 1.5;
 #   bfloat16: 512 channels 2.4, 520 0.5, in inference 2.6, 0.4.
 VECTOR_OF = {"float32": 4, "bfloat16": 16}
-# Elementary ops are quicker on rows of columns, by `python -m tests.benchmarks.vector_rule`, time of
-# a training step on the input as it is / on columns, float32:
-#   channels not last: 4 096 elements 0.9 to 1.1, 16 384 elements 1.2 to 1.4, 262 144 elements 2 to 3;
-#   rows side by side: 4 096 elements 0.85, 32 768 elements 1.3; 8 rows 1.5 to 2.6, 64 rows 1.5 to 4.6.
+# Elementary ops are quicker on rows of columns. By `python -m tests.benchmarks.vector_rule`, time
+# of a training step on the input as it is / on columns, float32:
+#   channels not last: 4 096 elements 0.9 to 1.1, 16 384 elements 1.2 to 1.4, 262 144 2 to 3;
+#   rows side by side: 4 096 elements 0.85, 32 768 elements 1.3;
+#   8 rows 1.5 to 2.6, 64 rows 1.5 to 4.6.
 COLUMN_ELEMENTS = 4_000
 SIDE_BY_SIDE_ELEMENTS = 32_000
 COLUMN_ROWS = 8

@@ -114,7 +114,7 @@ def test_small_ones_are_composed_unless_fused_is_true(
         ((4, 256, 800), {"axis": 1}, None, COMPOSED),
         ((7, 13, 10, 64), {"axis": [1, 3]}, 0, COMPOSED),
         ((64, 6, 10), {"axis": 1}, 0, COMPOSED),
-        ((64, 7, 10), {"axis": 1}, 140, COMPOSED),
+        ((64, 7, 10), {"axis": 1}, 560, COMPOSED),
         ((2048, 15), {}, 0, COMPOSED),
         ((2048, 16), {}, 2048, COMPOSED),
         ((640, 13, 10, 64), {"axis": [1, 3]}, 8320, FUSED),
