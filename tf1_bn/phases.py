@@ -84,7 +84,7 @@ def _folded_training(
         # The correction takes no gradient, and neither do the moments for it: another run of the
         # op, for the outputs, has the gradient of training, and beats elementary ops.
         correction = _correction(_shaped(folded_moments(batch), plan), state, plan)
-        affine = affine.after(*_flat(correction))
+        affine = _corrected(affine, correction)
     outputs, moments = folded_training(batch, affine)
     return Normalized(outputs, _shaped(moments, plan), correction)
 
@@ -100,7 +100,7 @@ def _column_training(
     correction, affine = None, Affine(*_flat(affine))
     if plan.spec.renorm:
         correction = _correction(moments, state, plan)
-        affine = affine.after(*_flat(correction))
+        affine = _corrected(affine, correction)
     with tf.name_scope("batchnorm"):
         spread = Moments(*(tf.reshape(value, fold.spread) for value in moments))
         rows = normalize_columns(batch, spread, affine, plan.spec.epsilon)
@@ -174,6 +174,11 @@ def infer(inputs: Tensor, state: State, plan: Plan) -> Normalized:
 def _correction(batch: Moments, state: State, plan: Plan) -> RenormCorrection:
     assert state.renorm is not None, "renorm needs its averages"
     return renorm_correction(batch, *state.renorm, plan.spec.epsilon, plan.spec.clipping)
+
+
+def _corrected(affine: Affine, correction: RenormCorrection) -> Affine:
+    """The transform that first ties the batch to the averages; all are `[channels]`."""
+    return affine.after(*_flat(correction))
 
 
 def _split(adjustment: Affine | None, learned: Affine, plan: Plan) -> tuple[Affine, Affine | None]:
