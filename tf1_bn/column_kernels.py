@@ -77,7 +77,7 @@ def column_normalization(batch: FoldedBatch, seen: ColumnPass, affine: Affine) -
         slope = factor * tf.sqrt(own.variance + batch.epsilon)
         normalized = _each_column(seen.op.y, slope, shift)
         parts = [normalized, seen.rows, *own, merged.mean, inverse_stddev, factor]
-        count = tf.convert_to_tensor(seen.inverse_rows, seen.rows.dtype.base_dtype)
+        count = tf.convert_to_tensor(seen.inverse_rows, own.mean.dtype)
         # A scalar stands for an absent one.
         parts += [count, *(count if value is None else value for value in (scale, offset))]
         parts += [seen.op.reserve_space_1, seen.op.reserve_space_2, seen.op.reserve_space_3]

@@ -44,7 +44,7 @@ def with_gradient(outputs: Tensor, seen: Seen, affine: Affine, name: str) -> Ten
 
     The gradients through mean and variance are part of it.
     """
-    count = tf.convert_to_tensor(seen.inverse_count, seen.inputs.dtype.base_dtype)
+    count = tf.convert_to_tensor(seen.inverse_count, seen.inverse_stddev.dtype)
     parts = [outputs, *seen._replace(inverse_count=count), *affine]
     # A scalar stands for an absent one.
     parts = [count if part is None else part for part in parts]
@@ -54,7 +54,7 @@ def with_gradient(outputs: Tensor, seen: Seen, affine: Affine, name: str) -> Ten
 
 def differentiable_moments(moments: Moments, inputs: Tensor, inverse_count: Any) -> Moments:
     """The moments of the fused op, which has no gradient for them, with their gradient."""
-    count = tf.convert_to_tensor(inverse_count, inputs.dtype.base_dtype)
+    count = tf.convert_to_tensor(inverse_count, moments.mean.dtype)
     with tf.get_default_graph().gradient_override_map({"IdentityN": _MOMENTS}):
         return Moments(*tf.raw_ops.IdentityN(input=[*moments, inputs, count])[:2])
 
