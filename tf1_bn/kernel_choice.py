@@ -58,12 +58,14 @@ class Host(NamedTuple):
     `nchw_runs`: it takes channels first. `quick`: it has a quick gradient, as with oneDNN or on a
     GPU; elsewhere its gradient is slower than one made of elementary ops. `no_channels`: it bears
     an input of no channels at all, which is what an empty batch of ghosts folds to; TF 1.15 dies.
+    `float16_row`: its gradient bears a single row of float16; TF 1.15 dies.
     `vectors`: it is quick for whole vectors of channels alone, as oneDNN is.
     """
 
     nchw_runs: bool = True
     quick: bool = True
     no_channels: bool = True
+    float16_row: bool = True
     vectors: bool = False
 
 
@@ -140,6 +142,8 @@ def choose_kernel(
         return _composed(f"{refusal}; axis {axes} of rank {geometry.rank} does not fold to NHWC")
     if _may_have_no_channels(fold, geometry) and not host.no_channels:
         return _composed(f"{refusal}; of unknown size, and the fused op dies here on no ghosts")
+    if _may_be_a_float16_row(spec, geometry) and not host.float16_row:
+        return _composed(f"{refusal}; maybe one row of float16, of which the fused op dies here")
     return _folded(spec, geometry, host, (fold, fold_of(geometry, None, costs)), refusal)
 
 
@@ -156,6 +160,14 @@ def _costs(geometry: Geometry, host: Host) -> Costs:
 
 def _may_have_no_channels(fold: Fold, geometry: Geometry) -> bool:
     return fold.ghosts and not fold.slices and not geometry.input_shape[0]
+
+
+def _may_be_a_float16_row(spec: BatchNormSpec, geometry: Geometry) -> bool:
+    if geometry.dtype != "float16":
+        return False
+    ghost = [spec.virtual_batch_size or geometry.input_shape[0]]
+    sizes = [*ghost, *geometry.input_shape[1:]]
+    return all(sizes[axis] in (None, 0, 1) for axis in geometry.reduction_axes)
 
 
 def _tf1_fused(geometry: Geometry, host: Host) -> KernelChoice:

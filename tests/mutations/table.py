@@ -281,6 +281,9 @@ MUTATIONS = [
         ("unknown sizes taken for one",
          "count *= size if size is not None else (ASSUMED_SIZE if axis else ASSUMED_BATCH)",
          "count *= size if size is not None else 1", (CHOICE,)),
+        ("a batch of one not thought of, where the fused op dies of it",
+         "return all(sizes[axis] in (None, 0, 1) for axis in geometry.reduction_axes)",
+         "return all(sizes[axis] in (0, 1) for axis in geometry.reduction_axes)", (CHOICE,)),
     ),
     *_of(
         "geometry.py",
