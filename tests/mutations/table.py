@@ -21,6 +21,7 @@ FLAG = "tests/graph/test_training_flag.py"
 KERNELS = "tests/graph/test_kernels.py"
 MODE = "tests/graph/test_update_mode.py"
 EXTREMES = "tests/properties/test_extremes.py"
+COMBINATIONS = "tests/properties/test_combinations.py"
 
 
 class Mutation(NamedTuple):
@@ -108,6 +109,9 @@ MUTATIONS = [
          'mean = tf.reduce_mean(inputs, axes, keepdims=True, name="mean")',
          'mean = tf.stop_gradient(tf.reduce_mean(inputs, axes, keepdims=True, name="mean"))',
          (DERIVATIVES,), "subclass"),
+        ("values counted in half precision",
+         "dtype = tf.float32 if _is_half(inputs) else inputs.dtype",
+         "dtype = inputs.dtype", (COMBINATIONS,), "float16"),
         ("an empty batch's NaN from the composed kernel",
          "tf.where(batch_has_values, batch.mean, fallback.mean),",
          "batch.mean,", (EMPTY, "tests/conformance/test_values.py"), "0x or test_empty_batch"),
