@@ -310,6 +310,9 @@ def failures_of(combination: Combination, session_on: Any = make_session) -> lis
     if refusal is not None:
         return [f"build: no {refusal.__name__}, though TF 1.15.5 raises it"]
     phases = [True, False] if tf.is_tensor(built.training) else [bool(built.training)]
+    lost = [name for name, slope in zip(Slopes._fields, built.gradients) if slope is None]
+    if lost:
+        return [f"build: no gradient of {', '.join(lost)}"]
     problems = []
     with session_on(built.graph) as session:
         for phase in phases:

@@ -72,6 +72,15 @@ def test_more_values_than_float16_can_count(dtype: str) -> None:
         assert failures_of(combination) == [], combination
 
 
+@pytest.mark.parametrize("sizes", [(6, 5), (6, 3, 2, 5)], ids=str)
+def test_bfloat16_keeps_its_gradient_through_a_conditional_of_contrib(sizes: tuple) -> None:
+    """TF 1.15's `tf.cond` has none for it."""
+    axes, feature = (len(sizes) - 1,), "contrib, in place"
+    combination = Combination(axes, sizes, (0,), "bfloat16", "placeholder", None, feature)
+
+    assert failures_of(combination) == []
+
+
 @pytest.mark.parametrize("refused", ["ghosts without a batch", "no phase"])
 def test_what_tf_1_15_refuses_is_refused_and_leaves_nothing(refused: str) -> None:
     axes, feature, phase = (0, 2), "ghosts", True
