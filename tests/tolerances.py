@@ -37,6 +37,34 @@ TABLE: dict = {
     ("invariance", "float64", "NumPy"): Tolerance(
         3e-12, "3.3e-13, rounding of channels a thousand times as far as wide; times 9"
     ),
+    # tests/properties/combinations.py --full and --large against float64 NumPy, greatest of
+    # TF 1.15.5, 2.15.1 and 2.21, oneDNN on and off. Half precision is rounded once, at the end.
+    ("output", "float16", "combination"): Tolerance(2e-3, "6.7e-4; times 3"),
+    ("gradient", "float16", "combination"): Tolerance(2e-3, "6.4e-4; times 3"),
+    ("state", "float16", "combination"): Tolerance(2e-6, "as float32"),
+    ("output", "bfloat16", "combination"): Tolerance(1e-2, "3.5e-3; times 3"),
+    ("gradient", "bfloat16", "combination"): Tolerance(1.5e-2, "4.5e-3; times 3"),
+    ("state", "bfloat16", "combination"): Tolerance(2e-6, "as float32"),
+    ("output", "float32", "combination"): Tolerance(4e-6, "6.7e-7; times 6"),
+    ("gradient", "float32", "combination"): Tolerance(1e-5, "1.9e-6; times 5"),
+    ("state", "float32", "combination"): Tolerance(2e-6, "3.2e-7; times 6"),
+    ("output", "float64", "combination"): Tolerance(1e-14, "1.4e-15; times 7"),
+    ("gradient", "float64", "combination"): Tolerance(5e-14, "8e-15; times 6"),
+    ("state", "float64", "combination"): Tolerance(5e-15, "7.9e-16; times 6"),
+    ("output", "float16", "large combination"): Tolerance(2e-3, "4.5e-4; times 4"),
+    ("gradient", "float16", "large combination"): Tolerance(2e-3, "4.8e-4; times 4"),
+    ("state", "float16", "large combination"): Tolerance(3e-5, "as float32"),
+    ("output", "bfloat16", "large combination"): Tolerance(1e-2, "3.5e-3; times 3"),
+    ("gradient", "bfloat16", "large combination"): Tolerance(1.5e-2, "3.2e-3; times 4"),
+    ("state", "bfloat16", "large combination"): Tolerance(3e-5, "as float32"),
+    ("output", "float32", "large combination"): Tolerance(
+        3e-5, "6.9e-6, sums of up to 1.4e5 terms; times 4"
+    ),
+    ("gradient", "float32", "large combination"): Tolerance(4e-5, "1.1e-5; times 4"),
+    ("state", "float32", "large combination"): Tolerance(3e-5, "8.7e-6; times 3"),
+    ("output", "float64", "large combination"): Tolerance(4e-14, "8.1e-15; times 5"),
+    ("gradient", "float64", "large combination"): Tolerance(2e-13, "3.3e-14; times 6"),
+    ("state", "float64", "large combination"): Tolerance(2e-14, "3.9e-15; times 5"),
     ("output", "float32", "cross"): Tolerance(
         5e-6, "1e-6, fused against composed; times 5"
     ),

@@ -77,6 +77,7 @@ def host() -> Host:
         nchw_runs=gpu or version >= _NCHW_ON_CPU_SINCE,
         quick=gpu or _has_onednn(version),
         no_channels=version >= (2, 0),
+        float16_row=version >= (2, 0),
         vectors=not gpu and _has_onednn(version),
     )
 

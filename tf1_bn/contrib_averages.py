@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from ._compat import Operation, Tensor, as_operation, tf
+from ._compat import Operation, Tensor, as_operation, loses_gradient_in_cond, tf
 from .contrib_variables import Shadow
 from .core import normalize
 from .geometry import Geometry
@@ -73,19 +73,27 @@ class Averages(NamedTuple):
             plan = self.plan._replace(moments_fn=self._moving_moments)
             return normalize(inputs, training, plan).normalized.outputs
 
+        widen = loses_gradient_in_cond(inputs.dtype) and not isinstance(training, bool)
+        seen = tf.cast(inputs, tf.float32) if widen else inputs
+
         def train() -> Tensor:
-            (outputs, moments, _), active, *_ = normalize(inputs, True, self.plan)
+            (outputs, moments, _), active, *_ = normalize(seen, True, self.plan)
             with tf.control_dependencies(self._updates(moments, active, fresh=True)):
                 return tf.identity(outputs)
 
         def infer() -> Tensor:
-            return normalize(inputs, False, self.plan).normalized.outputs
+            return normalize(seen, False, self.plan).normalized.outputs
 
         if isinstance(training, bool):
             return train() if training else infer()
         # TF1 had a conditional for the kernel before this one, and people fetch by name.
         tf.get_default_graph().unique_name("cond")
-        return tf.cond(training, train, infer)
+        if not widen:
+            return tf.cond(training, train, infer)
+        outputs = tf.cond(training, train, infer, name="wide_cond")
+        scope, merge = tf.get_default_graph().unique_name("cond"), outputs.op.name.split("/")[-1]
+        with tf.name_scope(f"{scope}/"):
+            return tf.cast(outputs, inputs.dtype, name=merge)
 
     def _are_refs_under_v2(self) -> bool:
         """Whether no conditional can assign: those of control flow v2 cannot to ref variables."""

@@ -77,7 +77,8 @@ def _over_columns(value: Tensor, fold: Fold) -> Tensor:
 
 def _population_moments(op: Any, rows: Tensor) -> Moments:
     # The op gives the sample variance.
-    return Moments(op.batch_mean, op.batch_variance * (1.0 - inverse_count_of(rows, (0, 1, 2))))
+    population = 1.0 - inverse_count_of(rows, (0, 1, 2))
+    return Moments(op.batch_mean, op.batch_variance * population)
 
 
 def _over_ghosts(affine: Affine, batch: FoldedBatch) -> Affine:

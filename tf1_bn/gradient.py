@@ -127,7 +127,8 @@ def _backward(
         shift = (mean * slope - total * inverse_count) * factor
         d_inputs = (upstream - inputs * over(slope)) * over(factor) + over(shift)
     else:
-        d_inputs = (upstream - centered * over(slope) - over(total * inverse_count)) * over(factor)
+        inner = centered * over(slope) + over(total * inverse_count)
+        d_inputs = (upstream - inner) * over(factor)
     return d_inputs, d_scale, total
 
 

@@ -63,12 +63,14 @@ class Host(NamedTuple):
     `nchw_runs`: it takes channels first. `quick`: it has a quick gradient, as with oneDNN or on a
     GPU; elsewhere its gradient is slower than one made of elementary ops. `no_channels`: it bears
     an input of no channels at all, which is what an empty batch of ghosts folds to; TF 1.15 dies.
+    `float16_row`: its gradient bears a single row of float16; TF 1.15 dies.
     `vectors`: it is quick for whole vectors of channels alone, as oneDNN is.
     """
 
     nchw_runs: bool = True
     quick: bool = True
     no_channels: bool = True
+    float16_row: bool = True
     vectors: bool = False
 
 
@@ -144,6 +146,9 @@ def choose_kernel(
     fold = row_fold(geometry, spec.virtual_batch_size, costs)
     if fold is not None and _may_have_no_channels(fold, geometry) and not host.no_channels:
         return _composed(f"{refusal}; of unknown size, and the fused op dies here on no ghosts")
+    if _may_be_a_float16_row(spec, geometry) and not host.float16_row:
+        reason = f"{refusal}; maybe one row of float16, of which the fused op dies here"
+        return _composed(reason, columns)
     return _folded(spec, geometry, host, fold, columns, refusal)
 
 
@@ -175,6 +180,14 @@ def _columns(spec: BatchNormSpec, geometry: Geometry) -> Fold | None:
 
 def _may_have_no_channels(fold: Fold, geometry: Geometry) -> bool:
     return fold.ghosts and not fold.slices and not geometry.input_shape[0]
+
+
+def _may_be_a_float16_row(spec: BatchNormSpec, geometry: Geometry) -> bool:
+    if geometry.dtype != "float16":
+        return False
+    ghost = [spec.virtual_batch_size or geometry.input_shape[0]]
+    sizes = [*ghost, *geometry.input_shape[1:]]
+    return all(sizes[axis] in (None, 0, 1) for axis in geometry.reduction_axes)
 
 
 def _tf1_fused(geometry: Geometry, host: Host) -> KernelChoice:

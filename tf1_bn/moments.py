@@ -29,7 +29,7 @@ def batch_moments(inputs: Tensor, reduction_axes: Sequence[int], keep_dims: bool
     variance takes no gradient, which spares a pass in training; unlike `tf.nn.moments` this keeps
     derivatives of every order right.
     """
-    if tf.as_dtype(inputs.dtype) in (tf.float16, tf.bfloat16):
+    if _is_half(inputs):
         inputs = tf.cast(inputs, tf.float32)
     axes = list(reduction_axes)
     with tf.name_scope("moments"):
@@ -64,17 +64,25 @@ def centered_moments(
 
 
 def inverse_count_of(inputs: Tensor, reduction_axes: Sequence[int]) -> Any:
-    """1 / the number of values in each moment: a number where the sizes are known."""
+    """1 / the number of values in each moment: a number where the sizes are known.
+
+    Otherwise a tensor of the statistics' dtype, float32 for half precision: float16 ends at 65 504.
+    """
     static = inputs.shape.as_list()
     reduced = [static[axis] for axis in reduction_axes]
     if None not in reduced:
         count = _product(reduced)
         return 1.0 / count if count else float("inf")
+    dtype = tf.float32 if _is_half(inputs) else inputs.dtype
     kept = [size for axis, size in enumerate(static) if axis not in reduction_axes]
     if None not in kept:
-        return _product(kept) / tf.cast(tf.size(inputs, out_type=tf.int64), inputs.dtype)
+        return _product(kept) / tf.cast(tf.size(inputs, out_type=tf.int64), dtype)
     counted = tf.gather(tf.shape(inputs, out_type=tf.int64), list(reduction_axes))
-    return 1.0 / tf.cast(tf.reduce_prod(counted), inputs.dtype)
+    return 1.0 / tf.cast(tf.reduce_prod(counted), dtype)
+
+
+def _is_half(inputs: Tensor) -> bool:
+    return tf.as_dtype(inputs.dtype) in (tf.float16, tf.bfloat16)
 
 
 def _product(sizes: Iterable[int]) -> float:

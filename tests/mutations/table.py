@@ -21,6 +21,7 @@ FLAG = "tests/graph/test_training_flag.py"
 KERNELS = "tests/graph/test_kernels.py"
 MODE = "tests/graph/test_update_mode.py"
 EXTREMES = "tests/properties/test_extremes.py"
+COMBINATIONS = "tests/properties/test_combinations.py"
 
 
 class Mutation(NamedTuple):
@@ -108,6 +109,9 @@ MUTATIONS = [
          'mean = tf.reduce_mean(inputs, axes, keepdims=True, name="mean")',
          'mean = tf.stop_gradient(tf.reduce_mean(inputs, axes, keepdims=True, name="mean"))',
          (DERIVATIVES,), "subclass"),
+        ("values counted in half precision",
+         "dtype = tf.float32 if _is_half(inputs) else inputs.dtype",
+         "dtype = inputs.dtype", (COMBINATIONS,), "float16"),
         ("an empty batch's NaN from the composed kernel",
          "tf.where(batch_has_values, batch.mean, fallback.mean),",
          "batch.mean,", (EMPTY, "tests/conformance/test_values.py"), "0x or test_empty_batch"),
@@ -175,8 +179,8 @@ MUTATIONS = [
     *_of(
         "folded_kernels.py",
         ("Bessel's correction kept where TF1 has none",
-         "return Moments(op.batch_mean, op.batch_variance * (1.0 - inverse_count_of(rows, (0, 1, 2))))",
-         "return Moments(op.batch_mean, op.batch_variance)", (KERNELS,), "exact"),
+         "population = 1.0 - inverse_count_of(rows, (0, 1, 2))", "population = 1.0", (KERNELS,),
+         "exact"),
         ("ghosts of the folded kernel not averaged",
          "return tf.reduce_mean(each, 0)", "return each[0]",
          (KERNELS,), "exact"),
@@ -218,14 +222,15 @@ MUTATIONS = [
     *_of(
         "gradient.py",
         ("the gradient through the mean lost",
-         "d_inputs = (upstream - centered * over(slope) - over(total * inverse_count)) * over(factor)",
-         "d_inputs = (upstream - centered * over(slope)) * over(factor)", (DERIVATIVES,)),
+         "inner = centered * over(slope) + over(total * inverse_count)",
+         "inner = centered * over(slope)", (DERIVATIVES,)),
         ("the gradient through the variance lost",
-         "d_inputs = (upstream - centered * over(slope) - over(total * inverse_count)) * over(factor)",
-         "d_inputs = (upstream - over(total * inverse_count)) * over(factor)", (DERIVATIVES,)),
+         "inner = centered * over(slope) + over(total * inverse_count)",
+         "inner = over(total * inverse_count)", (DERIVATIVES,)),
         ("the uncentered shift of the wrong sign",
          "shift = (mean * slope - total * inverse_count) * factor",
-         "shift = (mean * slope + total * inverse_count) * factor", (KERNELS,), "exact and columns"),
+         "shift = (mean * slope + total * inverse_count) * factor", (KERNELS,),
+         "exact and columns"),
         ("the mean not taken from the uncentered product",
          "along = sums(upstream * inputs) - mean * total",
          "along = sums(upstream * inputs)", (KERNELS,),
@@ -260,6 +265,9 @@ MUTATIONS = [
         ("unknown sizes taken for one",
          "count *= size if size is not None else (ASSUMED_SIZE if axis else ASSUMED_BATCH)",
          "count *= size if size is not None else 1", (CHOICE,)),
+        ("a batch of one not thought of, where the fused op dies of it",
+         "return all(sizes[axis] in (None, 0, 1) for axis in geometry.reduction_axes)",
+         "return all(sizes[axis] in (0, 1) for axis in geometry.reduction_axes)", (CHOICE,)),
     ),
     *_of(
         "geometry.py",

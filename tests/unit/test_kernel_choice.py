@@ -62,6 +62,17 @@ def test_channels_first_is_transposed_where_the_op_runs_nhwc_alone() -> None:
             {"shape": (None, 9), "virtual_batch_size": 2, "fused": True, "no_channels": False},
             "unknown size",
         ),
+        # A batch of one, and ghosts of one, are rows that TF 1.15 dies of.
+        *(
+            ({"fused": True, "dtype": "float16", "float16_row": False, **options}, "one row")
+            for options in (
+                {"shape": (None, 9)},
+                {"shape": (1, 9)},
+                {"shape": (None, None, 9)},
+                {"shape": (7, 9), "axis": [0, 1]},
+                {"shape": (6, 9), "virtual_batch_size": 1},
+            )
+        ),
     ],
 )
 def test_where_the_fused_op_cannot_serve_elementary_ops_do(options: Any, reason: str) -> None:
@@ -69,6 +80,22 @@ def test_where_the_fused_op_cannot_serve_elementary_ops_do(options: Any, reason:
 
     assert (choice.kernel, choice.inference, choice.fused) == (COMPOSED, COMPOSED, False)
     assert reason in choice.reason
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shape": (2, 9)},
+        {"shape": (None, 7, 9)},
+        {"shape": (None, 9), "virtual_batch_size": 2},
+        {"shape": (None, 9), "dtype": "bfloat16"},
+        {"shape": (None, 9), "float16_row": True},
+    ],
+)
+def test_where_more_than_a_row_of_float16_is_certain_the_fused_op_serves(options: Any) -> None:
+    choice = _choice(**{"dtype": "float16", "fused": True, "float16_row": False, **options})
+
+    assert choice.kernel is FUSED
 
 
 @pytest.mark.parametrize("quick", [True, False])
