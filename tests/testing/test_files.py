@@ -24,7 +24,6 @@ from tf1_bn.testing.recording import (
     save_recording,
 )
 
-
 CONFIG = {
     "axis": -1,
     "momentum": 0.99,

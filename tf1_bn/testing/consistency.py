@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
+import numpy as np
+
 from .sampling import Sample
 
 LEARNED = ("gamma", "beta")
@@ -199,6 +201,8 @@ def _check_shapes(expected: _Expected, step: Any) -> None:
     if inputs.ndim < 1 or inputs.ndim != expected.rank:
         raise Inconsistent(f"its input is of rank {inputs.ndim}")
     output = call.structure["output"]
+    if output["dtype"] != call.dtype:
+        raise Inconsistent(f"its output is {output['dtype']}, its input {call.dtype}")
     _check_array("input", inputs, _taken(expected, call.shape), call.dtype)
     _check_array("output", arrays["output"], _taken(expected, output["shape"]), output["dtype"])
     _check_array("output", arrays["output"], list(inputs.shape), output["dtype"])
@@ -231,3 +235,6 @@ def _check_array(role: str, array: Any, shape: list[Any] | None, dtype: str) -> 
     # Files hold no bfloat16.
     if array.dtype.name != {"bfloat16": "float32"}.get(dtype, dtype):
         raise Inconsistent(f"`{role}` is of dtype {array.dtype.name}, not {dtype}")
+    if dtype == "bfloat16" and np.any(array.reshape(-1).view("uint32") & 0xFFFF):
+        # Its wide tolerances are not for numbers that are more exact.
+        raise Inconsistent(f"`{role}` holds numbers that bfloat16 does not")

@@ -113,14 +113,19 @@ def load_recording(path: str) -> Recording:
     """
     try:
         archive = read_archive(path)
-        return _recording(archive.header, archive.arrays)
+        return recording_from(archive.header, archive.arrays)
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror or error}.") from None
     except (NotAnArchive, SchemaError, Inconsistent) as error:
         raise RecordingError(f"{path} is not a tf1_bn recording: {error}.") from None
 
 
-def _recording(header: Any, arrays: Mapping[str, Any]) -> Recording:
+def recording_from(header: Any, arrays: Mapping[str, Any]) -> Recording:
+    """The recording of a JSON value and the arrays by their names in the archive.
+
+    Raises:
+      NotAnArchive, SchemaError or Inconsistent: it is none; the message says why.
+    """
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise NotAnArchive("it says so nowhere")
     version = header.get("version")

@@ -69,6 +69,12 @@ def _is_axis(value: Any) -> bool:
     return bool(listed) and all(_is_int(axis) and -32 <= axis < 32 for axis in listed)
 
 
+def _is_numbers(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_numbers(item) for item in value)
+    return _is_number(value, -1e38, 1e38)
+
+
 def _one_of(*choices: Any) -> Rule:
     # Not `in`: 1 equals True.
     return Rule(
@@ -98,6 +104,10 @@ _AXIS = Rule("a whole number from -32 to 31, or a list of them", _is_axis)
 _FUNCTION = Rule(
     "the name of a function of tf.nn",
     lambda value: _is_text(value) and value.isidentifier() and not value.startswith("_"),
+)
+_WEIGHTS = Rule(
+    "a number, a list of numbers, or {'tensor': 'batch_weights'}",
+    lambda value: _is_numbers(value) or value == {"tensor": "batch_weights"},
 )
 _CLIPPING = {
     name: MayLack(OrNull(_number(f"renorm_clipping/{name}", 0, 1e38)))
@@ -134,7 +144,7 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
         "activation_fn": OrNull(_FUNCTION),
         "updates_collections": OrNull(_one_of("update_ops")),
         "trainable": _FLAG,
-        "batch_weights": OrNull(_number("batch_weights", -1e38, 1e38)),
+        "batch_weights": OrNull(_WEIGHTS),
         "fused": OrNull(_FLAG),
         "data_format": _one_of("NHWC", "NCHW"),
         "zero_debias_moving_mean": _FLAG,
