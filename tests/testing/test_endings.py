@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -29,45 +31,54 @@ def proven(tmp_path: Path) -> str:
 
 @pytest.fixture
 def different(proven: str, tmp_path: Path) -> str:
-    import json
-
     header = put(header_of(Path(proven)), ("calls", 0, "config", "decay"), 0.5)
     return with_header(Path(proven), json.dumps(header), tmp_path)
 
 
-@pytest.fixture
-def full(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Standard output on a device where nothing fits."""
-    with open("/dev/full", "w") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
+@contextlib.contextmanager
+def told_to(stream: Any, name: str = "stdout") -> Iterator[None]:
+    """Within the test itself: pytest sets its own stream between a fixture and the test."""
+    kept = getattr(sys, name)
+    setattr(sys, name, stream)
+    try:
         yield
+    finally:
+        setattr(sys, name, kept)
+        with contextlib.suppress(OSError):
+            stream.close()
 
 
-@pytest.fixture
-def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Standard output into a pipe whose reader has gone."""
+def full() -> Any:
+    """A stream where nothing fits."""
+    return open("/dev/full", "w")
+
+
+def unread() -> Any:
+    """A pipe whose reader has gone."""
     reading, writing = os.pipe()
     os.close(reading)
-    with os.fdopen(writing, "w") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        yield
+    return os.fdopen(writing, "w")
 
 
-def test_a_verdict_that_cannot_be_told_is_no_success(full: None, proven: str, capfd: Any) -> None:
-    assert main(["verify", proven]) == 2
+def test_a_verdict_that_cannot_be_told_is_no_success(proven: str, capfd: Any) -> None:
+    with told_to(full()):
+        assert main(["verify", proven]) == 2
     assert capfd.readouterr().err == f"tf1_bn: cannot write to standard output: {FULL}\n"
 
 
-def test_a_difference_that_cannot_be_told_stays_one(full: None, different: str) -> None:
-    assert main(["verify", different]) == 1
+def test_a_difference_that_cannot_be_told_stays_one(different: str) -> None:
+    with told_to(full()):
+        assert main(["verify", different]) == 1
 
 
 def test_a_reader_that_has_gone_does_not_change_the_verdict(
-    unread: None, proven: str, different: str, capfd: Any
+    proven: str, different: str, capfd: Any
 ) -> None:
-    assert main(["verify", proven]) == 0
+    with told_to(unread()):
+        assert main(["verify", proven]) == 0
     assert capfd.readouterr().err == "tf1_bn: cannot write to standard output: Broken pipe\n"
-    assert main(["verify", different, "--format", "json"]) == 1
+    with told_to(unread()):
+        assert main(["verify", different, "--format", "json"]) == 1
 
 
 @pytest.mark.parametrize("option", ["--json", "--html"])
@@ -84,8 +95,6 @@ def test_a_report_that_does_not_fit(option: str, proven: str, different: str, ca
 def test_names_that_the_terminal_cannot_show(
     monkeypatch: pytest.MonkeyPatch, proven: str, tmp_path: Path
 ) -> None:
-    import json
-
     header = put(header_of(Path(proven)), ("calls", 0, "notes"), ["gr\u00fc\u00df"])
     path = with_header(Path(proven), json.dumps(header), tmp_path)
     shown = io.BytesIO()
@@ -95,8 +104,9 @@ def test_names_that_the_terminal_cannot_show(
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["verify", "--help"], ["repair", "--help"]])
-def test_help_that_cannot_be_told(full: None, arguments: list) -> None:
-    assert main(arguments) == 2
+def test_help_that_cannot_be_told(arguments: list) -> None:
+    with told_to(full()):
+        assert main(arguments) == 2
 
 
 def test_without_any_standard_streams(monkeypatch: pytest.MonkeyPatch, proven: str) -> None:
@@ -106,11 +116,9 @@ def test_without_any_standard_streams(monkeypatch: pytest.MonkeyPatch, proven: s
     assert streams.put("", 0) == 0
 
 
-def test_an_error_that_nobody_hears(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with open("/dev/full", "w") as stream:
-        monkeypatch.setattr(sys, "stderr", stream)
+def test_an_error_that_nobody_hears(tmp_path: Path) -> None:
+    with told_to(full(), "stderr"):
         assert main(["verify", str(tmp_path / "missing")]) == 2
-        stream.detach()
 
 
 # -- as processes, whose end flushes once more -----------------------------------------------------
@@ -120,7 +128,7 @@ def shell(line: str, folder: Path) -> Any:
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"],
         cwd=str(folder),
-        env=dict(environment(), PYTHON=sys.executable),
+        env=dict(environment(), PYTHON=sys.executable, PYTHONUNBUFFERED=""),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -133,12 +141,12 @@ def test_processes_end_without_a_traceback(proven: str, different: str, tmp_path
     done = shell(
         line
         + f"(bn verify {proven}; code) | head -0; (bn verify {different}; code) >/dev/full; "
-        + "(bn verify --help; code) >/dev/full",
+        + "(bn verify --help; code) >/dev/full; bn verify missing 2>/dev/full; code",
         tmp_path,
     )
     lost = "tf1_bn: cannot write to standard output: "
     assert done.stderr.splitlines() == [
-        f"{lost}Broken pipe", "0", f"{lost}{FULL}", "1", f"{lost}{FULL}", "2",
+        f"{lost}Broken pipe", "0", f"{lost}{FULL}", "1", f"{lost}{FULL}", "2", "2",
     ]  # fmt: skip
 
 
@@ -212,9 +220,10 @@ def test_repair_copies_only_folders_that_have_an_end(kind: str, tmp_path: Path) 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model"]
 
 
-def test_repair_tells_where_it_cannot_write(full: None, tmp_path: Path, capfd: Any) -> None:
+def test_repair_tells_where_it_cannot_write(tmp_path: Path, capfd: Any) -> None:
     source = Path(__file__).parents[2] / "migration_guide" / "data" / "old_model.meta"
     assert main(["repair", str(source), "/dev/full"]) == 2
     assert FULL in capfd.readouterr().err and Path("/dev/full").is_char_device()
-    assert main(["repair", str(source), str(tmp_path / "new.meta")]) == 2
+    with told_to(full()):
+        assert main(["repair", str(source), str(tmp_path / "new.meta")]) == 2
     assert (tmp_path / "new.meta").stat().st_size > 1000

@@ -17,8 +17,13 @@ _CANNOT_TELL = 2
 
 def say(text: str) -> None:
     """One line on standard error; where that is closed or full, nobody can be told."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(_encodable(f"tf1_bn: {text}", sys.stderr), file=sys.stderr, flush=True)
+    stream = sys.stderr
+    if stream is None:
+        return
+    try:
+        print(_encodable(f"tf1_bn: {text}", stream), file=stream, flush=True)
+    except (OSError, ValueError):
+        _let_go(stream)
 
 
 def put(text: str, code: int) -> int:
