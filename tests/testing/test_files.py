@@ -353,7 +353,7 @@ def test_zip_bombs_are_refused_before_they_unpack(
         ({"name": "x" * 5000}, r"`calls\[0\].name` must be a text of at most 2000"),
         ({"name": "\ud800"}, r"`calls\[0\].name` must be a text"),
         ({"name": "b"}, "no variable's name lies below the call's"),
-        ({"dtype": "float64"}, "`input` is of dtype float32, not float64"),
+        ({"dtype": "float64"}, "its output is float32, its input float64"),
         ({"shape": [1, "2"]}, r"`calls\[0\].shape\[1\]` must be a whole number"),
         ({"shape": [-1]}, r"`calls\[0\].shape\[0\]` must be a whole number"),
         ({"shape": [None, 10**9], "sample": None}, r"of shape \[2, 3\], not \[None, 1000000000\]"),
