@@ -265,6 +265,17 @@ def test_what_a_changed_value_proves(good: Path, tmp_path: Path, capsys: Any) ->
     assert codes >= {1, 2}
 
 
+def test_the_wide_tolerances_of_short_dtypes_are_for_them_only(good: Path) -> None:
+    """Files hold bfloat16 as float32, so another name of the dtype would allow 10000 times more."""
+    header, read = header_of(good), reader(good)
+    changed = put(header, ("calls", 0, "dtype"), "bfloat16")
+    with pytest.raises(ValueError, match="its output is float32, its input bfloat16"):
+        read(changed)
+    changed = put(changed, ("calls", 0, "structure", "output", "dtype"), "bfloat16")
+    with pytest.raises(ValueError, match="`input` holds numbers that bfloat16 does not"):
+        read(changed)
+
+
 def proves_the_same(header: Any, where: tuple, other: Any) -> bool:
     """The changes that ask for the same arithmetic, by what the arguments mean."""
     call = header["calls"][0]
