@@ -8,6 +8,7 @@ import sys
 from typing import Sequence
 
 from .legacy.run import CannotStart, Options, Program, exit_with, run
+from .testing.streams import carried_out
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,12 +19,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[:1] in (["record"], ["verify"]):
         from .testing.cli_commands import record_command, verify_command
 
-        return (record_command if given[0] == "record" else verify_command)(given[1:])
+        command = record_command if given[0] == "record" else verify_command
+        return carried_out(command, given[1:])
     if given[:1] == ["repair"]:
         # Imports TensorFlow, which the help must not wait for.
         from .repair import main as repair_main
 
-        return repair_main(given[1:])
+        return carried_out(repair_main, given[1:])
+    return carried_out(_no_command, given)
+
+
+def _no_command(given: Sequence[str]) -> int:
     # Without a command, or with a wrong one, argparse says what there is.
     _commands().parse_args(given)
     return 0

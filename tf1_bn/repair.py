@@ -14,7 +14,7 @@ import argparse
 import contextlib
 import os
 import shutil
-import sys
+import stat
 import tempfile
 import warnings
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
@@ -23,7 +23,8 @@ from google.protobuf import message_factory, symbol_database, text_format
 from google.protobuf.message import DecodeError
 
 from ._compat import tf
-from .testing.files import written_beside
+from .testing.streams import put, say
+from .testing.whole_files import open_regular, written_beside
 
 _SHAPES = "_output_shapes"
 _FACTOR = "exponential_avg_factor"
@@ -31,6 +32,8 @@ _GRADIENTS = ("FusedBatchNormGrad", "FusedBatchNormGradV2", "FusedBatchNormGradV
 _FUSED = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 _INTERRUPTED = 130
+# Protobuf itself takes no larger message.
+_MOST_BYTES = 2**31 - 1
 
 
 class Repair(NamedTuple):
@@ -106,6 +109,7 @@ def repair_saved_model(source: str, target: str, old_runtime: bool = False) -> R
     _check_apart(source, target)
     if os.path.lexists(target):
         raise ValueError(f"{target} exists: name a new folder.")
+    _check_tree(source, ())
     kind = _message_class("tensorflow.SavedModel")
     with _folder_beside(target) as beside:
         shutil.copytree(source, beside)
@@ -141,13 +145,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         repair = _repairer(given.source)(given.source, given.target, given.old_runtime)
     except (OSError, ValueError) as error:
-        print(f"tf1_bn: {error}", file=sys.stderr)
+        say(str(error))
         return 2
     except KeyboardInterrupt:
-        print("tf1_bn: interrupted, nothing was written", file=sys.stderr)
+        say("interrupted, nothing was written")
         return _INTERRUPTED
-    print(f"{given.target}: {repair}")
-    return 0
+    return put(f"{given.target}: {repair}\n", 0)
 
 
 def _repairer(source: str) -> Callable[[str, str, bool], Repair]:
@@ -208,7 +211,7 @@ def _rewrite(
 
 def _read(path: str, kind: Any) -> tuple[Any, bool]:
     """The message in a file, and whether it stands there as text."""
-    with open(path, "rb") as opened:
+    with open_regular(path, _MOST_BYTES) as opened:
         content = opened.read()
     message = kind()
     with contextlib.suppress(DecodeError, SystemError), warnings.catch_warnings():
@@ -218,7 +221,7 @@ def _read(path: str, kind: Any) -> tuple[Any, bool]:
         return message, False
     try:
         return text_format.Parse(content.decode("utf-8"), kind()), True
-    except (UnicodeDecodeError, text_format.ParseError):
+    except (UnicodeDecodeError, text_format.ParseError, RecursionError):
         raise ValueError(f"{path} is damaged or no {kind.DESCRIPTOR.name}.") from None
 
 
@@ -252,6 +255,20 @@ def _check_apart(source: str, target: str) -> None:
     linked = os.path.exists(target) and os.path.samefile(source, target)
     if linked or inner == outer or inner.startswith(outer + os.sep):
         raise ValueError(f"{target} is, or lies in, {source}: the input is never overwritten.")
+
+
+def _check_tree(folder: str, above: tuple[str, ...]) -> None:
+    """Raises ValueError where a copy would have no end: a device, a pipe, a link to a parent."""
+    own = os.path.realpath(folder)
+    if own in above:
+        raise ValueError(f"{folder} is a link to a folder that it lies in.")
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            _check_tree(path, (*above, own))
+        elif not stat.S_ISREG(mode):
+            raise ValueError(f"{path} is neither a file nor a folder.")
 
 
 @contextlib.contextmanager

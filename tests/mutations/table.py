@@ -20,6 +20,9 @@ SPEC = "tests/unit/test_spec.py"
 FLAG = "tests/graph/test_training_flag.py"
 KERNELS = "tests/graph/test_kernels.py"
 MODE = "tests/graph/test_update_mode.py"
+FUZZ_PROOF = "tests/testing/test_fuzz.py"
+ENDINGS = "tests/testing/test_endings.py"
+RECORDED_FILES = "tests/testing/test_files.py"
 EXTREMES = "tests/properties/test_extremes.py"
 COMBINATIONS = "tests/properties/test_combinations.py"
 
@@ -361,5 +364,35 @@ MUTATIONS = [
          "wanted = {update for call in calls if call.outputs.op in needed "
          "for update in call.updates}",
          "wanted = ours", (TRAIN_OP,)),
+    ),
+    *_of(
+        "testing/schema.py",
+        ("a recording may lack a key", "elif not isinstance(inner, MayLack):", "elif False:",
+         (FUZZ_PROOF,), "key_is_required"),
+        ("a recording may have keys of its own", "if key not in schema:", "if False:",
+         (FUZZ_PROOF,), "key_is_required"),
+    ),
+    *_of(
+        "testing/consistency.py",
+        ("exchanged roles of a recording are believed",
+         "if roles[: len(ordered)] != ordered or "
+         "not all(r.startswith(\"alone/after/\") for r in rest):",
+         "if not all(r.startswith(\"alone/after/\") for r in rest):", (FUZZ_PROOF,), "exchanged"),
+        ("another count of updates is believed", "if has_after and not all_ran:", "if False:",
+         (FUZZ_PROOF,), "proves and fused"),
+        ("float32 is judged as bfloat16",
+         "if dtype == \"bfloat16\" and np.any(array.reshape(-1).view(\"uint32\") & 0xFFFF):",
+         "if False:", (FUZZ_PROOF,), "wide_tolerances"),
+    ),
+    *_of(
+        "testing/streams.py",
+        ("a verdict that nobody could read is a success",
+         "return code if isinstance(error, BrokenPipeError) else code or _CANNOT_TELL",
+         "return 0", (ENDINGS,), "cannot_be_told"),
+    ),
+    *_of(
+        "testing/whole_files.py",
+        ("endless files are read", "if is_kind(found.st_mode):", "if False:",
+         (RECORDED_FILES,), "without_an_end"),
     ),
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -23,23 +24,55 @@ from tf1_bn.testing.recording import (
     save_recording,
 )
 
+CONFIG = {
+    "axis": -1,
+    "momentum": 0.99,
+    "epsilon": 0.001,
+    "center": False,
+    "scale": True,
+    "renorm": False,
+    "renorm_clipping": None,
+    "renorm_momentum": 0.99,
+    "fused": None,
+    "trainable": True,
+    "virtual_batch_size": None,
+    "adjustment": None,
+}
+NAMES = ("gamma", "moving_mean", "moving_variance")
+
 
 def small_recording() -> Recording:
-    arrays = {"input": np.arange(6.0, dtype="float32").reshape(2, 3), "before/gamma": np.ones(3)}
+    arrays = {"input": np.arange(6.0, dtype="float32").reshape(2, 3)}
+    arrays["output"] = arrays["input"] + 1
+    for number, role in enumerate(
+        [f"before/{name}" for name in NAMES] + [f"after/{name}" for name in NAMES[1:]]
+    ):
+        arrays[role] = np.full(3, number, "float32")
+    variables = [
+        {"name": f"a/bn/{n}", "shape": [5], "dtype": "float32", "trainable": i == 0}
+        for i, n in enumerate(NAMES)
+    ]
     call = Call(
         name="a/bn",
         kind="layer",
-        config={"axis": -1, "renorm_clipping": None},
+        config=CONFIG,
         phase="training",
         dtype="float32",
         shape=[None, 5],
         sample={"axis": 1, "kept": [0, 2, 4], "of": 5},
-        structure={"updates": []},
+        structure={
+            "losses": 0,
+            "variables": [{**variable, "collections": ["variables"]} for variable in variables],
+            "updates": [{"name": f"u{n}", "writes": [f"a/bn/{n}"]} for n in NAMES[1:]],
+            "output": {"name": "a/bn/add:0", "dtype": "float32", "shape": [None, 5]},
+            "maker": "BatchNormalization",
+        },
         wiring={"runs": 2, "update_runs": 1},
         notes=["a note"],
         steps=[Step(True, 2, arrays)],
     )
-    return Recording({"TensorFlow": "1.15.5"}, [call])
+    software = ("TensorFlow", "NumPy", "Python", "machine", "oneDNN", "tf1_bn")
+    return Recording({name: f"{name} 1" for name in software}, [call])
 
 
 def changed(path: Path, target: Path, **members: Any) -> str:
@@ -84,7 +117,7 @@ def test_round_trip(written: Path) -> None:
     for role, array in wanted.arrays.items():
         np.testing.assert_array_equal(step.arrays[role], array)
         assert step.arrays[role].dtype == array.dtype
-    assert list(step.group("before")) == ["gamma"]
+    assert list(step.group("before")) == list(NAMES)
 
 
 def test_same_content_same_bytes(tmp_path: Path) -> None:
@@ -159,8 +192,85 @@ def test_foreign_files(tmp_path: Path) -> None:
         load_recording(str(other))
     with pytest.raises(RecordingError, match="cannot read .*missing.npz: No such file"):
         load_recording(str(tmp_path / "missing.npz"))
-    with pytest.raises(RecordingError, match="cannot read"):
+    with pytest.raises(RecordingError, match="cannot read .*: it is a directory, not a file"):
         load_recording(str(tmp_path))
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there are no such devices")
+def test_files_without_an_end_are_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(str(pipe))
+    link = tmp_path / "link"
+    link.symlink_to("/dev/zero")
+    for path, kind in ((pipe, "a pipe"), ("/dev/zero", "a device"), (link, "a device")):
+        with pytest.raises(RecordingError, match=f"cannot read .*: it is {kind}, not a file"):
+            load_recording(str(path))
+
+
+def test_files_that_are_too_large_are_not_read(written: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sparse.npz"
+    with path.open("wb") as opened:
+        opened.truncate(files.MOST_BYTES + 1)
+    with pytest.raises(RecordingError, match="it has 1073741825 bytes, more than 1073741824"):
+        load_recording(str(path))
+
+
+def test_a_list_of_files_that_is_too_long_is_not_read(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files._Limited, "most", 200)
+    with pytest.raises(RecordingError, match="its list of files takes more than 200 bytes"):
+        load_recording(str(written))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_ways_of_packing_that_unpack_without_a_limit(method: int, tmp_path: Path) -> None:
+    path = tmp_path / "r.npz"
+    with zipfile.ZipFile(str(path), "w", method) as archive:
+        archive.writestr("recording.json", "{}")
+    with pytest.raises(RecordingError, match="'recording.json' in it is packed in an unknown way"):
+        load_recording(str(path))
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ('{"a": NaN}', "holds the number 'NaN'"),
+        ('{"a": -Infinity}', "holds the number '-Infinity'"),
+        ('{"a": 1e999}', "holds the number '1e999'"),
+        ('{"a": ' + "9" * 10**6 + "}", "holds a number of 1000000 digits"),
+        ('{"a": 1, "a": 2}', "two values for one key"),
+    ],
+)
+def test_json_that_python_takes_and_the_standard_does_not(
+    text: str, words: str, written: Path, tmp_path: Path
+) -> None:
+    path = changed(written, tmp_path / "lie.npz", recording__json=text.encode())
+    with pytest.raises(RecordingError, match=words):
+        load_recording(path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device")
+def test_a_device_or_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    for path in ("/dev/full", str(full)):
+        with pytest.raises(OSError, match="No space left"):
+            write_archive(path, {}, {"a": np.zeros(3)})
+        assert Path(path).is_char_device()
+    assert full.is_symlink()
+    with pytest.raises(OSError, match="directory"), written_beside(str(tmp_path)) as opened:
+        opened.write(b"x")
+    assert [p.name for p in tmp_path.iterdir()] == ["full"]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    with written_beside(str(link)) as opened:
+        opened.write(b"new")
+    assert link.is_symlink() and target.read_bytes() == b"new"
 
 
 def test_pickles_are_not_opened(written: Path, tmp_path: Path) -> None:
@@ -232,26 +342,33 @@ def test_zip_bombs_are_refused_before_they_unpack(
         ({"format": "something else"}, "it says so nowhere"),
         ({"version": 2}, "format version 2, not 1"),
         ({"version": None}, "format version None"),
-        ({"facts": []}, "`facts` must be of type dict"),
-        ({"facts": {"a": 1}}, "its facts are no texts"),
-        ({"calls": {}}, "`calls` must be of type list"),
-        ({"calls": [3]}, "call 0 is no object"),
-        ({"kind": "shell"}, "unknown kind or phase"),
-        ({"phase": "maybe"}, "unknown kind or phase"),
-        ({"name": "x" * 5000}, "has 5000 characters"),
-        ({"shape": [1, "2"]}, "the shape of call 0"),
-        ({"shape": [-1]}, "the shape of call 0"),
+        ({"facts": []}, "`facts` must be an object"),
+        ({"facts": {}}, "`facts` lacks `TensorFlow`"),
+        ({"facts": {"a": 1}}, "`facts` has a key 'a', which is not known"),
+        ({"calls": {}}, "`calls` must be a list"),
+        ({"calls": [3]}, r"`calls\[0\]` must be an object"),
+        ({"kind": "shell"}, r"`calls\[0\].kind` must be one of \['layer', 'contrib'\]"),
+        ({"phase": "maybe"}, r"`calls\[0\].phase` must be one of"),
+        ({"phase": "inference"}, "call 0: its phase is inference, and it has steps of the other"),
+        ({"name": "x" * 5000}, r"`calls\[0\].name` must be a text of at most 2000"),
+        ({"name": "\ud800"}, r"`calls\[0\].name` must be a text"),
+        ({"name": "b"}, "no variable's name lies below the call's"),
+        ({"dtype": "float64"}, "its output is float32, its input float64"),
+        ({"shape": [1, "2"]}, r"`calls\[0\].shape\[1\]` must be a whole number"),
+        ({"shape": [-1]}, r"`calls\[0\].shape\[0\]` must be a whole number"),
         ({"shape": [None, 10**9], "sample": None}, r"of shape \[2, 3\], not \[None, 1000000000\]"),
-        ({"shape": [2, 3, 4]}, r"of shape \[2, 3\], not"),
-        ({"structure": {"variables": [{"name": "x"}]}}, "a variable of call 0"),
-        ({"structure": {"updates": [3]}}, "an update op of call 0"),
-        ({"structure": {"output": []}}, "`output` of call 0"),
-        ({"wiring": {"runs": "many"}}, "the wiring of call 0"),
+        ({"shape": [2, 3, 4]}, "another number of channels than its shape"),
+        ({"structure": {"variables": []}}, "structure` lacks `losses`"),
+        ({"wiring": {"runs": "many", "update_runs": 1}}, "wiring.runs` must be a whole number"),
+        ({"wiring": {"runs": 0, "update_runs": 1}}, "more steps than session runs"),
         ({"sample": {"axis": 0, "of": 3, "kept": []}}, "which channels it kept"),
-        ({"steps": [{"training": 1, "updates_run": 0, "roles": ["input"]}]}, "`training` must be"),
-        ({"steps": [{"training": True, "updates_run": 0, "roles": [3]}]}, "missing or has no role"),
-        ({"steps": [{"training": True, "updates_run": 0, "roles": []}]}, "has no input"),
-        ({"steps": [{"training": True, "updates_run": 0, "roles": ["input"] * 9}]}, "missing"),
+        ({"sample": {"axis": 1, "of": 5, "kept": [0, 4, 2]}}, "which channels it kept"),
+        ({"sample": {"axis": 1, "of": 6, "kept": [0, 2, 4]}}, "another number of channels"),
+        ({"steps": []}, "'0/0/0' is missing or has no role"),
+        ({"steps": [{"training": 1, "updates_run": 0, "roles": ["input"]}]}, "training` must be"),
+        ({"steps": [{"training": True, "updates_run": 0, "roles": [3]}]}, r"roles\[0\]` must be"),
+        ({"steps": [{"training": True, "updates_run": 0, "roles": []}]}, "has no role"),
+        ({"steps": [{"training": True, "updates_run": 0, "roles": ["x"] * 7}]}, "have one role"),
     ],
 )
 def test_headers_that_lie(written: Path, tmp_path: Path, changes: dict, message: str) -> None:

@@ -10,11 +10,11 @@ from typing import Any, Callable, Iterable, NamedTuple
 
 from .._compat import Operation, tf
 from ..update_mode import in_place
+from .consistency import LAYER_STATE, role_of
 from .graph_facts import (
     describe_variable,
     needed_ops,
     op_of,
-    role_of,
     static_shape,
     written_by,
 )
@@ -29,10 +29,6 @@ from .seen import (
     note_phase,
 )
 
-_VARIABLES = (
-    "gamma", "beta", "moving_mean", "moving_variance", "moving_stddev", "renorm_mean",
-    "renorm_stddev",
-)  # fmt: skip
 _VARIABLE_OPS = ("Variable", "VariableV2", "VarHandleOp")
 
 
@@ -96,6 +92,7 @@ class CallWatch:
             given = bound.arguments
             seen = Seen("contrib", module, given["inputs"])
             note_arguments(seen, {k: given[k] for k in CONTRIB_ARGUMENTS})
+            seen.updates_key = _first(given["updates_collections"])
             given["adjustment"] = captured(seen, given["adjustment"])
             outputs = self._watched(seen, lambda: original(*bound.args, **bound.kwargs))
             self._finish(seen, given["is_training"], outputs, None)
@@ -106,13 +103,13 @@ class CallWatch:
         return batch_norm
 
     def _watched(self, seen: Seen, build: Callable[[], Any]) -> Any:
-        before = _collections(seen.graph)
+        before = _collections(seen)
         self._inside = True
         try:
             outputs = build()
         finally:
             self._inside = False
-        after = _collections(seen.graph)
+        after = _collections(seen)
         seen.updates = [op_of(update) for update in after.updates[len(before.updates) :]]
         seen.structure["losses"] = len(after.losses) - len(before.losses)
         return outputs
@@ -145,16 +142,22 @@ def replace_attribute(owner: Any, name: str, value: Any) -> Callable[[], None]:
     return undo
 
 
-def _collections(graph: Any) -> _Collections:
-    keys = (tf.GraphKeys.UPDATE_OPS, tf.GraphKeys.REGULARIZATION_LOSSES)
-    return _Collections(*(list(graph.get_collection(key)) for key in keys))
+def _collections(seen: Seen) -> _Collections:
+    keys = (seen.updates_key, tf.GraphKeys.REGULARIZATION_LOSSES)
+    return _Collections(*(list(seen.graph.get_collection(key)) for key in keys))
+
+
+def _first(collections: Any) -> Any:
+    """The name of a collection that the updates go to: the first, of several."""
+    listed = collections if isinstance(collections, (list, tuple)) else [collections]
+    return listed[0] if listed and listed[0] is not None else tf.GraphKeys.UPDATE_OPS
 
 
 # -- variables -----------------------------------------------------------------------------------
 
 
 def _layer_state(layer: Any) -> list[tuple[str, Any]]:
-    attributes = [(name, getattr(layer, name, None)) for name in _VARIABLES]
+    attributes = [(name, getattr(layer, name, None)) for name in LAYER_STATE]
     return [(name, value) for name, value in attributes if value is not None]
 
 

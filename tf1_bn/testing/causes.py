@@ -121,7 +121,10 @@ def likely_cause(expected: Observation, actual: Observation) -> str:
     Both sides are explained from the configuration alone, so a reference that departs from it
     (as newer TensorFlows do here and there) is named as such.
     """
-    if not {"moving_mean", "moving_variance"} <= set(expected.before):
+    needed = {"moving_mean", "moving_variance"}
+    if expected.norm.renorm:
+        needed |= {"moving_stddev", "renorm_mean", "renorm_stddev"}
+    if not needed <= set(expected.before):
         return ""
     theirs, ours = _explain(expected), _explain(actual)
     if ours and theirs == "":

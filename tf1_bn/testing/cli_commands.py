@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import traceback
 from typing import Any, Sequence
 
 from .program import Program, ProgramFailed, run_program
 from .recording import Recording, RecordingError, load_recording
 from .report import COULD_NOT_COMPARE, Report
+from .streams import put, say
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
@@ -24,7 +24,7 @@ def record_command(given: Sequence[str]) -> int:
     try:
         return _record(program, parsed)
     except KeyboardInterrupt:
-        _say("interrupted, nothing was written")
+        say("interrupted, nothing was written")
         return _INTERRUPTED
 
 
@@ -34,18 +34,28 @@ def verify_command(given: Sequence[str]) -> int:
     parsed = _verify_parser().parse_args(ours)
     try:
         report = _verified(parsed, arguments)
-        if parsed.json:
-            report.write_json(parsed.json)
-        if parsed.html:
-            report.write_html(parsed.html)
+        code = _written(report, parsed)
+        text = report.as_json() if parsed.format == "json" else report.text(parsed.all)
+        return put(text, code)
     except (ImportError, OSError, ProgramFailed, RecordingError) as error:
-        _say(str(error))
+        say(str(error))
         return COULD_NOT_COMPARE
     except KeyboardInterrupt:
-        _say("interrupted")
+        say("interrupted")
         return _INTERRUPTED
-    sys.stdout.write(report.as_json() if parsed.format == "json" else report.text(parsed.all))
-    return report.exit_code
+
+
+def _written(report: Report, parsed: Any) -> int:
+    """Writes the files that are asked for; the exit code, which no lost file makes a success."""
+    code = report.exit_code
+    for path, write in ((parsed.json, report.write_json), (parsed.html, report.write_html)):
+        try:
+            if path:
+                write(path)
+        except OSError as error:
+            say(f"cannot write {path}: {error.strerror or error}")
+            code = code or COULD_NOT_COMPARE
+    return code
 
 
 def _record(program: Program, parsed: Any) -> int:
@@ -59,16 +69,24 @@ def _record(program: Program, parsed: Any) -> int:
             parsed.total_mb * 2**20,
             parsed.stop,
         )
+    except (ImportError, OSError, ValueError) as error:
+        say(str(error))
+        return _USAGE_ERROR
+    try:
         with recorder:
             run_program(program)
     except ProgramFailed as error:
-        _say(f"{error}; nothing was written")
+        say(f"{error}; nothing was written")
         return error.code
-    except (ImportError, OSError, ValueError) as error:
-        if isinstance(error, ValueError) and not str(error).startswith("`"):
+    except OSError as error:
+        if recorder.recording is not None:
+            say(f"cannot write {parsed.output}: {error.strerror or error}; nothing was written")
+            return _USAGE_ERROR
+        if not isinstance(error, BrokenPipeError):
+            # The program's own, which tells where it comes from.
             raise
-        _say(str(error))
-        return _USAGE_ERROR
+        say(f"the program wrote to a pipe that nobody reads ({error}); nothing was written")
+        return 1
     recording = recorder.recording
     assert recording is not None, "a block that ends well has a recording"
     return _tell(recording, parsed.output)
@@ -76,12 +94,12 @@ def _record(program: Program, parsed: Any) -> int:
 
 def _tell(recording: Recording, path: str) -> int:
     steps = sum(len(call.steps) for call in recording.calls)
-    _say(f"{len(recording.calls)} batch-norm calls and {steps} steps recorded in {path}")
+    say(f"{len(recording.calls)} batch-norm calls and {steps} steps recorded in {path}")
     for call in recording.calls:
         for note in call.notes:
-            _say(f"{call.name}: {note}")
+            say(f"{call.name}: {note}")
     if not steps:
-        _say("no session run used a batch-norm call, so there is nothing to verify numbers with")
+        say("no session run used a batch-norm call, so there is nothing to verify numbers with")
     return 0 if steps else 1
 
 
@@ -168,7 +186,3 @@ def _split(given: Sequence[str]) -> tuple[list[str], list[str]]:
         return listed, []
     at = listed.index("--")
     return listed[:at], listed[at + 1 :]
-
-
-def _say(text: str) -> None:
-    print(f"tf1_bn: {text}", file=sys.stderr, flush=True)

@@ -1,27 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are written whole or not at all, and arrays read from files nobody vouches for.
+"""Archives of plain arrays, read from files nobody vouches for.
 
 An archive is a zip file of one JSON text and plain NumPy arrays: no pickle, nothing executed.
 """
 
 from __future__ import annotations
 
-import contextlib
+import io
 import json
-import os
+import math
 import re
-import tempfile
 import zipfile
 import zlib
-from typing import IO, Any, Iterator, Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 import numpy as np
+
+from .whole_files import open_regular, written_beside
 
 HEADER = "recording.json"
 # What a file may claim to hold; numbers in it decide how much memory is asked for.
 MOST_BYTES = 2**30
 MOST_HEADER_BYTES = 2**26
 MOST_MEMBERS = 100_000
+# Of the list of members, which the zip reader takes into memory before anybody can count them.
+_MOST_DIRECTORY_BYTES = 2**25
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_LONGEST_INT = 20
 DTYPES = ("bool", "float16", "float32", "float64", "int32", "int64")
 _MAGIC = b"\x93NUMPY\x01\x00"
 _DESCRIPTION = re.compile(
@@ -40,30 +45,6 @@ class Archive(NamedTuple):
 
     header: Any
     arrays: dict[str, Any]
-
-
-@contextlib.contextmanager
-def written_beside(path: str) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the name `path` at the end, and is gone after any exception."""
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, beside = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as opened:
-            yield opened
-        # mkstemp lets nobody else read; a report is for others, as the umask allows.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(beside, 0o666 & ~mask)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
-
-
-def write_text(path: str, text: str) -> None:
-    """Writes `text` in UTF-8."""
-    with written_beside(path) as opened:
-        opened.write(text.encode("utf-8"))
 
 
 def write_archive(path: str, header: Any, arrays: Mapping[str, Any]) -> None:
@@ -105,13 +86,14 @@ def read_archive(path: str) -> Archive:
       OSError: it cannot be opened.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _Limited(open_regular(path, MOST_BYTES)) as opened, zipfile.ZipFile(opened) as archive:
+            opened.most = MOST_BYTES
             members = archive.infolist()
             _check_sizes(members)
             names = [member.filename for member in members]
             if HEADER not in names or len(set(names)) < len(names):
                 raise NotAnArchive(f"it has no {HEADER}, or two files of one name")
-            header = json.loads(archive.read(HEADER).decode("utf-8"))
+            header = _json(archive.read(HEADER).decode("utf-8"))
             arrays = {
                 member.filename[: -len(".npy")]: _array(archive.read(member), member.filename)
                 for member in members
@@ -124,6 +106,43 @@ def read_archive(path: str) -> Archive:
         raise NotAnArchive(f"its {HEADER} is no JSON ({type(error).__name__})") from None
 
 
+class _Limited(io.BufferedReader):
+    """A file that gives at most `most` bytes at once."""
+
+    most = _MOST_DIRECTORY_BYTES
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(self.most + 1 if size is None or size < 0 else size)
+        if len(content) > self.most:
+            raise NotAnArchive(f"its list of files takes more than {self.most} bytes")
+        return content
+
+
+def _json(text: str) -> Any:
+    """JSON as the standard has it: no NaN, no number a float cannot hold, each key once."""
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in found}) < len(found):
+            raise NotAnArchive(f"its {HEADER} has two values for one key")
+        return dict(found)
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            raise NotAnArchive(f"its {HEADER} holds the number {_shown(text)}")
+        return value
+
+    def whole(text: str) -> int:
+        # Reading a million digits takes minutes.
+        if len(text) > _LONGEST_INT:
+            raise NotAnArchive(f"its {HEADER} holds a number of {len(text)} digits")
+        return int(text)
+
+    return json.loads(
+        text, object_pairs_hook=pairs, parse_float=number, parse_int=whole, parse_constant=number
+    )
+
+
 def _check_sizes(members: list[zipfile.ZipInfo]) -> None:
     if len(members) > MOST_MEMBERS:
         raise NotAnArchive(f"it holds {len(members)} files, more than {MOST_MEMBERS}")
@@ -133,6 +152,9 @@ def _check_sizes(members: list[zipfile.ZipInfo]) -> None:
     for member in members:
         if member.filename == HEADER and member.file_size > MOST_HEADER_BYTES:
             raise NotAnArchive(f"its {HEADER} has {member.file_size} bytes")
+        if member.compress_type not in _METHODS:
+            # Python's readers of the others unpack without a limit.
+            raise NotAnArchive(f"{_shown(member.filename)} in it is packed in an unknown way")
 
 
 def _array(content: bytes, name: str) -> Any:

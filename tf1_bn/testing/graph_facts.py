@@ -31,13 +31,6 @@ def needed_ops(start: Iterable[Operation], stop: Operation | None = None) -> set
     return found
 
 
-def role_of(name: str, scope: str) -> str:
-    """A variable's name below `scope`, which zero-debiased averages repeat in theirs."""
-    while name.startswith(f"{scope}/"):
-        name = name[len(scope) + 1 :]
-    return name
-
-
 def describe_variable(variable: Variable, graph: Any) -> dict[str, Any]:
     """Name, shape, dtype, whether it is trained, and its collections."""
     keys = [key for key in graph.get_all_collection_keys() if isinstance(key, str)]

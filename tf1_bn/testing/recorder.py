@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from typing import Any, Callable
 
 import numpy as np
@@ -16,7 +15,7 @@ from .calls import CallWatch
 from .differences import difference
 from .originals import contrib_function
 from .progress import Progress
-from .recording import Call, Recording, Step, save_recording
+from .recording import Call, Recording, Step, problem_of, save_recording
 from .replay import build
 from .sampling import Sample
 from .seen import Seen
@@ -57,9 +56,15 @@ class Recorder:
 
     def _finished_calls(self) -> list[Call]:
         progress = Progress("replayed", "layer calls", len(self._calls.seen))
+        names = [seen.name for seen in self._calls.seen]
         calls = []
         for seen in self._calls.seen:
-            calls.append(_finish(seen, self._sessions.notes(seen)))
+            call = _finish(seen, self._sessions.notes(seen))
+            problem = problem_of(call, shared=names.count(call.name) > 1)
+            if problem:
+                # What `verify` would refuse to read must not take the other calls with it.
+                call = call._replace(steps=[], notes=[*call.notes, f"not recorded: {problem}"])
+            calls.append(call)
             progress.step()
         progress.done()
         return calls
@@ -195,8 +200,3 @@ def _maker(seen: Seen) -> Callable[..., Any]:
         return function(x, is_training=training, scope=name, **arguments)
 
     return make_contrib
-
-
-def say(text: str) -> None:
-    """A line for the user, beside whatever the program prints."""
-    print(f"tf1_bn: {text}", file=sys.stderr, flush=True)

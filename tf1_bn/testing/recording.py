@@ -8,14 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple
 
+from .consistency import Inconsistent, check_call
 from .files import NotAnArchive, read_archive, write_archive
-
-FORMAT = "tf1_bn recording"
-VERSION = 1
-KINDS = ("layer", "contrib")
-# Longer names than TensorFlow's own are not recorded and not shown.
-_LONGEST_TEXT = 2000
-_VARIABLE_FACTS = {"name", "shape", "dtype", "trainable", "collections"}
+from .schema import FORMAT, LONGEST_TEXT, VERSION, SchemaError, check_call_text, check_header, shown
 
 
 class RecordingError(ValueError):
@@ -77,148 +72,97 @@ def save_recording(recording: Recording, path: str) -> None:
     arrays: dict[str, Any] = {}
     calls = []
     for number, call in enumerate(recording.calls):
-        plain = call._asdict()
-        plain["steps"] = []
+        calls.append(_plain(call))
         for at, step in enumerate(call.steps):
-            roles = list(step.arrays)
-            arrays.update({f"{number}/{at}/{i}": step.arrays[role] for i, role in enumerate(roles)})
-            plain["steps"].append(
-                {"training": step.training, "updates_run": step.updates_run, "roles": roles}
-            )
-        calls.append(dict(plain))
+            arrays.update({f"{number}/{at}/{i}": a for i, a in enumerate(step.arrays.values())})
     header = {"format": FORMAT, "version": VERSION, "facts": recording.facts, "calls": calls}
     write_archive(path, header, arrays)
+
+
+def problem_of(call: Call, shared: bool) -> str:
+    """Why a recording with this call could not be loaded, "" if it can.
+
+    `shared` says that other calls have the same variables.
+    """
+    try:
+        check_call_text(_plain(call))
+        check_call(call, shared)
+    except (SchemaError, Inconsistent) as error:
+        return str(error)
+    return ""
+
+
+def _plain(call: Call) -> dict[str, Any]:
+    steps = [
+        {"training": s.training, "updates_run": s.updates_run, "roles": list(s.arrays)}
+        for s in call.steps
+    ]
+    notes = [note[:LONGEST_TEXT] for note in call.notes]
+    return {**call._asdict(), "notes": notes, "steps": steps}
 
 
 def load_recording(path: str) -> Recording:
     """Reads a recording; the file may come from anybody.
 
+    Every key of the JSON text is checked against `schema.SCHEMA`, and each call against its
+    arrays, before anything is made of them.
+
     Raises:
-      RecordingError: the file cannot be opened, is damaged, is no recording or of another version.
+      RecordingError: the file cannot be opened, is damaged, is no recording or of another version,
+        lacks a key or has one too many, or contradicts itself.
     """
     try:
         archive = read_archive(path)
-        return _recording(archive.header, archive.arrays)
+        return recording_from(archive.header, archive.arrays)
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror or error}.") from None
-    except NotAnArchive as error:
+    except (NotAnArchive, SchemaError, Inconsistent) as error:
         raise RecordingError(f"{path} is not a tf1_bn recording: {error}.") from None
 
 
-def _recording(header: Any, arrays: Mapping[str, Any]) -> Recording:
+def recording_from(header: Any, arrays: Mapping[str, Any]) -> Recording:
+    """The recording of a JSON value and the arrays by their names in the archive.
+
+    Raises:
+      NotAnArchive, SchemaError or Inconsistent: it is none; the message says why.
+    """
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise NotAnArchive("it says so nowhere")
-    if header.get("version") != VERSION:
-        raise NotAnArchive(f"it has format version {_shown(header.get('version'))}, not {VERSION}")
-    facts = _typed(header, "facts", dict)
-    if not all(isinstance(k, str) and isinstance(v, str) for k, v in facts.items()):
-        raise NotAnArchive("its facts are no texts")
-    calls = [
-        _call(plain, number, arrays) for number, plain in enumerate(_typed(header, "calls", list))
+    version = header.get("version")
+    if version != VERSION:
+        raise NotAnArchive(f"it has format version {shown(version)}, not {VERSION}")
+    check_header(header)
+    _check_arrays(header["calls"], arrays)
+    calls = [_call(plain, number, arrays) for number, plain in enumerate(header["calls"])]
+    names = [call.name for call in calls]
+    for number, call in enumerate(calls):
+        try:
+            check_call(call, shared=names.count(call.name) > 1)
+        except Inconsistent as error:
+            raise Inconsistent(f"call {number}: {error}") from None
+    return Recording(header["facts"], calls)
+
+
+def _check_arrays(calls: list[Any], arrays: Mapping[str, Any]) -> None:
+    """Each array has one role, and each role an array."""
+    keys: set[str] = set()
+    for number, call in enumerate(calls):
+        for at, step in enumerate(call["steps"]):
+            roles = step["roles"]
+            if len(set(roles)) < len(roles):
+                raise NotAnArchive(f"two arrays of step {number}/{at} have one role")
+            keys.update(f"{number}/{at}/{i}" for i in range(len(roles)))
+    for key in sorted(keys ^ set(arrays)):
+        raise NotAnArchive(f"array {shown(key)} is missing or has no role")
+
+
+def _call(plain: dict[str, Any], number: int, arrays: Mapping[str, Any]) -> Call:
+    steps = [
+        Step(
+            step["training"],
+            step["updates_run"],
+            {role: arrays[f"{number}/{at}/{i}"] for i, role in enumerate(step["roles"])},
+        )
+        for at, step in enumerate(plain["steps"])
     ]
-    return Recording(facts, calls)
-
-
-def _call(plain: Any, number: int, arrays: Mapping[str, Any]) -> Call:
-    if not isinstance(plain, dict):
-        raise NotAnArchive(f"call {number} is no object")
-    name, kind = _typed(plain, "name", str), _typed(plain, "kind", str)
-    phase = _typed(plain, "phase", str)
-    if kind not in KINDS or phase not in ("training", "inference", "dynamic"):
-        raise NotAnArchive(f"call {number} is of an unknown kind or phase")
-    if len(name) > _LONGEST_TEXT:
-        raise NotAnArchive(f"the name of call {number} has {len(name)} characters")
-    call = Call(
-        name=name,
-        kind=kind,
-        config=_typed(plain, "config", dict),
-        phase=phase,
-        dtype=_typed(plain, "dtype", str),
-        shape=_shape(plain.get("shape"), number),
-        sample=None if plain.get("sample") is None else _sample(_typed(plain, "sample", dict)),
-        structure=_typed(plain, "structure", dict),
-        wiring=_typed(plain, "wiring", dict),
-        notes=[str(note)[:_LONGEST_TEXT] for note in _typed(plain, "notes", list)],
-        steps=[
-            _step(step, f"{number}/{at}", arrays)
-            for at, step in enumerate(_typed(plain, "steps", list))
-        ],
-    )
-    _check_structure(call, number)
-    for step in call.steps:
-        _check_fit(call, step.arrays["input"].shape, number)
-    return call
-
-
-def _check_structure(call: Call, number: int) -> None:
-    kinds = {"variables": list, "updates": list, "output": dict, "losses": int}
-    for key, kind in kinds.items():
-        if not isinstance(call.structure.get(key, kind()), kind):
-            raise NotAnArchive(f"`{key}` of call {number} is of another type")
-    for variable in call.structure.get("variables", []):
-        if not isinstance(variable, dict) or set(variable) != _VARIABLE_FACTS:
-            raise NotAnArchive(f"a variable of call {number} is not described")
-        if not isinstance(variable["name"], str):
-            raise NotAnArchive(f"a variable of call {number} has no name")
-    for update in call.structure.get("updates", []):
-        writes = update.get("writes") if isinstance(update, dict) else None
-        if not isinstance(writes, list) or not all(isinstance(name, str) for name in writes):
-            raise NotAnArchive(f"an update op of call {number} is not described")
-    if not all(_is_size(count) for count in call.wiring.values()):
-        raise NotAnArchive(f"the wiring of call {number} is no counts")
-
-
-def _check_fit(call: Call, shape: tuple[int, ...], number: int) -> None:
-    """The static shape decides how large variables are made, so the arrays must bear it out."""
-    if call.shape is None:
-        return
-    wanted = list(call.shape)
-    if call.sample is not None and call.sample["axis"] < len(wanted):
-        wanted[call.sample["axis"]] = len(call.sample["kept"])
-    if len(wanted) != len(shape) or any(w not in (None, n) for w, n in zip(wanted, shape)):
-        raise NotAnArchive(f"an input of call {number} is of shape {list(shape)}, not {wanted}")
-
-
-def _step(plain: Any, prefix: str, arrays: Mapping[str, Any]) -> Step:
-    if not isinstance(plain, dict):
-        raise NotAnArchive(f"step {prefix} is no object")
-    found = {}
-    for at, role in enumerate(_typed(plain, "roles", list)):
-        key = f"{prefix}/{at}"
-        if not isinstance(role, str) or key not in arrays:
-            raise NotAnArchive(f"array {key} is missing or has no role")
-        found[role] = arrays[key]
-    if "input" not in found or found["input"].ndim < 1:
-        raise NotAnArchive(f"step {prefix} has no input")
-    training, updates = _typed(plain, "training", bool), _typed(plain, "updates_run", int)
-    return Step(training, updates, found)
-
-
-def _shape(value: Any, number: int) -> list[Any] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or not all(_is_size(n) or n is None for n in value):
-        raise NotAnArchive(f"the shape of call {number} is none")
-    return value
-
-
-def _sample(sample: dict[str, Any]) -> dict[str, Any]:
-    kept = _typed(sample, "kept", list)
-    if not kept or not all(map(_is_size, [*kept, sample.get("axis"), sample.get("of")])):
-        raise NotAnArchive("a sample does not say which channels it kept")
-    return sample
-
-
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40
-
-
-def _typed(plain: Mapping[str, Any], key: str, kind: type) -> Any:
-    value = plain.get(key)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise NotAnArchive(f"`{key}` must be of type {kind.__name__} (got {_shown(value)})")
-    return value
-
-
-def _shown(value: Any) -> str:
-    return ascii(value)[:80]
+    return Call(**{**plain, "steps": steps})

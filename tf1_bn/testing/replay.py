@@ -9,7 +9,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._compat import Operation, Tensor, Variable, as_operation, tf
-from .graph_facts import role_of
+from .consistency import role_of
 from .recording import Call, Step
 
 _SCOPE = "replayed"

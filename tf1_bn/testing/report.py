@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from .differences import Difference, difference
-from .files import write_text
 from .tolerances import EXACT, Tolerance
+from .whole_files import write_text
 
 SAME, DIFFERENT, NOT_COMPARED = "same", "different", "not compared"
 PROVEN, NOT_PROVEN, COULD_NOT_COMPARE = 0, 1, 2

@@ -21,11 +21,19 @@ class Sample(NamedTuple):
     def take(self, array: Any, rank: int) -> Any:
         """The kept channels of an input, an output or a variable; other arrays stay whole."""
         array = np.asarray(array)
+        axis = self._axis_of(array.shape, rank)
+        return array if axis is None else np.take(array, self.kept, axis=axis)
+
+    def taken(self, shape: Sequence[Any], rank: int) -> list[Any]:
+        """The shape of what `take` gives for an array of this shape, None an unknown size."""
+        axis = self._axis_of(shape, rank)
+        return [len(self.kept) if at == axis else size for at, size in enumerate(shape)]
+
+    def _axis_of(self, shape: Sequence[Any], rank: int) -> int | None:
         # A variable is [C], or has the input's rank, or one axis more with ghost batches.
-        axis = {1: 0, rank: self.axis, rank + 1: self.axis + 1}.get(array.ndim, self.axis)
-        if rank == 1 or array.ndim <= axis or array.shape[axis] != self.of:
-            return array
-        return np.take(array, self.kept, axis=axis)
+        axis = {1: 0, rank: self.axis, rank + 1: self.axis + 1}.get(len(shape), self.axis)
+        is_whole = rank == 1 or len(shape) <= axis or shape[axis] not in (None, self.of)
+        return None if is_whole else axis
 
 
 def choose(

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._compat import Operation, Tensor, tf
 from ..training_flag import LEARNING_PHASE, static_training
+from .schema import argument_problem
 
 LAYER_ARGUMENTS = (
     "axis", "momentum", "epsilon", "center", "scale", "renorm", "renorm_clipping",
@@ -19,6 +20,9 @@ CONTRIB_ARGUMENTS = (
     "decay", "center", "scale", "epsilon", "activation_fn", "updates_collections", "trainable",
     "batch_weights", "fused", "data_format", "zero_debias_moving_mean", "renorm",
     "renorm_clipping", "renorm_decay", "adjustment",
+)  # fmt: skip
+_FLAGS = (
+    "center", "scale", "renorm", "fused", "trainable", "zero_debias_moving_mean",
 )  # fmt: skip
 
 
@@ -37,6 +41,7 @@ class Seen:
         self.outputs: Any = None
         self.state: dict[str, list[Any]] = {}
         self.updates: list[Operation] = []
+        self.updates_key: Any = tf.GraphKeys.UPDATE_OPS
         self.name = ""
         self.structure: dict[str, Any] = {}
         self.notes: list[str] = []
@@ -71,19 +76,27 @@ def _rank_is_not_4(layer: Any) -> bool:
 
 def note_arguments(seen: Seen, arguments: dict[str, Any]) -> None:
     for name, value in arguments.items():
-        seen.config[name] = _plain(seen, name, value)
+        plain = _plain(seen, name, value)
+        if isinstance(plain, int) and name in _FLAGS:
+            # The original takes 1 for True.
+            plain = bool(plain)
+        problem = argument_problem(seen.kind, name, plain)
+        if problem and seen.can_run:
+            seen.cannot_run(f"its argument {problem}")
+        seen.config[name] = None if problem else plain
 
 
 def _plain(seen: Seen, name: str, value: Any) -> Any:
     """A value that JSON holds; a tensor is noted as one whose value each run will tell."""
+    if name == "updates_collections" and value is not None:
+        # Under which name does not matter to what they do.
+        return tf.GraphKeys.UPDATE_OPS
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, (np.bool_, np.generic)):
         return value.item()
     if isinstance(value, numbers.Number):
         return value
-    if name == "updates_collections":
-        return tf.GraphKeys.UPDATE_OPS
     if hasattr(value, "items"):
         return {str(k): _plain(seen, f"{name}/{k}", v) for k, v in value.items()}
     if name == "axis":
@@ -112,13 +125,23 @@ def captured(seen: Seen, adjustment: Any) -> Any:
     def adjust(shape: Any) -> Any:
         scale, bias = adjustment(shape)
         for key, value in (("scale", scale), ("bias", bias)):
-            if isinstance(value, tf.Tensor):
+            if isinstance(value, tf.Tensor) or hasattr(value, "assign"):
                 seen.values[f"adjustment/{key}"] = value
             else:
-                seen.config["adjustment"][key] = float(value)
+                _note_adjustment(seen, key, value)
         return scale, bias
 
     return adjust
+
+
+def _note_adjustment(seen: Seen, key: str, value: Any) -> None:
+    """A scale or bias that is no tensor: a number, or the recording cannot hold it."""
+    noted = {**(seen.config["adjustment"] or {}), key: np.asarray(value).tolist()}
+    problem = argument_problem(seen.kind, "adjustment", noted)
+    if problem:
+        seen.cannot_run(f"its argument {problem}")
+    else:
+        seen.config["adjustment"] = noted
 
 
 def note_phase(seen: Seen, training: Any) -> None:

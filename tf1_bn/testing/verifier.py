@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, NamedTuple
 
 from .causes import GRADIENTS_ONLY, Observation, likely_cause
 from .configured import norm_of
-from .graph_facts import role_of
+from .consistency import role_of
 from .model import scales
 from .progress import Progress
 from .recording import Call, Recording, Step, load_recording
@@ -22,6 +22,7 @@ from .report import (
     skipped_row,
     still_row,
 )
+from .sampling import Sample
 from .structure import both_facts, title_of
 from .tolerances import tolerance
 
@@ -126,7 +127,7 @@ def _verify_call(call: Call, title: str, make: Callable[..., Any]) -> Section:
             different = [row for row in found if row.verdict == DIFFERENT]
             # Mistakes are tried out one by one; a few steps show them as well as all.
             if different and len(causes) < _MOST_EXPLAINED + (not step.training):
-                causes.append(_cause(pair, different))
+                causes.append(_cause_or_none(pair, different))
     finally:
         built.close()
     return Section(title, rows, _distinct(causes), call.notes)
@@ -145,12 +146,13 @@ def _failed(aspect: str, label: str, error: Exception) -> Row:
 
 def _isolated_structure(call: Call, built: Built) -> list[Row]:
     recorded = {
-        role_of(v["name"], call.name): [v["dtype"], v["trainable"]]
+        role_of(v["name"], call.name): [v["dtype"], v["trainable"], _shape(call, v["shape"])]
         for v in call.structure.get("variables", [])
         if "/part_" not in v["name"]
     }
     ours = {
-        role: [v.dtype.base_dtype.name, bool(v.trainable)] for role, v in built.variables.items()
+        role: [v.dtype.base_dtype.name, bool(v.trainable), v.shape.as_list()]
+        for role, v in built.variables.items()
     }
     if len(recorded) < len(call.structure.get("variables", [])) or not recorded:
         return []
@@ -160,6 +162,13 @@ def _isolated_structure(call: Call, built: Built) -> list[Row]:
             exact_row("number of update ops", len(call.structure["updates"]), len(built.updates))
         )
     return rows
+
+
+def _shape(call: Call, shape: list[int]) -> list[int]:
+    """A variable's shape as it is replayed, with the kept channels only."""
+    if call.sample is None:
+        return shape
+    return Sample(**call.sample).taken(shape, call.steps[0].arrays["input"].ndim)
 
 
 def _step_rows(pair: _Pair) -> list[Row]:
@@ -191,6 +200,14 @@ def _step_rows(pair: _Pair) -> list[Row]:
     if not after:
         return [*rows, skipped_row("statistics", "the recording has none", label)]
     return rows + [row(name, "state", value, ran.after.get(name)) for name, value in after.items()]
+
+
+def _cause_or_none(pair: _Pair, different: list[Row]) -> str:
+    try:
+        return _cause(pair, different)
+    except Exception:
+        # A cause is a reading of the numbers; that there is none must not lose the report.
+        return ""
 
 
 def _cause(pair: _Pair, different: list[Row]) -> str:

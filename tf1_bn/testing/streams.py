@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command tells on standard output and standard error, also where nobody can hear it.
+
+A full disk or a reader that is gone is no reason for a traceback, and never turns a failure into
+a success.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Any, Callable, Sequence
+
+_CANNOT_TELL = 2
+
+
+def say(text: str) -> None:
+    """One line on standard error; where that is closed or full, nobody can be told."""
+    stream = sys.stderr
+    if stream is None:
+        return
+    try:
+        print(_encodable(f"tf1_bn: {text}", stream), file=stream, flush=True)
+    except (OSError, ValueError):
+        _let_go(stream)
+
+
+def put(text: str, code: int) -> int:
+    """Writes `text` to standard output, all of it now, and returns the command's exit code.
+
+    That is `code`, but for a success that could not be told: 2. A reader that has gone, such as
+    `head`, has read what it wanted, and `code` stays.
+    """
+    stream = sys.stdout
+    if stream is None and not text:
+        return code
+    try:
+        if stream is None:
+            raise OSError("it is closed")
+        stream.write(_encodable(text, stream))
+        stream.flush()
+    except (OSError, ValueError) as error:
+        # ValueError is what a stream raises that Python itself has closed.
+        _let_go(stream)
+        say(f"cannot write to standard output: {getattr(error, 'strerror', None) or error}")
+        return code if isinstance(error, BrokenPipeError) else code or _CANNOT_TELL
+    return code
+
+
+def carried_out(command: Callable[[Sequence[str]], int], given: Sequence[str]) -> int:
+    """Runs a command, flushes what it or a program it ran has printed; returns the exit code."""
+    try:
+        code = command(given)
+    except SystemExit as stop:
+        # argparse's, after its help or its error.
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        if isinstance(stop.code, str):
+            say(stop.code)
+    return put("", code)
+
+
+def _encodable(text: str, stream: Any) -> str:
+    """`text` with escapes for what the stream's encoding lacks."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _let_go(stream: Any) -> None:
+    """Lets what is left in the buffer go nowhere; Python would try it again at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
