@@ -56,7 +56,9 @@ TABLE: dict = {
     ("state", "float16", "large combination"): Tolerance(3e-5, "as float32"),
     ("output", "bfloat16", "large combination"): Tolerance(1e-2, "3.5e-3; times 3"),
     ("gradient", "bfloat16", "large combination"): Tolerance(1.5e-2, "3.2e-3; times 4"),
-    ("state", "bfloat16", "large combination"): Tolerance(3e-5, "as float32"),
+    ("state", "bfloat16", "large combination"): Tolerance(
+        2e-4, "5.3e-5, how TF 1.15's own op sums 80 000 squares in float32; times 4"
+    ),
     ("output", "float32", "large combination"): Tolerance(
         3e-5, "6.9e-6, sums of up to 1.4e5 terms; times 4"
     ),

@@ -48,6 +48,9 @@ DOMAINS: dict = {
     "kernel": ["", "fused", "by_hand"],
 }
 
+# Of renorm without bounds the pairs are those of renorm with them.
+PAIRED = {**DOMAINS, "feature": [name for name in FEATURES if name != "renorm"]}
+
 
 def unknown_axes(rank: int, axes: tuple, unknown: str) -> tuple:
     """Axis 0 holds no batch where it holds channels."""
@@ -111,8 +114,8 @@ def pairwise() -> list:
     left = {
         (one, first, other, second): None
         for one, other in itertools.combinations(DOMAINS, 2)
-        for first in DOMAINS[one]
-        for second in DOMAINS[other]
+        for first in PAIRED[one]
+        for second in PAIRED[other]
         if _fits({one: first, other: second})
     }
     found = []
@@ -134,7 +137,7 @@ def _best(name: str, values: dict, left: dict) -> Any:
     def gain(value: Any) -> int:
         return sum(pair in left for pair in _pairs({**values, name: value}))
 
-    allowed = [value for value in DOMAINS[name] if _fits({**values, name: value})]
+    allowed = [value for value in PAIRED[name] if _fits({**values, name: value})]
     # Turned by how much is left, so that equals take turns.
     turn = len(left) % len(allowed)
     return max(allowed[turn:] + allowed[:turn], key=gain)
@@ -174,6 +177,7 @@ def _choice_of(combination: Combination) -> KernelChoice:
 LARGE = [
     ((1,), (70003, 3), "plain"),
     ((1,), (70003, 3), "contrib"),
+    ((2,), (7001, 11, 3), "plain"),
     # 1.1 M elements: PLAIN_TRAINING; 70 003 values a channel.
     ((1,), (70003, 16), "plain"),
     ((1,), (70003, 16), "contrib"),

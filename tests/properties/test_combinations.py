@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
 from tests.properties.combination import Combination, failures_of, plain_session, tf
@@ -53,7 +54,9 @@ def test_the_selection_holds_each_pair_of_the_product() -> None:
         if combination.refusal is not None:
             refused += 1
         # Others have the same pairs.
-        elif combination.refusal_in_training is None and count % 7 == 0:
+        elif combination.feature == "renorm" or count % 7:
+            continue
+        elif combination.refusal_in_training is None:
             assert held.issuperset(pairs(combination)), combination
 
     assert (count, refused) == (IN_ALL, REFUSED)
@@ -64,8 +67,9 @@ def test_more_values_than_float16_can_count(dtype: str) -> None:
     """By the kernel of the package's choice and by the fused one, batch unknown."""
     found = {}
     for combination in large_combinations():
-        rows, channels = combination.sizes[0], combination.sizes[-1]
-        if combination.dtype == dtype and combination.unknown and channels == 3 and rows > 65_504:
+        *others, channels = combination.sizes
+        many = channels == 3 and np.prod(others) > 65_504
+        if many and combination.dtype == dtype and combination.unknown:
             found.setdefault(graph_of(combination), combination)
     assert len(found) >= 6
     for combination in found.values():
