@@ -51,21 +51,12 @@ def tensorflow() -> Any:
 
 
 def _force_kernel(kernel: str) -> None:
-    """Let every size count as large enough for the fused op, or for columns."""
-    from tf1_bn import _compat, contrib, kernel_choice, layer
+    """Forces one kernel for the whole process."""
+    from tests.forced_kernel import KERNELS, forced
 
-    if kernel not in ("fused", "columns"):
-        raise pytest.UsageError(f"TF1_BN_TEST_KERNEL must be fused or columns (got {kernel!r})")
-    host = _compat.host()._replace(quick=kernel == "fused")
-    layer.host = contrib.host = lambda: host  # type: ignore[attr-defined]
-    if kernel == "fused":
-        kernel_choice._smallest = lambda *spec: 0  # type: ignore[assignment]
-        kernel_choice.GHOST_SLICE = 0
-    else:
-        kernel_choice.COLUMN_ELEMENTS = kernel_choice.COLUMN_ROWS = 0
-        kernel_choice.SIDE_BY_SIDE_ELEMENTS = 0
-        # Two rows beside each other where channels are last.
-        kernel_choice.COLUMN_WIDTH = 9
+    if kernel not in KERNELS:
+        raise pytest.UsageError(f"TF1_BN_TEST_KERNEL must be one of {KERNELS} (got {kernel!r})")
+    forced(kernel).__enter__()
 
 
 def tf_version() -> tuple[int, ...]:

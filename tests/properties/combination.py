@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any, Iterator, NamedTuple
-from unittest import mock
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tests.conftest import make_session, tensorflow
+from tests.forced_kernel import forced
 from tests.properties.reference import Norm, infer, train
 from tests.properties.reference_gradients import Slopes, slopes
 from tests.tolerances import error_of, tolerance
-from tf1_bn import BatchNormalization, _compat, contrib, kernel_choice, layer
+from tf1_bn import BatchNormalization, contrib
 
 tf = tensorflow()
 
@@ -117,21 +116,6 @@ class Combination(NamedTuple):
         if self.asked.ghosts and self.axes == (2, 4):
             return tf.errors.UnimplementedError
         return None
-
-
-@contextlib.contextmanager
-def forced(kernel: str) -> Iterator[None]:
-    """As TF1_BN_TEST_KERNEL forces it, for a while."""
-    if not kernel:
-        yield
-        return
-    host = _compat.host()._replace(quick=kernel == "fused")
-    with contextlib.ExitStack() as stack:
-        for module in (layer, contrib):
-            stack.enter_context(mock.patch.object(module, "host", lambda: host))
-        stack.enter_context(mock.patch.object(kernel_choice, "_smallest", lambda *_: (0, 0)))
-        stack.enter_context(mock.patch.object(kernel_choice, "GHOST_SLICE", 0))
-        yield
 
 
 def norm_of(combination: Combination) -> Norm:

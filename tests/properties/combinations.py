@@ -15,13 +15,13 @@ import sys
 from typing import Any, Iterable, Iterator, NamedTuple, Sequence
 
 from tests.conftest import make_session
+from tests.forced_kernel import KERNELS, forced
 from tests.properties.combination import (
     BUILT,
     FEATURES,
     MEASURED,
     Combination,
     failures_of,
-    forced,
     layer_features_of,
     plain_session,
     tf,
@@ -45,7 +45,7 @@ DOMAINS: dict = {
     "unknown": list(UNKNOWN),
     "phase": [True, False, "placeholder", None],
     "fused": [None, True, False],
-    "kernel": ["", "fused", "by_hand"],
+    "kernel": ["", *KERNELS],
 }
 
 # Of renorm without bounds the pairs are those of renorm with them.
