@@ -111,7 +111,9 @@ def _keys(sources: Any) -> set[_Key]:
 def _key(node: Any) -> _Key:
     # By name: later TensorFlows may hand out another object for the same tensor.
     if is_variable(node):
-        return node.graph, node.op.name
+        # A variable that was made eagerly is of no graph.
+        op = getattr(node, "op", None)
+        return (None, "") if op is None else (op.graph, op.name)
     if isinstance(node, (tf.Tensor, tf.Operation)):
         return node.graph, node.name
     raise TypeError(
