@@ -33,10 +33,8 @@ _INNER_SCOPE_NAME = re.compile(r"^[A-Za-z0-9_.\\/>-]*$")
 def make_spec(**arguments: Any) -> BatchNormSpec:
     """A validated spec, its functions resolved from names, classes and configs."""
     resolved = {name: resolve_initializer(name, arguments[name]) for name in INITIALIZERS}
-    for name in REGULARIZERS:
-        resolved[name] = resolve_regularizer(name, arguments[name])
-    for name in CONSTRAINTS:
-        resolved[name] = resolve_constraint(name, arguments[name])
+    for names, resolve in ((REGULARIZERS, resolve_regularizer), (CONSTRAINTS, resolve_constraint)):
+        resolved.update((name, resolve(name, arguments.get(name))) for name in names)
     return BatchNormSpec(**{**arguments, **resolved})
 
 
