@@ -22,19 +22,32 @@ class GraphLayer(TrackedModule, Unconnected):
     """The public face of `tf.layers.Layer`; a subclass has `trainable`, `built` and `call`."""
 
     built: bool
+    _dtype: str | None
+    _name: Any
+    _scope: LayerScope
+    _weights: LayerWeights
+    _updates: Dependents
+    _losses: Dependents
+    _late_losses: Dependents
+    _running: RunningCalls
+    _input_spec: Any
     trainable: Any
     activity_regularizer: Callable[..., Any] | None = None
 
     def _start_layer(self, name: Any, base_name: str, reuse: Any, scope: Any, dtype: Any) -> None:
         # `tf.Module`'s constructor would open a name scope, and so rename the layer's ops.
-        self._dtype = None if dtype is None else tf.as_dtype(dtype).name
-        self._name = name
-        self._scope = LayerScope(base_name, reuse, scope)
-        self._weights = LayerWeights()
-        self._updates = Dependents(depends_on)
-        self._losses, self._late_losses = Dependents(is_given), Dependents(is_given)
-        self._running = RunningCalls()
-        self._input_spec: Any = None
+        # None of this is to be tracked, and setting it one by one costs time.
+        self.__dict__.update(
+            _dtype=None if dtype is None else tf.as_dtype(dtype).name,
+            _name=name,
+            _scope=LayerScope(base_name, reuse, scope),
+            _weights=LayerWeights(),
+            _updates=Dependents(depends_on),
+            _losses=Dependents(is_given),
+            _late_losses=Dependents(is_given),
+            _running=RunningCalls(),
+            _input_spec=None,
+        )
 
     # -- names -----------------------------------------------------------------------------------
 

@@ -92,6 +92,10 @@ class BatchNormalization(GraphLayer):
     virtual_batch_size = SpecAttribute()
     adjustment = SpecAttribute()
 
+    _spec: BatchNormSpec
+    _geometry: Geometry | None
+    _variables: BatchNormVariables | None
+
     gamma = VariableAttribute()
     beta = VariableAttribute()
     moving_mean = VariableAttribute()
@@ -172,10 +176,7 @@ class BatchNormalization(GraphLayer):
     def _start(
         self, spec: BatchNormSpec, name: Any, reuse: Any, scope: Any, dtype: Any = None
     ) -> None:
-        self._spec = spec
-        self.built = False
-        self._geometry: Geometry | None = None
-        self._variables: BatchNormVariables | None = None
+        self.__dict__.update(_spec=spec, built=False, _geometry=None, _variables=None)
         base_name = (name.name if is_scope(name) else name) or _snake_case(type(self).__name__)
         self._start_layer(name if isinstance(name, str) else "", base_name, reuse, scope, dtype)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from ._compat import Variable, is_variable, tf
 
@@ -39,8 +39,10 @@ class TrackedModule(tf.Module, _Shelf):  # type: ignore[misc]
             del self.__dict__["_only_tracked"]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        is_argument = hasattr(getattr(type(self), name, None), "__set__")
-        if is_argument or not _holds_state(value, self._own_weights()):
+        # Told apart first because building sets many.
+        is_plain = value is None or isinstance(value, (bool, int, str))
+        is_argument = is_plain or hasattr(getattr(type(self), name, None), "__set__")
+        if is_argument or not _holds_state(value, self._own_weights):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
@@ -62,10 +64,10 @@ class TrackedModule(tf.Module, _Shelf):  # type: ignore[misc]
         return copied
 
 
-def _holds_state(value: Any, known: Sequence[Variable]) -> bool:
+def _holds_state(value: Any, known: Callable[[], Sequence[Variable]]) -> bool:
     if isinstance(value, Mapping):
         return any(_holds_state(item, known) for item in value.values())
     if isinstance(value, (list, tuple)):
         return any(_holds_state(item, known) for item in value)
     is_state = isinstance(value, tf.Module) or is_variable(value)
-    return is_state and not any(value is weight for weight in known)
+    return is_state and not any(value is weight for weight in known())

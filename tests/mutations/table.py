@@ -353,7 +353,7 @@ MUTATIONS = [
         ("weights that checkpoints by object do not see",
          "tf.Module.__setattr__(self, name, weight)", "pass", (OBJECTS,), "restores or keys"),
         ("a wrapper and a key for each list",
-         "if is_argument or not _holds_state(value, self._own_weights()):", "if is_argument:",
+         "if is_argument or not _holds_state(value, self._own_weights):", "if is_argument:",
          (SURFACE,), "attributes"),
     ),
     *_of(
