@@ -126,6 +126,13 @@ def scalar(value: Any, dtype: Any) -> Any:
     return float(value) if is_number(value) else tf.cast(value, dtype)
 
 
+def is_variable(value: Any) -> bool:
+    """Whether `value` can be assigned, as ref and resource variables can, of whatever class."""
+    return isinstance(value, tf.Variable) or (
+        callable(getattr(value, "assign", None)) and hasattr(value, "initializer")
+    )
+
+
 def as_operation(assigned: Any) -> Operation:
     """The op behind what an assign call returns: a tensor, an unread variable or an op."""
     return assigned if isinstance(assigned, tf.Operation) else assigned.op

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from ._compat import tf
+from .constraints import resolve_constraint
 from .geometry import Geometry, check_ghost_batches, geometry_of
 from .initializers import resolve_initializer
+from .regularizers import resolve_regularizer
 from .spec import BatchNormSpec, check_name, is_number, is_tensor_like
 from .training_flag import check_training, static_training
 
@@ -20,6 +22,8 @@ INITIALIZERS = (
     "moving_mean_initializer",
     "moving_variance_initializer",
 )
+REGULARIZERS = ("beta_regularizer", "gamma_regularizer")
+CONSTRAINTS = ("beta_constraint", "gamma_constraint")
 
 # What TensorFlow takes outside of any scope, and inside of one.
 _SCOPE_NAME = re.compile(r"^[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*$")
@@ -27,8 +31,10 @@ _INNER_SCOPE_NAME = re.compile(r"^[A-Za-z0-9_.\\/>-]*$")
 
 
 def make_spec(**arguments: Any) -> BatchNormSpec:
-    """A validated spec, its initializers resolved from names, classes and configs."""
+    """A validated spec, its functions resolved from names, classes and configs."""
     resolved = {name: resolve_initializer(name, arguments[name]) for name in INITIALIZERS}
+    for names, resolve in ((REGULARIZERS, resolve_regularizer), (CONSTRAINTS, resolve_constraint)):
+        resolved.update((name, resolve(name, arguments.get(name))) for name in names)
     return BatchNormSpec(**{**arguments, **resolved})
 
 

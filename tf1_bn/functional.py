@@ -23,10 +23,10 @@ def batch_normalization(
     gamma_initializer: Any = tf.ones_initializer(),
     moving_mean_initializer: Any = tf.zeros_initializer(),
     moving_variance_initializer: Any = tf.ones_initializer(),
-    beta_regularizer: Callable[..., Any] | None = None,
-    gamma_regularizer: Callable[..., Any] | None = None,
-    beta_constraint: Callable[..., Any] | None = None,
-    gamma_constraint: Callable[..., Any] | None = None,
+    beta_regularizer: Any = None,
+    gamma_regularizer: Any = None,
+    beta_constraint: Any = None,
+    gamma_constraint: Any = None,
     training: Any = False,
     trainable: bool = True,
     name: Any = None,
@@ -74,9 +74,11 @@ def batch_normalization(
       moving_mean_initializer: likewise of moving_mean and renorm_mean.
       moving_variance_initializer: likewise of moving_variance; its square root is that of the
         standard deviations.
-      beta_regularizer: a function of beta to a loss, put once into REGULARIZATION_LOSSES.
+      beta_regularizer: a function of beta to a loss, put once into REGULARIZATION_LOSSES; or a
+        name or config of Keras, such as "l2".
       gamma_regularizer: likewise of gamma.
-      beta_constraint: a projection of beta that optimizers apply after their update.
+      beta_constraint: a projection of beta that optimizers apply after their update; or a name
+        or config, such as "non_neg".
       gamma_constraint: likewise of gamma.
       training: bool, 0 or 1, or a scalar bool tensor or variable decided at run time; None is
         Keras' learning phase, False unless fed.

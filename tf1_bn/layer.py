@@ -10,26 +10,35 @@ from typing import Any, Callable, Sequence
 
 from . import gradients_by_name  # noqa: F401
 from ._compat import (
-    Operation,
     Tensor,
-    Variable,
     as_written,
     host,
     loses_sizes_in_cond,
     raise_if_eager,
     tf,
 )
-from .call_checks import INITIALIZERS, check_call, check_scope_name, dims, make_spec
+from .call_checks import (
+    CONSTRAINTS,
+    INITIALIZERS,
+    REGULARIZERS,
+    check_call,
+    check_scope_name,
+    dims,
+    make_spec,
+)
+from .constraints import Constraint
 from .core import Applied
 from .geometry import Geometry, check_same_layer, geometry_of
 from .graph_collections import Call, add_once, next_layer_name, record_call
-from .initializers import initializer_config, resolve_initializer
+from .graph_layer import GraphLayer
+from .initializers import initializer_config
+from .input_spec import InputSpec, check_input, check_is_spec
 from .kernel_choice import KernelChoice, choose_kernel
-from .layer_scope import LayerScope
-from .layer_weights import LayerWeights
+from .layer_attributes import SpecAttribute, VariableAttribute
 from .merging import apply_in_scope
 from .moments import Moments, MomentsFn, batch_moments
 from .plan import Plan
+from .regularizers import L1L2
 from .spec import BatchNormSpec, check_reuse, is_scope
 from .stranded_updates import warn_if_stranded
 from .training_flag import resolve_training
@@ -39,20 +48,7 @@ from .variables import BatchNormVariables, create_variables
 _LOG = logging.getLogger("tf1_bn")
 
 
-class _SpecAttribute:
-    """A constructor argument as an attribute; setting it replaces the spec, and is validated."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, layer: Any, owner: type | None = None) -> Any:
-        return self if layer is None else getattr(layer._spec, self._name)
-
-    def __set__(self, layer: Any, value: Any) -> None:
-        layer._spec = dataclasses.replace(layer._spec, **{self._name: value})
-
-
-class BatchNormalization:
+class BatchNormalization(GraphLayer):
     """Batch normalization as an object that keeps its variables: `tf.layers.BatchNormalization`.
 
     Normalizes each channel to mean 0 and standard deviation 1, then applies the learned gamma and
@@ -78,24 +74,36 @@ class BatchNormalization:
       ValueError: an argument of a wrong value; any call under eager execution.
     """
 
-    momentum = _SpecAttribute()
-    epsilon = _SpecAttribute()
-    center = _SpecAttribute()
-    scale = _SpecAttribute()
-    beta_initializer = _SpecAttribute()
-    gamma_initializer = _SpecAttribute()
-    moving_mean_initializer = _SpecAttribute()
-    moving_variance_initializer = _SpecAttribute()
-    beta_regularizer = _SpecAttribute()
-    gamma_regularizer = _SpecAttribute()
-    beta_constraint = _SpecAttribute()
-    gamma_constraint = _SpecAttribute()
-    renorm = _SpecAttribute()
-    renorm_clipping = _SpecAttribute()
-    renorm_momentum = _SpecAttribute()
-    trainable = _SpecAttribute()
-    virtual_batch_size = _SpecAttribute()
-    adjustment = _SpecAttribute()
+    momentum = SpecAttribute()
+    epsilon = SpecAttribute()
+    center = SpecAttribute()
+    scale = SpecAttribute()
+    beta_initializer = SpecAttribute()
+    gamma_initializer = SpecAttribute()
+    moving_mean_initializer = SpecAttribute()
+    moving_variance_initializer = SpecAttribute()
+    beta_regularizer = SpecAttribute()
+    gamma_regularizer = SpecAttribute()
+    beta_constraint = SpecAttribute()
+    gamma_constraint = SpecAttribute()
+    renorm = SpecAttribute()
+    renorm_clipping = SpecAttribute()
+    renorm_momentum = SpecAttribute()
+    trainable = SpecAttribute()
+    virtual_batch_size = SpecAttribute()
+    adjustment = SpecAttribute()
+
+    _spec: BatchNormSpec
+    _geometry: Geometry | None
+    _variables: BatchNormVariables | None
+
+    gamma = VariableAttribute()
+    beta = VariableAttribute()
+    moving_mean = VariableAttribute()
+    moving_variance = VariableAttribute()
+    moving_stddev = VariableAttribute()
+    renorm_mean = VariableAttribute()
+    renorm_stddev = VariableAttribute()
 
     def __init__(
         self,
@@ -108,10 +116,10 @@ class BatchNormalization:
         gamma_initializer: Any = tf.ones_initializer(),
         moving_mean_initializer: Any = tf.zeros_initializer(),
         moving_variance_initializer: Any = tf.ones_initializer(),
-        beta_regularizer: Callable[..., Any] | None = None,
-        gamma_regularizer: Callable[..., Any] | None = None,
-        beta_constraint: Callable[..., Any] | None = None,
-        gamma_constraint: Callable[..., Any] | None = None,
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         renorm: bool = False,
         renorm_clipping: dict[str, Any] | None = None,
         renorm_momentum: Any = 0.99,
@@ -123,6 +131,7 @@ class BatchNormalization:
         **kwargs: Any,
     ) -> None:
         dtype, scope, reuse = (kwargs.pop(key, None) for key in ("dtype", "_scope", "_reuse"))
+        activity_regularizer = kwargs.pop("activity_regularizer", None)
         if kwargs:
             raise TypeError(f"Keyword argument not understood: {sorted(kwargs)}")
         check_reuse(reuse)
@@ -151,6 +160,8 @@ class BatchNormalization:
             adjustment=adjustment,
         )
         self._start(spec, name, reuse, scope, dtype)
+        if activity_regularizer is not None:
+            self.activity_regularizer = activity_regularizer
         # TF1 counts and names layers, and opens a given scope, when they are constructed.
         self._take_name()
         if scope:
@@ -166,16 +177,9 @@ class BatchNormalization:
     def _start(
         self, spec: BatchNormSpec, name: Any, reuse: Any, scope: Any, dtype: Any = None
     ) -> None:
-        self._spec = spec
-        self.built = False
-        self._dtype = None if dtype is None else tf.as_dtype(dtype).name
-        self._geometry: Geometry | None = None
-        self._made: BatchNormVariables | None = None
-        self._weights = LayerWeights()
-        self._updates: list[tuple[Operation, Any]] = []
-        self._name = name if isinstance(name, str) else ""
+        self.__dict__.update(_spec=spec, built=False, _geometry=None, _variables=None)
         base_name = (name.name if is_scope(name) else name) or _snake_case(type(self).__name__)
-        self._scope = LayerScope(base_name, reuse, scope)
+        self._start_layer(name if isinstance(name, str) else "", base_name, reuse, scope, dtype)
 
     def _take_name(self) -> None:
         self._name = self._name or next_layer_name(_snake_case(type(self).__name__))
@@ -197,6 +201,8 @@ class BatchNormalization:
         geometry = check_call(self._spec, inputs, training, self._dtype)
         if self._geometry is not None:
             check_same_layer(self._geometry, geometry, self.name)
+        if self._input_spec is not None:
+            check_input(self._input_spec, inputs, self.name)
         self._take_name()
         with self._scope.sharing() if self.built else self._scope.making(scope):
             inputs = tf.convert_to_tensor(inputs)
@@ -204,7 +210,9 @@ class BatchNormalization:
                 self._dtype = self._dtype or inputs.dtype.base_dtype.name
                 self.build(inputs.shape)
                 self.built = True
-            outputs = self.call(inputs, *args, **kwargs)
+            with self._running.on(inputs):
+                outputs = self.call(inputs, *args, **kwargs)
+                self._add_activity_loss(inputs, outputs)
         add_once(tf.GraphKeys.UPDATE_OPS, self.updates)
         return outputs
 
@@ -220,7 +228,7 @@ class BatchNormalization:
         dtype = self._dtype or "float32"
         geometry = geometry_of(self._spec, dims(tf.TensorShape(input_shape)), dtype, dtype)
         with self._scope.making():
-            self._made = create_variables(self._spec, geometry, self.add_weight)
+            self._variables = create_variables(self._spec, geometry, self.add_weight)
         self._geometry, self._dtype, self.built = geometry, dtype, True
 
     @as_written
@@ -237,9 +245,9 @@ class BatchNormalization:
           A tensor of the shape and dtype of `inputs`.
         """
         geometry = check_call(self._spec, inputs, training, self._dtype)
-        assert self._made is not None, "call needs the variables that build makes"
+        assert self._variables is not None, "call needs the variables that build makes"
         flag = resolve_training(training)
-        plan = self._plan(geometry, self._made, flag)
+        plan = self._plan(geometry, self._variables, flag)
         applied = apply_in_scope(inputs, flag, plan)
         if plan.in_place and applied.moments is not None:
             return self._after_updates(applied)
@@ -272,131 +280,7 @@ class BatchNormalization:
             raise ValueError(f"`mask` must be None: statistics cannot be masked (got {mask!r}).")
         return batch_moments(inputs, reduction_axes, keep_dims)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the output: that of the input."""
-        return tf.TensorShape(input_shape)
-
-    # -- variables, updates, losses --------------------------------------------------------------
-
-    def add_weight(
-        self,
-        name: str,
-        shape: Sequence[int] = (),
-        dtype: Any = None,
-        initializer: Any = None,
-        regularizer: Callable[..., Any] | None = None,
-        trainable: bool | None = None,
-        constraint: Callable[..., Any] | None = None,
-        **kwargs: Any,
-    ) -> Variable:
-        """Makes, or shares under reuse, the variable `name` in the layer's scope.
-
-        A regularizer's loss is added to REGULARIZATION_LOSSES if the variable is new. Further
-        keywords go to `tf.get_variable`.
-        """
-        initializer = resolve_initializer(f"{name}_initializer", initializer)
-        on_read = kwargs.get("synchronization") == tf.VariableSynchronization.ON_READ
-        wanted = not on_read if trainable is None else bool(trainable)
-        with self._scope.making() as scope:
-            return self._weights.add(
-                scope,
-                name,
-                shape,
-                wanted and self.trainable,
-                regularizer,
-                dtype=tf.as_dtype(dtype or self._dtype or tf.float32),
-                initializer=initializer,
-                constraint=constraint,
-                **kwargs,
-            )
-
-    def add_update(self, updates: Any, inputs: Any = None) -> None:
-        """Adds update ops; those of a call are given its `inputs`."""
-        listed = updates if isinstance(updates, (list, tuple)) else [updates]
-        self._updates.extend(
-            (update if isinstance(update, tf.Operation) else update.op, inputs) for update in listed
-        )
-
-    def add_loss(self, losses: Any, inputs: Any = None) -> None:
-        """Adds loss tensors to the layer and to REGULARIZATION_LOSSES."""
-        self._weights.add_losses(losses if isinstance(losses, (list, tuple)) else [losses])
-
-    @property
-    def updates(self) -> list[Operation]:
-        """The update ops of all calls, in order; none while the layer is not trainable."""
-        return [update for update, _ in self._updates] if self.trainable else []
-
-    def get_updates_for(self, inputs: Any) -> list[Operation]:
-        """The update ops of the calls on `inputs`; with None those that depend on no input."""
-        return [op for op, source in self._updates if source is inputs] if self.trainable else []
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """The regularization losses of the layer's variables, reused ones included."""
-        return self._weights.losses
-
-    def get_losses_for(self, inputs: Any) -> list[Tensor]:
-        """The losses that depend on `inputs`: none, and with None all."""
-        return self.losses if inputs is None else []
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        return self._weights.variables(trainable=True) if self.trainable else []
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        weights = self._weights
-        return weights.variables(trainable=False) if self.trainable else weights.all()
-
-    @property
-    def variables(self) -> list[Variable]:
-        return self.trainable_variables + self.non_trainable_variables
-
-    weights = variables
-    trainable_weights = trainable_variables
-    non_trainable_weights = non_trainable_variables
-
-    gamma = property(lambda self: self._made and self._made.gamma)
-    beta = property(lambda self: self._made and self._made.beta)
-    moving_mean = property(lambda self: self._made and self._made.moving_mean)
-    moving_variance = property(lambda self: self._made and self._made.moving_variance)
-    moving_stddev = property(lambda self: self._made and self._made.moving_stddev)
-    renorm_mean = property(lambda self: self._made and self._made.renorm_mean)
-    renorm_stddev = property(lambda self: self._made and self._made.renorm_stddev)
-
-    def count_params(self) -> int:
-        """How many numbers the layer's variables hold.
-
-        Raises:
-          ValueError: the layer is not built.
-        """
-        if not self.built:
-            raise ValueError(f"Layer {self.name} has no parameters to count before it is built.")
-        return sum(variable.shape.num_elements() for variable in self.weights)
-
     # -- what the layer is -----------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def scope_name(self) -> str:
-        """The name of the variable scope.
-
-        Raises:
-          ValueError: no call or build has settled it yet.
-        """
-        if self._scope.name is None:
-            raise ValueError(
-                f"No name available for layer scope because the layer {self.name!r} has not been "
-                "used yet: call or build it first."
-            )
-        return self._scope.name
-
-    @property
-    def dtype(self) -> str | None:
-        return self._dtype
 
     @property
     def axis(self) -> Any:
@@ -425,6 +309,21 @@ class BatchNormalization:
         self._spec = dataclasses.replace(self._spec, fused=value)
 
     @property
+    def input_spec(self) -> Any:
+        """The rank and the channel sizes that the layer was built for, or what was set."""
+        if self._geometry is None or self._input_spec is not None:
+            return self._input_spec
+        shape = self._geometry.input_shape
+        return InputSpec(
+            ndim=len(shape), axes={axis: shape[axis] for axis in self._geometry.channel_axes}
+        )
+
+    @input_spec.setter
+    def input_spec(self, value: Any) -> None:
+        check_is_spec(value)
+        self._input_spec = value
+
+    @property
     def kernel(self) -> KernelChoice | None:
         """The kernel and the reason it was chosen for; None before the layer is built."""
         return None if self._geometry is None else self._choose(self._geometry)
@@ -437,6 +336,9 @@ class BatchNormalization:
         spec = {f.name: getattr(self._spec, f.name) for f in dataclasses.fields(self._spec)}
         for name in INITIALIZERS:
             spec[name] = initializer_config(spec[name])
+        for name in (*REGULARIZERS, *CONSTRAINTS):
+            if isinstance(spec[name], (L1L2, Constraint)):
+                spec[name] = initializer_config(spec[name])
         if self._geometry is not None:
             # TF1 lists the resolved axes, but counts a ghost axis that no input has.
             spec["axis"] = list(self._geometry.channel_axes)

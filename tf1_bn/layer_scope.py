@@ -30,6 +30,11 @@ class LayerScope:
         """The scope's full name, None while it is not settled."""
         return None if self._captured is None else str(self._captured.name)
 
+    @property
+    def op_scope(self) -> str | None:
+        """The name scope of the ops of all calls, None while it is not settled."""
+        return None if self._captured is None else str(self._captured.original_name_scope)
+
     def settle(self) -> None:
         """Opens the scope for the first time and leaves it; does nothing after that."""
         if self._captured is None:

@@ -51,7 +51,7 @@ class LayerWeights:
         self._weights.append((variable, trainable and _is_trainable(variable)))
         if regularizer is not None:
             item = _Regularized(name, variable, regularizer)
-            if any(id(part) in before for part in _parts(variable)):
+            if any(id(part) in before for part in parts_of(variable)):
                 self._shared_regularized.append(item)
             else:
                 self.add_losses(_regularization(item))
@@ -81,7 +81,7 @@ class LayerWeights:
 
 def _regularization(item: _Regularized) -> list[Tensor]:
     losses = []
-    for part in _parts(item.variable):
+    for part in parts_of(item.variable):
         with tf.name_scope(f"{item.name}/Regularizer"):
             losses.append(item.regularizer(part))
     return [loss for loss in losses if loss is not None]
@@ -95,7 +95,8 @@ def _is_trainable(variable: Variable) -> bool:
         return any(variable is trained for trained in tf.trainable_variables())
 
 
-def _parts(variable: Variable) -> list[Variable]:
+def parts_of(variable: Variable) -> list[Variable]:
+    """The parts of a partitioned variable; a list of itself for any other."""
     is_partitioned = hasattr(variable, "as_tensor") and hasattr(variable, "__iter__")
     return list(variable) if is_partitioned else [variable]
 

@@ -12,6 +12,7 @@ import pytest
 
 import tf1_bn
 from tests.conftest import make_session, tensorflow
+from tf1_bn.graph_layer import GraphLayer
 from tf1_bn.legacy.watch import Watch
 
 DATA = np.arange(12.0, dtype=np.float32).reshape(4, 3)
@@ -169,8 +170,8 @@ def test_stopped_it_leaves_nothing(fresh_graph: Any) -> None:
     from tensorflow.python.client import session as client
 
     def seen() -> list[Any]:
-        layer = tf1_bn.BatchNormalization
-        return [vars(layer)["build"], vars(layer)["add_update"], vars(client)["_FetchHandler"]]
+        layer, base = tf1_bn.BatchNormalization, GraphLayer
+        return [vars(layer)["build"], vars(base)["add_update"], vars(client)["_FetchHandler"]]
 
     before = seen()
     watch = Watch()

@@ -12,6 +12,8 @@ STRUCTURE = "tests/conformance/test_structure.py"
 EMPTY = "tests/graph/test_empty_batch.py"
 NUMERICS = "tests/graph/test_numerics.py"
 LAYER = "tests/graph/test_layer.py"
+SURFACE = "tests/graph/test_layer_surface.py"
+OBJECTS = "tests/conformance/test_object_checkpoint.py"
 TRAIN_OP = "tests/graph/test_train_op.py"
 FAILURES = "tests/graph/test_failures.py"
 CHOICE = "tests/unit/test_kernel_choice.py"
@@ -315,7 +317,7 @@ MUTATIONS = [
     *_of(
         "layer_weights.py",
         ("losses twice under reuse",
-         "if any(id(part) in before for part in _parts(variable)):", "if False:",
+         "if any(id(part) in before for part in parts_of(variable)):", "if False:",
          (LAYER, STRUCTURE), "share or reuse"),
     ),
     *_of(
@@ -327,10 +329,40 @@ MUTATIONS = [
          (STRUCTURE,), "reuse"),
     ),
     *_of(
-        "layer.py",
+        "graph_layer.py",
         ("update ops of a layer that is not trainable",
-         "return [update for update, _ in self._updates] if self.trainable else []",
-         "return [update for update, _ in self._updates]", (LAYER, STRUCTURE), "trainable"),
+         "return self._updates.all() if self.trainable else []",
+         "return self._updates.all()", (LAYER, STRUCTURE), "trainable"),
+        ("losses that need an input among those that need none",
+         "(self._late_losses if callable(loss) else self._losses).add(made, inputs)",
+         "(self._late_losses if callable(loss) else self._losses).add(made, None)",
+         (SURFACE,), "losses or activity"),
+    ),
+    *_of(
+        "tracked_module.py",
+        ("weights that checkpoints by object do not see",
+         "tf.Module.__setattr__(self, name, weight)", "pass", (OBJECTS,), "restores or keys"),
+        ("a wrapper and a key for each list",
+         "if is_argument or not _holds_state(value, self._own_weights):", "if is_argument:",
+         (SURFACE,), "attributes"),
+    ),
+    *_of(
+        "dependents.py",
+        ("updates found by the very input only",
+         "nodes.extend(node.inputs)", "nodes.extend(node.inputs[:0])", (SURFACE,), "updates"),
+    ),
+    *_of(
+        "session_values.py",
+        ("weights written although one does not fit",
+         "if not variable.shape.is_compatible_with(array.shape):", "if False:",
+         (SURFACE,), "do_not_fit"),
+    ),
+    *_of(
+        "regularizers.py",
+        ("a named regularizer with the factor of another",
+         "def _l2(l: float = 0.01) -> L1L2:  # noqa: E741",
+         "def _l2(l: float = 0.02) -> L1L2:  # noqa: E741",
+         ("tests/graph/test_named_functions.py",), "regularizer"),
     ),
     *_of(
         "graph_collections.py",

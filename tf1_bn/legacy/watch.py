@@ -13,6 +13,7 @@ import weakref
 from typing import Any, Iterable, NamedTuple
 
 from .._compat import Operation, tf
+from ..graph_layer import GraphLayer
 from ..layer import BatchNormalization
 from .places import Ledger, Move, attribute
 
@@ -55,7 +56,7 @@ class Watch:
         layer = BatchNormalization
         moves = [
             Move(attribute(layer, "build"), self._build(layer.build)),
-            Move(attribute(layer, "add_update"), self._add_update(layer.add_update)),
+            Move(attribute(GraphLayer, "add_update"), self._add_update(GraphLayer.add_update)),
             Move(attribute(layer, "_plan"), self._plan(layer._plan)),
             Move(attribute(layer, "_after_updates"), self._after_updates(layer._after_updates)),
         ]
