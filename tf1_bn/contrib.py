@@ -29,6 +29,7 @@ from .plan import Plan
 from .spec import BatchNormSpec, check_reuse, is_tensor_like
 from .training_flag import resolve_training, static_training
 from .update_mode import in_place
+from .variable_kinds import check_future_reach, check_reach
 
 DATA_FORMATS = ("NHWC", "NCHW")
 
@@ -251,7 +252,11 @@ def _warn_ignored(argument: str) -> None:
 
 def _normalize(inputs: Tensor, training: Any, form: _Form, options: _Options) -> Tensor:
     """Makes the variables, normalizes, and moves the averages or collects the ops that do."""
+    if training is not False:
+        check_future_reach("moving_mean", training)
     variables = create_contrib_variables(form.spec, form.geometry, options.variables_collections)
+    if training is not False:
+        check_reach(variables.moving_mean, training)
     shadow = None
     if options.zero_debias and training is not False:
         shadow = create_shadow(variables.moving_mean)

@@ -11,6 +11,7 @@ from .geometry import Geometry
 from .graph_collections import add_once
 from .layer import BatchNormalization
 from .spec import BatchNormSpec
+from .variable_kinds import full_name, made_beside
 from .variables import BatchNormVariables
 
 
@@ -50,7 +51,8 @@ def create_shadow(moving_mean: Variable) -> Shadow:
     """Makes or reuses the two variables behind a debiased mean, named after it inside its scope."""
     dtype = moving_mean.dtype.base_dtype
     zeros = tf.zeros_initializer()
-    with tf.variable_scope(moving_mean.name.split(":")[0]), _unpartitioned():
+    scope = full_name(moving_mean, "moving_mean")
+    with tf.variable_scope(scope), _unpartitioned(), made_beside(moving_mean):
         return Shadow(
             tf.get_variable("biased", moving_mean.shape, dtype, zeros, trainable=False),
             tf.get_variable("local_step", [], dtype, zeros, trainable=False),

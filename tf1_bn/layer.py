@@ -31,8 +31,15 @@ from .moments import Moments, MomentsFn, batch_moments
 from .plan import Plan
 from .spec import BatchNormSpec, check_reuse, is_scope
 from .stranded_updates import warn_if_stranded
-from .training_flag import resolve_training
+from .training_flag import resolve_training, static_training
 from .update_mode import after_updates, in_place
+from .variable_kinds import (
+    check_future_reach,
+    check_reach,
+    full_name,
+    is_out_of_reach,
+    nobody_runs,
+)
 from .variables import BatchNormVariables, create_variables
 
 _LOG = logging.getLogger("tf1_bn")
@@ -198,6 +205,9 @@ class BatchNormalization:
             check_same_layer(self._geometry, geometry, self.name)
         self._take_name()
         with self._scope.sharing() if self.built else self._scope.making(scope):
+            if not self.built:
+                if self.trainable and static_training(training) is not False:
+                    check_future_reach("moving_mean", training)
             inputs = tf.convert_to_tensor(inputs)
             if not self.built:
                 self._dtype = self._dtype or inputs.dtype.base_dtype.name
@@ -255,9 +265,13 @@ class BatchNormalization:
         open_sizes = choice.fold is not None and None in geometry.input_shape
         if open_sizes and not isinstance(training, bool) and loses_sizes_in_cond():
             choice = choice.composed("unknown sizes in a conditional, which XLA could not compile")
-        _LOG.debug("%s: %s", variables.moving_mean.name.rpartition("/")[0], choice)
-        moves_in_place = self.trainable and in_place()
-        return Plan(self._spec, geometry, choice, variables, self._moments_fn(), moves_in_place)
+        _LOG.debug("%s: %s", full_name(variables.moving_mean, "moving_mean").rpartition("/")[0], choice)
+        if self.trainable and training is not False:
+            check_reach(variables.moving_mean, training)
+        # Those of a frozen layer are not collected.
+        lost = not self.trainable and (nobody_runs() or is_out_of_reach(variables.moving_mean))
+        plan = Plan(self._spec, geometry, choice, variables, self._moments_fn(), moves=not lost)
+        return plan._replace(in_place=self.trainable and in_place())
 
     def _after_updates(self, applied: Applied) -> Tensor:
         assert applied.moments is not None, "only training has updates"

@@ -24,6 +24,7 @@ ORDER = (
     "training_flag",
     "graph_collections",
     "stranded_updates",
+    "variable_kinds",
     "variables",
     "moments",
     "renorm",
