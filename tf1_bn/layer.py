@@ -32,6 +32,7 @@ from .plan import Plan
 from .spec import BatchNormSpec, check_reuse, is_scope
 from .stranded_updates import warn_if_stranded
 from .training_flag import resolve_training, static_training
+from .undoing import all_or_nothing
 from .update_mode import after_updates, in_place
 from .variable_kinds import (
     check_future_reach,
@@ -194,6 +195,7 @@ class BatchNormalization:
         return self.apply(inputs, *args, **kwargs)
 
     @as_written
+    @all_or_nothing
     def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         """As calling the layer."""
         raise_if_eager(type(self).__name__)
@@ -205,9 +207,8 @@ class BatchNormalization:
             check_same_layer(self._geometry, geometry, self.name)
         self._take_name()
         with self._scope.sharing() if self.built else self._scope.making(scope):
-            if not self.built:
-                if self.trainable and static_training(training) is not False:
-                    check_future_reach("moving_mean", training)
+            if not self.built and self.trainable and static_training(training) is not False:
+                check_future_reach("moving_mean", training)
             inputs = tf.convert_to_tensor(inputs)
             if not self.built:
                 self._dtype = self._dtype or inputs.dtype.base_dtype.name
@@ -218,6 +219,7 @@ class BatchNormalization:
         return outputs
 
     @as_written
+    @all_or_nothing
     def build(self, input_shape: Any) -> None:
         """Makes the variables for inputs of this static shape, under the active variable scope.
 
@@ -265,7 +267,8 @@ class BatchNormalization:
         open_sizes = choice.fold is not None and None in geometry.input_shape
         if open_sizes and not isinstance(training, bool) and loses_sizes_in_cond():
             choice = choice.composed("unknown sizes in a conditional, which XLA could not compile")
-        _LOG.debug("%s: %s", full_name(variables.moving_mean, "moving_mean").rpartition("/")[0], choice)
+        scope = full_name(variables.moving_mean, "moving_mean").rpartition("/")[0]
+        _LOG.debug("%s: %s", scope, choice)
         if self.trainable and training is not False:
             check_reach(variables.moving_mean, training)
         # Those of a frozen layer are not collected.

@@ -8,7 +8,9 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from ._compat import Tensor, Variable, tf
 from .geometry import Geometry
+from .leftovers import is_left
 from .spec import BatchNormSpec
+from .undoing import variable_scope
 from .variable_kinds import made_beside
 
 
@@ -103,7 +105,7 @@ def _no_partitioner() -> Iterator[None]:
         yield
         return
     # Entering a scope by object yields a copy, so the user's own keeps its partitioner.
-    with tf.variable_scope(scope, auxiliary_name_scope=False) as copied:
+    with variable_scope(scope, auxiliary_name_scope=False) as (copied, _):
         copied.set_partitioner(None)
         yield
 
@@ -117,7 +119,7 @@ def _refuse_half_layers(names: Sequence[str], shape: Sequence[int], dtype: Any) 
     # With reuse=True nothing is ever made. A getter may rename what it is asked for.
     if scope.reuse is True or scope.custom_getter is not None or not _any_in_use(scope, names):
         return
-    present = [_names_an_op(scope, name) for name in names]
+    present = [_names_an_op(scope, name) and not is_left(_full_name(scope, name)) for name in names]
     # All or none: TensorFlow refuses at the first variable.
     if all(present) or not any(present):
         return
