@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import logging
-import weakref
 from typing import Any, Callable, NamedTuple
 
 import pytest

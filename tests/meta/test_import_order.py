@@ -50,6 +50,7 @@ ORDER = (
     "layer_weights",
     "layer",
     "sync_layer",
+    "stepped_thread",
     "towers",
     "functional",
     "train_op",
