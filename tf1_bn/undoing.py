@@ -48,12 +48,10 @@ def all_or_nothing(function: _Function) -> _Function:
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         undo = _Undo(args[0] if args and hasattr(args[0], "_spec") else None)
-        # No line may follow on the last one in here: it could be interrupted.
         try:
             undo.begin()
-            result = function(*args, **kwargs)
-            undo.keep()
-            return result
+            # On one line: between two an interrupt could come when all is done.
+            return undo.keep(function(*args, **kwargs))
         except BaseException:
             undo.take_back()
             raise
@@ -130,17 +128,19 @@ class _Undo:
         self._around = scope.name
         _enter(self._scope)
 
-    def keep(self) -> None:
+    def keep(self, result: Any) -> Any:
         """The call has succeeded: the names it has used are used."""
         _leave(self._scope)
         start = len(self._around) + 1 if self._around else 0
-        for named in _open.named[self._named :]:
-            if named.around == self._around:
-                with tf.variable_scope(named.name[start:], auxiliary_name_scope=False):
-                    pass
+        used = [
+            tf.variable_scope(named.name[start:], auxiliary_name_scope=False)
+            for named in _open.named[self._named :]
+            if named.around == self._around
+        ]
         self._kept = self._made()
         if self._outermost:
             self._end()
+        return any(map(_count, used)) or result
 
     def take_back(self) -> None:
         for context in reversed(_open.contexts[self._contexts :]):
@@ -211,3 +211,8 @@ def _enter(context: Any) -> Any:
 def _leave(context: Any) -> None:
     context.__exit__(None, None, None)
     _open.contexts.remove(context)
+
+
+def _count(context: Any) -> Any:
+    # What is entered has a name, and leaving gives None; on one line, as above.
+    return context.__enter__() and context.__exit__(None, None, None)
