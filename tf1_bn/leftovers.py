@@ -18,8 +18,8 @@ _LEFT = ("tf1_bn", "left variables")
 
 _OTHER_CALL = (
     "Variable {name} was left by a call that failed, and a graph cannot drop it. A retry takes it "
-    "if it asks for the same variable, and this call does not: it asks for {what}={wanted!r} (got "
-    "{found!r} in the graph). Repeat the call that failed, or use another `name` or a new graph."
+    "if it asks for the same variable, which was made with {what}={found!r} (got {wanted!r}): "
+    "repeat the call that failed, or use another `name` or a new graph."
 )
 _SHARED = (
     "Variable {name} does not exist, or was not created with tf.get_variable(): a call that failed "
@@ -100,7 +100,7 @@ def is_of_tensorflow(error: BaseException) -> bool:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     raiser = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
-    return raiser.split(".")[0] in ("tensorflow", "tensorflow_core", "tf1_bn")
+    return str(raiser).startswith(("tensorflow", "tf1_bn"))
 
 
 def leave(made: Sequence[Making]) -> set[int]:
@@ -108,9 +108,18 @@ def leave(made: Sequence[Making]) -> set[int]:
     kept = _kept()
     lefts = [left for left in (making.left() for making in made) if left is not None]
     for left in lefts:
-        kept[:] = [other for other in kept if other.name != left.name]
-        kept.append(left)
+        before = next((other for other in kept if other.name == left.name), None)
+        kept[:] = [other for other in kept if other is not before]
+        kept.append(left if before is None else _merged(before, left))
     return {id(item) for left in lefts for _, item in left.items}
+
+
+def _merged(before: Left, again: Left) -> Left:
+    """What is left when a retry has failed as well; the variable is the first one's, if any."""
+    if not any(is_variable(item) for _, item in before.items):
+        return again
+    items = {(key, id(item)): (key, item) for key, item in [*before.items, *again.items]}
+    return before._replace(items=list(items.values()))
 
 
 def is_variable(item: Any) -> bool:
@@ -192,8 +201,10 @@ def _check_same(left: Left, request: dict[str, Any]) -> None:
 def home_graph() -> Any:
     """The graph that keeps the variables: the outermost one, which is a function's under eager."""
     graphs = graphs_around()
-    in_eager = len(graphs) > 1 and tf.executing_eagerly_outside_functions()
-    return graphs[-2] if in_eager else graphs[-1]
+    if len(graphs) == 1:
+        return graphs[0]
+    with tf.init_scope():
+        return graphs[-2 if tf.executing_eagerly() else -1]
 
 
 def _kept() -> list[Left]:
