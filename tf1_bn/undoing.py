@@ -143,10 +143,7 @@ class _Undo:
         return any(map(_count, used)) or result
 
     def take_back(self) -> None:
-        for context in reversed(_open.contexts[self._contexts :]):
-            # It may have been left, or not entered, when the interrupt came.
-            with contextlib.suppress(Exception):
-                context.__exit__(None, None, None)
+        _close_down_to(self._contexts)
         ours = leave(self._made() if self._kept is None else self._kept)
         if tf.get_default_graph() is home_graph():
             kept = home_graph().get_collection_ref(_LEFT_SCOPES)
@@ -209,8 +206,18 @@ def _enter(context: Any) -> Any:
 
 
 def _leave(context: Any) -> None:
+    # An interrupt may have kept a context inside of this one from being left.
+    _close_down_to(_open.contexts.index(context) + 1)
     context.__exit__(None, None, None)
-    _open.contexts.remove(context)
+    _open.contexts.pop()
+
+
+def _close_down_to(count: int) -> None:
+    while len(_open.contexts) > count:
+        # It may have been left, or not entered yet, when the interrupt came.
+        with contextlib.suppress(Exception):
+            _open.contexts[-1].__exit__(None, None, None)
+        _open.contexts.pop()
 
 
 def _count(context: Any) -> Any:
