@@ -38,6 +38,7 @@ def create_contrib_variables(
             regularizer=regularizer,
             trainable=trainable,
             collections=_with_model(_collections_of(variables_collections, name)),
+            **({} if name in ("beta", "gamma") else _per_replica()),
         )
 
     trainable = bool(spec.trainable)
@@ -55,7 +56,9 @@ def create_shadow(moving_mean: Variable) -> Shadow:
 
     def shadow(name: str, shape: Any) -> Variable:
         initializer = tf.zeros_initializer()
-        return get_variable(name, shape, dtype=dtype, initializer=initializer, trainable=False)
+        return get_variable(
+            name, shape, dtype=dtype, initializer=initializer, trainable=False, **_per_replica()
+        )
 
     scope = full_name(moving_mean, "moving_mean")
     with variable_scope(scope), _unpartitioned(), made_beside(moving_mean):
@@ -63,6 +66,16 @@ def create_shadow(moving_mean: Variable) -> Shadow:
             shadow("biased", moving_mean.shape),
             shadow("local_step", []),
         )
+
+
+def _per_replica() -> dict[str, Any]:
+    """Under a strategy: kept per replica and read as their mean, as the layer's are."""
+    if not tf.distribute.has_strategy():
+        return {}
+    return {
+        "synchronization": tf.VariableSynchronization.ON_READ,
+        "aggregation": tf.VariableAggregation.MEAN,
+    }
 
 
 @contextlib.contextmanager

@@ -206,7 +206,9 @@ def _enter(context: Any) -> Any:
 
 
 def _leave(context: Any) -> None:
-    # An interrupt may have kept a context inside of this one from being left.
+    if context not in _open.contexts:
+        # Left already, by one around it: an interrupt had come before its turn.
+        return
     _close_down_to(_open.contexts.index(context) + 1)
     context.__exit__(None, None, None)
     _open.contexts.pop()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import logging
+import threading
+import weakref
 from typing import Any, Callable, NamedTuple
 
 import pytest
 
 import tf1_bn
 from tests.conftest import make_session
+from tests.graph.line_interrupts import BUILDS, clean, faults, spread
 from tests.graph.support import Snapshot, distinct, set_distinct_state, tf
 
 
@@ -177,3 +182,142 @@ def test_what_fails_leaves_nothing_and_can_be_repeated(fault: str, use: str) -> 
         assert facts[key] == clean[key]
     assert (found == expected).all()
     assert all((state[name] == wanted[name]).all() for name in wanted)
+
+
+def _left() -> Any:
+    """Fails at the last variable, so that three are left; gives the input of that call."""
+    x = tf.placeholder(tf.float32, [None, 5])
+    faulty = Faulty(_ones)
+    with pytest.raises(Boom):
+        tf1_bn.batch_normalization(x, name="bn", moving_variance_initializer=faulty)
+    return x
+
+
+OTHERS = {
+    "shape": lambda x: tf1_bn.batch_normalization(tf.zeros([7, 6]), name="bn"),
+    "initializer": lambda x: tf1_bn.batch_normalization(
+        x, name="bn", gamma_initializer=tf.constant_initializer(2.0)
+    ),
+    "trainable": lambda x: tf1_bn.batch_normalization(x, name="bn", trainable=False),
+    "dtype": lambda x: tf1_bn.batch_normalization(tf.cast(x, tf.float64), name="bn"),
+    "collections": lambda x: tf1_bn.contrib.batch_norm(x, scope="bn", scale=True),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_another_call_does_not_take_what_was_left(what: str) -> None:
+    x = _left()
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"left by a call that failed.* {what}="):
+            OTHERS[what](x)
+    assert tf.global_variables() == []
+    with pytest.raises(ValueError, match="left it, and counts as not made"):
+        tf1_bn.batch_normalization(x, name="bn", reuse=True)
+
+    # Nor does it spoil it for the right one.
+    y = tf1_bn.batch_normalization(x, name="bn", moving_variance_initializer=_ones)
+    assert y.op.name == "bn/batchnorm/add_1"
+    assert len(tf.global_variables()) == 4
+
+
+def test_what_was_left_is_taken_once_and_said_at_debug_level(caplog: Any) -> None:
+    x = _left()
+
+    with caplog.at_level(logging.DEBUG, "tf1_bn"):
+        tf1_bn.batch_normalization(x, name="bn", moving_variance_initializer=_ones)
+
+    said = [r.getMessage() for r in caplog.records if "taken over" in r.getMessage()]
+    names = ("gamma", "beta", "moving_mean", "moving_variance")
+    assert said == [f"bn/{name}: taken over from a call that failed" for name in names]
+    with pytest.raises(ValueError, match="bn/gamma already exists"):
+        tf1_bn.batch_normalization(x, name="bn", moving_variance_initializer=_ones)
+
+
+@pytest.mark.parametrize("v2", [False, True], ids=["v1", "v2"])
+def test_a_call_that_fails_in_a_branch_can_be_repeated(v2: bool) -> None:
+    enabled = tf.control_flow_v2_enabled()
+    x, faulty = tf.placeholder(tf.float32, [7, 5]), Faulty(_ones)
+
+    def layer() -> Any:
+        with tf1_bn.updates("in_place"), tf.variable_scope("net", use_resource=True):
+            return tf1_bn.batch_normalization(
+                x, training=True, name="bn", moving_variance_initializer=faulty
+            )
+
+    (tf.enable_control_flow_v2 if v2 else tf.disable_control_flow_v2)()
+    try:
+        phase = tf.placeholder_with_default(True, [])
+        with pytest.raises(Boom):
+            tf.cond(phase, layer, lambda: x)
+        assert tf.global_variables() == []
+        tf.cond(phase, layer, lambda: x)
+    finally:
+        (tf.enable_control_flow_v2 if enabled else tf.disable_control_flow_v2)()
+
+    names = [variable.op.name for variable in tf.global_variables()]
+    assert names == [f"net/bn/{n}" for n in ("gamma", "beta", "moving_mean", "moving_variance")]
+
+
+def test_a_subclass_that_fails_is_as_before() -> None:
+    class Sub(tf1_bn.BatchNormalization):
+        fails = True
+
+        def build(self, input_shape: Any) -> None:
+            super().build(input_shape)
+            self.extra = self.add_weight("extra", [5], initializer=tf.ones_initializer())
+
+        def _moments(self, inputs: Any, axes: Any, keep_dims: bool, mask: Any = None) -> Any:
+            if self.fails:
+                raise Boom("moments")
+            return super()._moments(inputs, axes, keep_dims)
+
+    layer, x = Sub(name="sub"), tf.placeholder(tf.float32, [7, 5])
+    with pytest.raises(Boom):
+        layer(x, training=True)
+    assert not layer.built and not layer.variables and not hasattr(layer, "extra")
+
+    Sub.fails = False
+    layer(x, training=True)
+    assert [v.op.name for v in layer.variables].count("sub/extra") == 1
+    updates = list(layer.updates)
+    Sub.fails = True
+    with pytest.raises(Boom):
+        layer(x, training=True)
+    assert layer.updates == updates == tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+
+
+def test_what_others_made_in_the_call_stays_where_it_is_found() -> None:
+    """Their variables are shared by name, so the collections must tell of them."""
+
+    def adjustment(shape: Any) -> Any:
+        tf.get_variable("own", [3])
+        raise Boom("adjustment")
+
+    with pytest.raises(Boom):
+        tf1_bn.batch_normalization(
+            tf.zeros([7, 5]), training=True, name="bn", adjustment=adjustment
+        )
+    assert [variable.op.name for variable in tf.global_variables()] == ["bn/own"]
+
+
+def test_what_is_left_does_not_keep_the_graph() -> None:
+    with tf.Graph().as_default() as graph:
+        _left()
+    reference = weakref.ref(graph)
+
+    del graph
+    gc.collect()
+
+    assert reference() is None
+
+
+@pytest.mark.parametrize("build", BUILDS, ids=lambda build: build.__name__)
+def test_a_build_interrupted_at_any_line_leaves_nothing(build: Any) -> None:
+    """`python -m tests.graph.line_interrupts 500` tries more of the lines."""
+    expected = clean(build)
+
+    found = [fault for at in spread(build, 9) for fault in faults(build, at, expected)]
+
+    assert found == []
+    assert threading.active_count() == 1

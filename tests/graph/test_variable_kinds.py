@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple
 
 import numpy as np
 import pytest
 
 import tf1_bn
-from tests.conftest import make_session
+from tests.conftest import V2_MODE, make_session
 from tests.graph.support import distinct, set_distinct_state, tf
 from tests.tolerances import assert_close
 
@@ -221,3 +221,116 @@ def test_the_original_makes_the_same_step(kind: str, renorm: bool) -> None:
     expected = _step(KINDS[kind], lambda x: _layer(x, tf.layers, renorm=renorm))
 
     _assert_equal(found, expected)
+
+
+def _places(layers: Any, use_resource: bool) -> dict:
+    """The devices of variables and update ops of two layers on three parameter servers."""
+    cluster = tf.train.ClusterSpec({"ps": ["a:1", "b:1", "c:1"], "worker": ["d:1"]})
+    setter = tf.train.replica_device_setter(cluster=cluster, worker_device="/job:worker/task:0")
+    with tf.Graph().as_default() as graph:
+        with tf.device(setter), tf.variable_scope("s", use_resource=use_resource):
+            x = tf.placeholder(tf.float32, [None, CHANNELS])
+            for name in ("one", "two"):
+                layers.batch_normalization(x, training=True, renorm=True, name=name)
+        operations = graph.get_operations()
+    kinds = ("VariableV2", "VarHandleOp", "AssignSub", "AssignSubVariableOp")
+    return {op.name: (op.device, op.colocation_groups()) for op in operations if op.type in kinds}
+
+
+@pytest.mark.parametrize("use_resource", [False, True], ids=["ref", "resource"])
+def test_renorm_lies_with_the_statistics_on_parameter_servers(use_resource: bool) -> None:
+    places = _places(tf1_bn, use_resource)
+
+    # Seven variables, but only the first four of each layer take their turns.
+    for layer, first in (("one", 0), ("two", 1)):
+        tasks = {
+            name: int(places[f"s/{layer}/{name}"][0][-1])
+            for name in ("gamma", "beta", "moving_mean", "moving_variance")
+        }
+        assert list(tasks.values()) == [(first + turn) % 3 for turn in range(4)]
+        for name, beside in (
+            ("moving_stddev", "moving_variance"),
+            ("renorm_mean", "moving_mean"),
+            ("renorm_stddev", "moving_variance"),
+        ):
+            assert int(places[f"s/{layer}/{name}"][0][-1]) == tasks[beside]
+            assert places[f"s/{layer}/{name}"][1] == [f"loc:@s/{layer}/{beside}".encode()]
+
+
+@pytest.mark.tf_max("2.15.1", reason="newer TensorFlows have no tf.layers")
+@pytest.mark.parametrize("use_resource", [False, True], ids=["ref", "resource"])
+def test_the_original_lies_in_the_same_places(use_resource: bool) -> None:
+    assert _places(tf1_bn, use_resource) == _places(tf.layers, use_resource)
+
+
+def test_a_partitioned_scope_shares_what_it_has_and_makes_the_rest() -> None:
+    x = tf.placeholder(tf.float32, [None, CHANNELS])
+    with tf.variable_scope("s", partitioner=tf.fixed_size_partitioner(2)):
+        for scale in (False, True, True):
+            tf1_bn.batch_normalization(x, name="bn", scale=scale, reuse=tf.AUTO_REUSE)
+
+    names = [variable.op.name for variable in tf.global_variables()]
+    statistics = ["s/bn/moving_mean", "s/bn/moving_variance"]
+    gamma = ["s/bn/gamma/part_0", "s/bn/gamma/part_1"]
+    assert names == ["s/bn/beta/part_0", "s/bn/beta/part_1", *statistics, *gamma]
+
+
+def test_tensors_cannot_be_debiased_in_words() -> None:
+    def reading(getter: Any, *args: Any, **kwargs: Any) -> Any:
+        return tf.identity(getter(*args, **kwargs))
+
+    x = tf.placeholder(tf.float32, [None, CHANNELS])
+    refused = pytest.raises(TypeError, match="moving statistic must be a variable")
+    with tf.variable_scope("s", custom_getter=reading), refused:
+        tf1_bn.contrib.batch_norm(x, zero_debias_moving_mean=True)
+    assert tf.global_variables() == []
+
+
+@pytest.fixture
+def v2_conditionals() -> Iterator[None]:
+    tf.enable_control_flow_v2()
+    yield
+    if not V2_MODE:
+        tf.disable_control_flow_v2()
+
+
+def _in_branch(layer: Callable[[], Any]) -> Any:
+    return tf.cond(tf.placeholder_with_default(True, []), layer, lambda: tf.zeros([ROWS, CHANNELS]))
+
+
+@pytest.mark.usefixtures("v2_conditionals")
+def test_ref_variables_in_a_branch_say_what_to_use() -> None:
+    x = tf.constant(distinct(ROWS, CHANNELS))
+    with tf.variable_scope("s", use_resource=False):
+        layer = tf1_bn.BatchNormalization(name="bn")
+        layer(x)
+        before = tf.global_variables()
+        for call in (
+            lambda: layer(x, training=True),
+            lambda: tf1_bn.batch_normalization(x, training=True, name="bn", reuse=True),
+            lambda: tf1_bn.contrib.batch_norm(x, scope="bn", reuse=True),
+        ):
+            with pytest.raises(TypeError, match="use_resource=True"):
+                _in_branch(call)
+        inference = _in_branch(lambda: layer(x, training=False))
+
+    assert tf.global_variables() == before
+    assert inference.shape.as_list() == [ROWS, CHANNELS]
+
+
+@pytest.mark.usefixtures("v2_conditionals")
+def test_a_frozen_layer_in_a_branch_has_no_update_ops() -> None:
+    x = tf.constant(distinct(ROWS, CHANNELS))
+    with tf.variable_scope("s", use_resource=False):
+        layer = tf1_bn.BatchNormalization(name="bn", trainable=False)
+        layer(x)
+        y = _in_branch(lambda: layer(x, training=True))
+
+    library = tf.get_default_graph().as_graph_def().library
+    assert not [n.op for f in library.function for n in f.node_def if "Assign" in n.op]
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        found = session.run(y)
+    data = distinct(ROWS, CHANNELS).astype("float64")
+    expected = (data - data.mean(0)) / np.sqrt(data.var(0) + EPSILON)
+    assert_close(found, expected, "output", "float32")
