@@ -6,7 +6,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ._compat import Operation, Tensor, Variable, as_operation, tf
+from ._compat import Operation, Tensor, Variable, as_operation, tf, tf_version
 
 # The graphs of the branches and bodies of control flow v2.
 _BODIES = ("CondBranchFuncGraph", "WhileBodyFuncGraph", "WhileCondFuncGraph")
@@ -34,7 +34,9 @@ def assign(variable: Variable, value: Tensor, scope: str) -> Operation:
             return as_operation(tf.assign(variable, value, name=scope))
         # A wrapper may be able to subtract only.
         return subtract(variable, read(variable) - value, scope)
-    wished = {"name": scope, "read_value": False}
+    # TF 1.15's aggregating variable refuses what differs between replicas, as names do.
+    unnamed = tf_version() < (2, 0) and tf.distribute.has_strategy()
+    wished = {"name": None if unnamed else scope, "read_value": False}
     return as_operation(variable.assign(value, **_accepted(variable.assign, wished)))
 
 

@@ -14,6 +14,8 @@ NUMERICS = "tests/graph/test_numerics.py"
 LAYER = "tests/graph/test_layer.py"
 TRAIN_OP = "tests/graph/test_train_op.py"
 FAILURES = "tests/graph/test_failures.py"
+INTERRUPTED = "tests/graph/test_interrupted.py"
+KINDS = "tests/graph/test_variable_kinds.py"
 CHOICE = "tests/unit/test_kernel_choice.py"
 GEOMETRY = "tests/unit/test_geometry.py"
 SPEC = "tests/unit/test_spec.py"
@@ -321,6 +323,38 @@ MUTATIONS = [
         ("statistics are partitioned", "with _no_partitioner():",
          "with contextlib.suppress():", (STRUCTURE, "tests/conformance/test_checkpoint.py"),
          "partition or checkpoint"),
+    ),
+    *_of(
+        "variables.py",
+        ("renorm's variables take turns on parameter servers",
+         "with made_beside(made.moving_variance):", "with contextlib.suppress():", (KINDS,),
+         "renorm_lies"),
+        ("shared statistics looked for in parts",
+         "sharing.set_partitioner(scope.partitioner if split else None)",
+         "sharing.set_partitioner(scope.partitioner)", (KINDS,), "partitioned_scope"),
+    ),
+    *_of(
+        "variable_kinds.py",
+        ("a ref variable assigned from another graph",
+         "return is_ref(variable) and home is not here", "return False", (KINDS,), "branch"),
+        ("a wrapper given keywords it does not take",
+         'return {"name": wished["name"]} if named else {}', "return wished", (KINDS,), "staged"),
+    ),
+    *_of(
+        "leftovers.py",
+        ("another call takes what a failed one left",
+         "if not changed and not same(wanted, found):", "if False:", (INTERRUPTED,),
+         "another_call"),
+        ("a variable that was left comes back without its collections",
+         "add_once(key, [item], home)", "pass", (INTERRUPTED,), "gamma_regularizer"),
+    ),
+    *_of(
+        "undoing.py",
+        ("a failed call leaves its items in the collections",
+         "take_out_since(self._lengths, lambda item: is_variable(item) and id(item) not in ours)",
+         "del ours", (INTERRUPTED,), "adjustment"),
+        ("a failed call leaves its layer half built",
+         "self._state.restore()", "pass", (INTERRUPTED,), "subclass"),
     ),
     *_of(
         "layer_weights.py",
