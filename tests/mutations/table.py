@@ -133,8 +133,7 @@ MUTATIONS = [
          "value = tf.nn.relu(stddev * stddev - scalar(epsilon, stddev.dtype))",
          "value = stddev * stddev - scalar(epsilon, stddev.dtype)", (EXTREMES,)),
         ("chained updates all start from the first value",
-         "old = variable.read_value()",
-         "old = tf.convert_to_tensor(variable)", (EXTREMES,), "shared"),
+         "old = read(variable)", "old = value_of(variable)", (EXTREMES,), "shared"),
     ),
     *_of(
         "renorm.py",
@@ -365,9 +364,8 @@ MUTATIONS = [
     *_of(
         "layer_scope.py",
         ("reuse forgotten",
-         "return self._enter(tf.variable_scope(given, default_name=self._base_name,"
-         " reuse=self.reuse))",
-         "return self._enter(tf.variable_scope(given, default_name=self._base_name))",
+         "return self._enter(variable_scope(given, self._base_name, reuse=self.reuse))",
+         "return self._enter(variable_scope(given, self._base_name, reuse=None))",
          (STRUCTURE,), "reuse"),
     ),
     *_of(
