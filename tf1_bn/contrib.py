@@ -28,7 +28,9 @@ from .moments import MomentsFn
 from .plan import Plan
 from .spec import BatchNormSpec, check_reuse, is_tensor_like
 from .training_flag import resolve_training, static_training
+from .undoing import all_or_nothing, variable_scope
 from .update_mode import in_place
+from .variable_kinds import check_future_reach, check_reach
 
 DATA_FORMATS = ("NHWC", "NCHW")
 
@@ -43,6 +45,7 @@ _OUR_NAMES = {
 
 
 @as_written
+@all_or_nothing
 def batch_norm(
     inputs: Any,
     decay: Any = 0.999,
@@ -175,7 +178,8 @@ def batch_norm(
         )
 
     getter = None if fused_form is not None else model_variable
-    with tf.variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter) as made:
+    opened = variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter)
+    with opened as (made, _):
         inputs = tf.convert_to_tensor(inputs)
         if by_layer:
             layer = BatchNormalization(name=made.name, _scope=made, _reuse=reuse, **settings)
@@ -245,13 +249,17 @@ def _warn_ignored(argument: str) -> None:
         "with `batch_weights`, `zero_debias_moving_mean` or other `updates_collections` than "
         "UPDATE_OPS only the fused kernel knows of regularizers, and no kernel of `adjustment`.",
         UserWarning,
-        stacklevel=5,  # past TensorFlow's wrapper around `batch_norm`
+        stacklevel=6,  # past the wrappers around `batch_norm`
     )
 
 
 def _normalize(inputs: Tensor, training: Any, form: _Form, options: _Options) -> Tensor:
     """Makes the variables, normalizes, and moves the averages or collects the ops that do."""
+    if training is not False:
+        check_future_reach("moving_mean", training)
     variables = create_contrib_variables(form.spec, form.geometry, options.variables_collections)
+    if training is not False:
+        check_reach(variables.moving_mean, training)
     shadow = None
     if options.zero_debias and training is not False:
         shadow = create_shadow(variables.moving_mean)

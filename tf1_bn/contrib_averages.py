@@ -17,6 +17,16 @@ from .moving_average import MovingAverage, move, rate_where, update_rate
 from .plan import Plan
 from .stranded_updates import warn_if_stranded
 from .update_mode import after_updates
+from .variable_kinds import (
+    assign,
+    beside,
+    check_assignable,
+    count_up,
+    full_name,
+    is_ref,
+    read,
+    value_of,
+)
 from .variables import BatchNormVariables
 
 
@@ -50,7 +60,7 @@ class Averages(NamedTuple):
                 active,
             )
         )
-        warn_if_stranded(updates, variables.moving_mean.name.rpartition("/")[0])
+        warn_if_stranded(updates, _layer_name(variables))
         return outputs
 
     def moved_with_outputs(self, inputs: Tensor, training: Any) -> Tensor:
@@ -97,8 +107,7 @@ class Averages(NamedTuple):
 
     def _are_refs_under_v2(self) -> bool:
         """Whether no conditional can assign: those of control flow v2 cannot to ref variables."""
-        dtype = self.plan.variables.moving_mean.dtype
-        return bool(tf.control_flow_v2_enabled() and dtype != dtype.base_dtype)
+        return bool(tf.control_flow_v2_enabled() and is_ref(self.plan.variables.moving_mean))
 
     def _moving_moments(self, inputs: Tensor, axes: Sequence[int], keep_dims: bool) -> Moments:
         moments_fn = self.plan.moments_fn or batch_moments
@@ -135,22 +144,19 @@ def _move_debiased(average: MovingAverage, shadow: Shadow, active: Tensor | None
     After n updates the biased average has weight 1 - (1 - rate) ** n altogether
     (arXiv 1412.6980, section 3). Where `active` is False nothing changes.
     """
-    variable, rate = average.variable, average.rate
-    graph = tf.get_default_graph()
-    with tf.name_scope("AssignMovingAvg") as scope, graph.colocate_with(variable):
-        old = shadow.biased.read_value()
+    rate = average.rate
+    variable, biased, local_step = map(check_assignable, (average.variable, *shadow))
+    with tf.name_scope("AssignMovingAvg") as scope, beside(variable):
+        old = read(biased)
         step = rate_where(active, tf.ones([], old.dtype))
         delta = (old - tf.cast(average.value, old.dtype)) * rate_where(active, rate)
-        moved = [
-            as_operation(tf.assign_sub(shadow.biased, delta)),
-            as_operation(tf.assign_add(shadow.local_step, step)),
-        ]
+        moved = [as_operation(tf.assign_sub(biased, delta)), count_up(local_step, step)]
         with tf.control_dependencies(moved):
-            weight = 1.0 - tf.pow(1.0 - rate, shadow.local_step.read_value())
-            value = shadow.biased.read_value() / weight
+            weight = 1.0 - tf.pow(1.0 - rate, read(local_step))
+            value = read(biased) / weight
             if active is not None:
-                value = tf.where(active, value, variable.read_value())
-            return as_operation(tf.assign(variable, value, name=scope))
+                value = tf.where(active, value, read(variable))
+            return assign(variable, value, scope)
 
 
 class Weights(NamedTuple):
@@ -181,8 +187,12 @@ class Weights(NamedTuple):
         return moments
 
 
+def _layer_name(variables: BatchNormVariables) -> str:
+    return full_name(variables.moving_mean, "moving_mean").rpartition("/")[0]
+
+
 def moving_moments(variables: BatchNormVariables) -> Moments:
     return Moments(
-        tf.convert_to_tensor(variables.moving_mean),
-        tf.convert_to_tensor(variables.moving_variance),
+        value_of(variables.moving_mean),
+        value_of(variables.moving_variance),
     )

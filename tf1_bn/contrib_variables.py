@@ -10,7 +10,10 @@ from ._compat import Tensor, Variable, tf
 from .geometry import Geometry
 from .graph_collections import add_once
 from .layer import BatchNormalization
+from .leftovers import get_variable
 from .spec import BatchNormSpec
+from .undoing import variable_scope
+from .variable_kinds import full_name, made_beside
 from .variables import BatchNormVariables
 
 
@@ -27,7 +30,7 @@ def create_contrib_variables(
     """Makes or reuses beta, gamma, moving_mean and moving_variance, in contrib's order."""
 
     def variable(name: str, trainable: bool, regularizer: Any = None) -> Variable:
-        return tf.get_variable(
+        return get_variable(
             name,
             geometry.param_shape,
             dtype=tf.as_dtype(geometry.param_dtype),
@@ -35,6 +38,7 @@ def create_contrib_variables(
             regularizer=regularizer,
             trainable=trainable,
             collections=_with_model(_collections_of(variables_collections, name)),
+            **({} if name in ("beta", "gamma") else _per_replica()),
         )
 
     trainable = bool(spec.trainable)
@@ -49,18 +53,35 @@ def create_contrib_variables(
 def create_shadow(moving_mean: Variable) -> Shadow:
     """Makes or reuses the two variables behind a debiased mean, named after it inside its scope."""
     dtype = moving_mean.dtype.base_dtype
-    zeros = tf.zeros_initializer()
-    with tf.variable_scope(moving_mean.name.split(":")[0]), _unpartitioned():
-        return Shadow(
-            tf.get_variable("biased", moving_mean.shape, dtype, zeros, trainable=False),
-            tf.get_variable("local_step", [], dtype, zeros, trainable=False),
+
+    def shadow(name: str, shape: Any) -> Variable:
+        initializer = tf.zeros_initializer()
+        return get_variable(
+            name, shape, dtype=dtype, initializer=initializer, trainable=False, **_per_replica()
         )
+
+    scope = full_name(moving_mean, "moving_mean")
+    with variable_scope(scope), _unpartitioned(), made_beside(moving_mean):
+        return Shadow(
+            shadow("biased", moving_mean.shape),
+            shadow("local_step", []),
+        )
+
+
+def _per_replica() -> dict[str, Any]:
+    """Under a strategy: kept per replica and read as their mean, as the layer's are."""
+    if not tf.distribute.has_strategy():
+        return {}
+    return {
+        "synchronization": tf.VariableSynchronization.ON_READ,
+        "aggregation": tf.VariableAggregation.MEAN,
+    }
 
 
 @contextlib.contextmanager
 def _unpartitioned() -> Iterator[None]:
     """The current scope without its partitioner; opens an op scope, too, as contrib did."""
-    with tf.variable_scope(tf.get_variable_scope()) as copied:
+    with variable_scope(tf.get_variable_scope()) as (copied, _):
         copied.set_partitioner(None)
         yield
 

@@ -13,6 +13,7 @@ from .moving_average import MovingAverage, assign_variance, move, rate_where, up
 from .phases import infer, train
 from .plan import Normalized, Plan, State
 from .renorm import batch_stddev
+from .variable_kinds import value_of
 
 
 class Applied(NamedTuple):
@@ -54,7 +55,7 @@ def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Applied:
 def with_updates(outcome: Outcome, plan: Plan) -> Applied:
     """The second half of `apply_batch_norm`: the update ops of what `normalize` found."""
     outputs = outcome.normalized.outputs
-    if outcome.active is False:
+    if outcome.active is False or not plan.moves:
         return Applied(outputs, (), None)
 
     def updates_again(
@@ -224,7 +225,7 @@ def _state(plan: Plan, renorm: bool) -> State:
     variables, dtype = plan.variables, plan.geometry.param_dtype
 
     def read(variable: Variable | None) -> Any:
-        return None if variable is None else tf.convert_to_tensor(variable)
+        return None if variable is None else value_of(variable)
 
     # A custom getter may have handed out a half-precision copy.
     learned = (read(variable) for variable in (variables.gamma, variables.beta))

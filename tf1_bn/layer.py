@@ -41,8 +41,16 @@ from .plan import Plan
 from .regularizers import L1L2
 from .spec import BatchNormSpec, check_reuse, is_scope
 from .stranded_updates import warn_if_stranded
-from .training_flag import resolve_training
+from .training_flag import resolve_training, static_training
+from .undoing import all_or_nothing
 from .update_mode import after_updates, in_place
+from .variable_kinds import (
+    check_future_reach,
+    check_reach,
+    full_name,
+    is_out_of_reach,
+    nobody_runs,
+)
 from .variables import BatchNormVariables, create_variables
 
 _LOG = logging.getLogger("tf1_bn")
@@ -192,6 +200,7 @@ class BatchNormalization(GraphLayer):
         return self.apply(inputs, *args, **kwargs)
 
     @as_written
+    @all_or_nothing
     def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         """As calling the layer."""
         raise_if_eager(type(self).__name__)
@@ -205,6 +214,8 @@ class BatchNormalization(GraphLayer):
             check_input(self._input_spec, inputs, self.name)
         self._take_name()
         with self._scope.sharing() if self.built else self._scope.making(scope):
+            if not self.built and self.trainable and static_training(training) is not False:
+                check_future_reach("moving_mean", training)
             inputs = tf.convert_to_tensor(inputs)
             if not self.built:
                 self._dtype = self._dtype or inputs.dtype.base_dtype.name
@@ -217,6 +228,7 @@ class BatchNormalization(GraphLayer):
         return outputs
 
     @as_written
+    @all_or_nothing
     def build(self, input_shape: Any) -> None:
         """Makes the variables for inputs of this static shape, under the active variable scope.
 
@@ -264,9 +276,14 @@ class BatchNormalization(GraphLayer):
         open_sizes = choice.fold is not None and None in geometry.input_shape
         if open_sizes and not isinstance(training, bool) and loses_sizes_in_cond():
             choice = choice.composed("unknown sizes in a conditional, which XLA could not compile")
-        _LOG.debug("%s: %s", variables.moving_mean.name.rpartition("/")[0], choice)
-        moves_in_place = self.trainable and in_place()
-        return Plan(self._spec, geometry, choice, variables, self._moments_fn(), moves_in_place)
+        scope = full_name(variables.moving_mean, "moving_mean").rpartition("/")[0]
+        _LOG.debug("%s: %s", scope, choice)
+        if self.trainable and training is not False:
+            check_reach(variables.moving_mean, training)
+        # Those of a frozen layer are not collected.
+        lost = not self.trainable and (nobody_runs() or is_out_of_reach(variables.moving_mean))
+        plan = Plan(self._spec, geometry, choice, variables, self._moments_fn(), moves=not lost)
+        return plan._replace(in_place=self.trainable and in_place())
 
     def _after_updates(self, applied: Applied) -> Tensor:
         assert applied.moments is not None, "only training has updates"

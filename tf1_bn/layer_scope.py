@@ -8,6 +8,7 @@ import threading
 from typing import Any, Iterator
 
 from ._compat import tf
+from .undoing import variable_scope
 
 
 class LayerScope:
@@ -22,6 +23,7 @@ class LayerScope:
         self._base_name = base_name
         self._given = given
         self._captured: Any = None
+        self._op_scope = ""
         # By thread: those of replicas and towers are inside one shared layer at the same time.
         self._entered: dict[int, Any] = {}
 
@@ -63,18 +65,16 @@ class LayerScope:
         given = self._given or given
         if given is None and self.reuse:
             given = self._base_name
-        return self._enter(tf.variable_scope(given, default_name=self._base_name, reuse=self.reuse))
+        return self._enter(variable_scope(given, self._base_name, reuse=self.reuse))
 
     def _open_again(self, reuse: Any) -> Any:
-        return self._enter(
-            tf.variable_scope(self._captured, reuse=reuse, auxiliary_name_scope=False)
-        )
+        return self._enter(variable_scope(self._captured, reuse=reuse, auxiliary_name_scope=False))
 
     @contextlib.contextmanager
     def _enter(self, opened: Any) -> Iterator[Any]:
         # A scope that was given as an object would put the ops into a new name scope.
-        with opened as scope, tf.name_scope(scope.original_name_scope):
-            self._captured = self._captured or scope
+        with opened as (scope, op_scope), tf.name_scope(self._op_scope or op_scope):
+            self._captured, self._op_scope = self._captured or scope, self._op_scope or op_scope
             thread = threading.get_ident()
             outer, self._entered[thread] = self._entered.get(thread), scope
             try:

@@ -7,6 +7,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 from ._compat import Tensor, Variable, tf
 from .graph_collections import add_once
+from .leftovers import get_variable, is_of_tensorflow
 
 
 class _Regularized(NamedTuple):
@@ -41,8 +42,10 @@ class LayerWeights:
         """
         before = set() if regularizer is None else _global_variable_ids()
         try:
-            variable = tf.get_variable(name, tuple(shape), trainable=trainable, **kwargs)
+            variable = get_variable(name, shape, trainable=trainable, **kwargs)
         except ValueError as error:
+            if not is_of_tensorflow(error):
+                raise
             raise ValueError(
                 f"{error}\nThis is variable `{name}` of shape {list(shape)} of the batch-norm "
                 f"layer in scope {scope.name!r} (got `reuse={scope.reuse}`)."

@@ -16,6 +16,7 @@ from .moments import Moments, moments_or
 from .open_scopes import OpenScopes, in_replica
 from .plan import Plan
 from .replica_merge import check_place, merged_in_strategy
+from .variable_kinds import full_name
 
 MERGED = KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, "the statistics are merged across replicas")
 
@@ -128,7 +129,7 @@ def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Applied:
             "`virtual_batch_size` must be None inside of `tf1_bn.cross_replica`: it splits the "
             f"batch whose parts are to be merged (got {plan.spec.virtual_batch_size!r})."
         )
-    meet = _meeting_point(scope.merge, plan.variables.moving_mean.name)
+    meet = _meeting_point(scope.merge, full_name(plan.variables.moving_mean, "moving_mean"))
     # Outside of the layer's conditional, so that replicas in different phases still meet.
     with tf.name_scope("cross_replica"):
         merged = meet(batch_statistics(inputs, training, plan))

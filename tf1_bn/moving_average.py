@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._compat import Operation, Tensor, Variable, as_operation, scalar, tf
+from ._compat import Operation, Tensor, Variable, scalar, tf
 from .spec import is_number
+from .variable_kinds import assign, beside, check_assignable, read, subtract, value_of
 
 
 class MovingAverage(NamedTuple):
@@ -48,18 +49,15 @@ def move(average: MovingAverage, fresh: bool = False) -> Operation:
       fresh: read the variable when the op runs, after what the op waits for, instead of sharing
         the graph's one read of it.
     """
-    variable = _assignable(average.variable)
-    with tf.name_scope("AssignMovingAvg") as scope, _beside(variable):
+    variable = check_assignable(average.variable)
+    with tf.name_scope("AssignMovingAvg") as scope, beside(variable):
         old = average.old
         if fresh:
-            old = variable.read_value()
+            old = read(variable)
         elif old is None:
-            old = tf.convert_to_tensor(variable)
+            old = value_of(variable)
         delta = (old - tf.cast(average.value, old.dtype)) * average.rate
-        name = _name(variable, scope)
-        # Without the lock concurrent writers lose parts of each other's steps on a ref variable.
-        update = variable.assign_sub(delta, use_locking=True, name=name, read_value=False)
-        return as_operation(update)
+        return subtract(variable, delta, scope)
 
 
 def assign_variance(
@@ -70,28 +68,10 @@ def assign_variance(
     Must run after the update of moving_stddev, which it reads anew. Where `active` is False the
     variance keeps its value.
     """
-    variable = _assignable(moving_variance)
-    with tf.name_scope("AssignNewValue") as scope, _beside(variable):
-        stddev = moving_stddev.read_value()
+    variable = check_assignable(moving_variance)
+    with tf.name_scope("AssignNewValue") as scope, beside(variable):
+        stddev = read(moving_stddev)
         value = tf.nn.relu(stddev * stddev - scalar(epsilon, stddev.dtype))
         if active is not None:
-            value = tf.where(active, value, variable.read_value())
-        return as_operation(variable.assign(value, name=scope, read_value=False))
-
-
-def _name(variable: Variable, scope: str) -> str | None:
-    # A resource variable names its assignment below the scope, as in TF1.
-    return None if variable.dtype == variable.dtype.base_dtype else scope
-
-
-def _assignable(variable: Variable) -> Variable:
-    if not hasattr(variable, "assign_sub"):
-        raise TypeError(
-            f"a moving statistic must be a variable to be updated in training (got {variable!r}): "
-            "let the custom getter return the variable, or call with `training=False`."
-        )
-    return variable
-
-
-def _beside(variable: Variable) -> Any:
-    return tf.get_default_graph().colocate_with(variable)
+            value = tf.where(active, value, read(variable))
+        return assign(variable, value, scope)

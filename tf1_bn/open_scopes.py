@@ -35,12 +35,20 @@ class OpenScopes:
     def opened(self, value: Any) -> Iterator[None]:
         """A scope of this value, which is not None."""
         scope = _Opened(value, threading.get_ident(), in_replica())
-        self._opened.append(scope)
         try:
-            yield
-        finally:
-            # By identity: threads of replicas do not leave their scopes in the order of opening.
-            self._opened[:] = [other for other in self._opened if other is not scope]
+            try:
+                self._opened.append(scope)
+                yield
+            finally:
+                self._close(scope)
+        except BaseException:
+            # Ctrl-C may have come before the line above.
+            self._close(scope)
+            raise
+
+    def _close(self, scope: _Opened) -> None:
+        # By identity: threads of replicas do not leave their scopes in the order of opening.
+        self._opened[:] = [other for other in self._opened if other is not scope]
 
     def innermost(self) -> Any:
         """The value of the scope around the running code; None outside of any."""

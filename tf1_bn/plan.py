@@ -18,7 +18,8 @@ from .variables import BatchNormVariables
 class Plan(NamedTuple):
     """Everything decided before the first op of a call.
 
-    `moments_fn` only if a subclass has one; `in_place` if the outputs are to wait for the updates.
+    `moments_fn` only if a subclass has one; `in_place` if the outputs are to wait for the updates;
+    `moves` is False where no update ops are to be built.
     """
 
     spec: BatchNormSpec
@@ -28,6 +29,7 @@ class Plan(NamedTuple):
     moments_fn: MomentsFn | None = None
     in_place: bool = False
     has_values_fn: Callable[[Tensor, Geometry], Tensor | None] = has_values
+    moves: bool = True
 
 
 class State(NamedTuple):

@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+import functools
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from ._compat import as_written, raise_if_eager, tf
 from .batch_statistics import BatchStatistics, layer_of, merge_statistics
 from .graph_place import opener_of_v1
+from .leftovers import here
 from .merging import Meeting, Shared, in_tower, open_scope, tower_thread
 from .open_scopes import in_replica
+from .stepped_thread import SteppedThread
+from .undoing import all_or_nothing
 from .update_mode import inheriting_mode, open_mode
 
 
 @as_written
+@all_or_nothing
 def run_towers(
     fn: Callable[..., Any],
     tower_inputs: Sequence[Any],
@@ -72,21 +76,31 @@ def run_towers(
     graph.switch_to_thread_local()
     scope = tf.get_variable_scope()
     operations = len(graph.get_operations())
-    around = _Around(graph, operations, graph.get_name_scope(), scope, open_scope(), open_mode())
+    around = _Around(
+        graph, operations, graph.get_name_scope(), scope, open_scope(), open_mode(), here.made
+    )
     towers = []
     for index, given in enumerate(tower_inputs):
         place = _Place(index, f"{name}_{index}", None if devices is None else devices[index])
         towers.append(_Tower(fn, given if isinstance(given, tuple) else (given,), place, around))
+    threads = [tower.thread for tower in towers]
     try:
-        _run_in_step(towers)
-    finally:
-        for tower in towers:
-            tower.give_up()
-    return [tower.result for tower in towers]
+        try:
+            _run_in_step(towers)
+        finally:
+            SteppedThread.end(threads)
+    except BaseException:
+        # Ctrl-C may have come before the line above.
+        SteppedThread.end(threads)
+        raise
+    return [thread.result for thread in threads]
 
 
 class _Around(NamedTuple):
-    """What is open around the call of `run_towers`; `operations` are in the graph already."""
+    """What is open around the call of `run_towers`; `operations` are in the graph already.
+
+    `made` collects the variables that are made in the call.
+    """
 
     graph: Any
     operations: int
@@ -94,6 +108,7 @@ class _Around(NamedTuple):
     variable_scope: Any
     merging: Any
     update_mode: Any
+    made: Any
 
     def holds_code(self) -> bool:
         """Whether no conditional, loop or function has been entered since the call."""
@@ -128,10 +143,6 @@ class _Place(NamedTuple):
             yield
 
 
-class _GivenUp(BaseException):
-    """Ends a tower whose fellow has failed; no `except Exception` of a model catches it."""
-
-
 class _Encounter:
     """The statistics that the towers bring to one call of a layer, in their order."""
 
@@ -154,31 +165,15 @@ class _Tower(Meeting):
     ) -> None:
         self.name = place.name
         self._around = around
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.done = False
         self.layer_name = ""
         self.brought: BatchStatistics | None = None
         self.encounter: _Encounter | None = None
-        self._wanted = True
-        self._turn, self._paused = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread = threading.Thread(
-            target=self._run, args=(fn, args, place, around), name=place.name, daemon=True
-        )
-        self._thread.start()
+        work = functools.partial(self._build, fn, args, place)
+        self.thread = SteppedThread(work, place.name)
 
-    def go_on(self) -> None:
-        """Lets the tower run until it waits for the others, or ends; raises what it raised."""
-        self._turn.release()
-        self._paused.acquire()
-        if self.error is not None:
-            raise self.error
-
-    def give_up(self) -> None:
-        """Ends the thread, if it has not ended; its contexts are left in order."""
-        self._wanted = False
-        self._turn.release()
-        self._thread.join()
+    def state(self) -> tuple[bool, str]:
+        """Whether the tower has ended, and the layer that it waits at."""
+        return self.thread.done, self.layer_name
 
     def check_place(self, layer_name: str) -> None:
         """Raises ValueError in a conditional, loop or function that the tower has entered."""
@@ -192,42 +187,27 @@ class _Tower(Meeting):
     def meet(self, layer_name: str, statistics: BatchStatistics) -> Shared:
         """Hands over to the next tower; returns when all have brought their statistics."""
         self.layer_name, self.brought = layer_name, statistics
-        self._wait()
+        self.thread.pause()
         assert self.encounter is not None
         return self.encounter.shared()
 
-    def _wait(self) -> None:
-        # A model may go on after it was given up: a bare `except`, a `finally` with a layer.
-        if not self._wanted:
-            raise _GivenUp
-        self._paused.release()
-        self._turn.acquire()
-        if not self._wanted:
-            raise _GivenUp
-
-    def _run(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], place: _Place, around: _Around
-    ) -> None:
-        self._turn.acquire()
-        try:
-            if self._wanted:
-                merging = tower_thread(self, around.merging)
-                with place.entered(around), merging, inheriting_mode(around.update_mode):
-                    self.result = fn(*args)
-        except _GivenUp:
-            pass
-        except BaseException as error:
-            self.error = error
-        finally:
-            self.done = True
-            self._paused.release()
+    def _build(self, fn: Callable[..., Any], args: tuple[Any, ...], place: _Place) -> Any:
+        around = self._around
+        here.made = around.made
+        merging = tower_thread(self, around.merging)
+        with place.entered(around), merging, inheriting_mode(around.update_mode):
+            return fn(*args)
 
 
 def _run_in_step(towers: Sequence[_Tower]) -> None:
     for tower in towers:
-        tower.go_on()
-    while not all(tower.done for tower in towers):
-        if len({(tower.done, tower.layer_name) for tower in towers}) > 1:
+        tower.thread.go_on()
+    while True:
+        for tower in towers:
+            tower.thread.check()
+        if all(tower.thread.done for tower in towers):
+            return
+        if len({tower.state() for tower in towers}) > 1:
             raise ValueError(
                 "Towers must call the same merging layers in the same order, or the statistics of "
                 f"one would be missing: {', '.join(map(_where, towers))}."
@@ -235,9 +215,10 @@ def _run_in_step(towers: Sequence[_Tower]) -> None:
         encounter = _Encounter([tower.brought for tower in towers if tower.brought is not None])
         for tower in towers:
             tower.encounter = encounter
-            tower.go_on()
+            tower.thread.go_on()
 
 
 def _where(tower: _Tower) -> str:
-    layer = layer_of(tower.layer_name)
-    return f"{tower.name} has ended" if tower.done else f"{tower.name} is at the layer {layer!r}"
+    ended, layer_name = tower.state()
+    layer = layer_of(layer_name)
+    return f"{tower.name} has ended" if ended else f"{tower.name} is at the layer {layer!r}"

@@ -8,7 +8,10 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from ._compat import Tensor, Variable, tf
 from .geometry import Geometry
+from .leftovers import is_left
 from .spec import BatchNormSpec
+from .undoing import variable_scope
+from .variable_kinds import made_beside
 
 
 class BatchNormVariables(NamedTuple):
@@ -84,10 +87,14 @@ def create_variables(
             return made
         # A scope's initializer has no value to take the root of before it is called.
         root = None if variance_initializer is None else stddev_initializer
+        with made_beside(made.moving_variance):
+            moving_stddev = statistic("moving_stddev", root)
+        with made_beside(made.moving_mean):
+            renorm_mean = statistic("renorm_mean", mean_initializer)
+        with made_beside(moving_stddev):
+            renorm_stddev = statistic("renorm_stddev", root)
         return made._replace(
-            moving_stddev=statistic("moving_stddev", root),
-            renorm_mean=statistic("renorm_mean", mean_initializer),
-            renorm_stddev=statistic("renorm_stddev", root),
+            moving_stddev=moving_stddev, renorm_mean=renorm_mean, renorm_stddev=renorm_stddev
         )
 
 
@@ -98,7 +105,7 @@ def _no_partitioner() -> Iterator[None]:
         yield
         return
     # Entering a scope by object yields a copy, so the user's own keeps its partitioner.
-    with tf.variable_scope(scope, auxiliary_name_scope=False) as copied:
+    with variable_scope(scope, auxiliary_name_scope=False) as (copied, _):
         copied.set_partitioner(None)
         yield
 
@@ -112,16 +119,19 @@ def _refuse_half_layers(names: Sequence[str], shape: Sequence[int], dtype: Any) 
     # With reuse=True nothing is ever made. A getter may rename what it is asked for.
     if scope.reuse is True or scope.custom_getter is not None or not _any_in_use(scope, names):
         return
-    present = [_names_an_op(scope, name) for name in names]
+    present = [_names_an_op(scope, name) and not is_left(_full_name(scope, name)) for name in names]
     # All or none: TensorFlow refuses at the first variable.
     if all(present) or not any(present):
         return
-    with tf.variable_scope(scope, reuse=True, auxiliary_name_scope=False):
-        shared = [
-            name
-            for name, found in zip(names, present)
-            if found and _is_shared(name, shape, dtype, fits=bool(scope.reuse))
-        ]
+    found = [name for name, is_there in zip(names, present) if is_there]
+    with tf.variable_scope(scope, reuse=True, auxiliary_name_scope=False) as sharing:
+        shared = []
+        for name in found:
+            # The statistics are never partitioned, and shared as they were made.
+            split = name in ("gamma", "beta")
+            sharing.set_partitioner(scope.partitioner if split else None)
+            if _is_shared(name, shape, dtype, fits=bool(scope.reuse)):
+                shared.append(name)
     # AUTO_REUSE makes only what is missing.
     if shared and not scope.reuse:
         raise ValueError(
@@ -157,8 +167,8 @@ def _any_in_use(scope: Any, names: Sequence[str]) -> bool:
 
 
 def _names_an_op(scope: Any, name: str) -> bool:
-    try:
-        tf.get_default_graph().get_operation_by_name(_full_name(scope, name))
-    except KeyError:
-        return False
-    return True
+    for op_name in (name, f"{name}/part_0"):
+        with contextlib.suppress(KeyError):
+            tf.get_default_graph().get_operation_by_name(_full_name(scope, op_name))
+            return True
+    return False

@@ -16,6 +16,8 @@ SURFACE = "tests/graph/test_layer_surface.py"
 OBJECTS = "tests/conformance/test_object_checkpoint.py"
 TRAIN_OP = "tests/graph/test_train_op.py"
 FAILURES = "tests/graph/test_failures.py"
+INTERRUPTED = "tests/graph/test_interrupted.py"
+KINDS = "tests/graph/test_variable_kinds.py"
 CHOICE = "tests/unit/test_kernel_choice.py"
 GEOMETRY = "tests/unit/test_geometry.py"
 SPEC = "tests/unit/test_spec.py"
@@ -140,8 +142,7 @@ MUTATIONS = [
          "value = tf.nn.relu(stddev * stddev - scalar(epsilon, stddev.dtype))",
          "value = stddev * stddev - scalar(epsilon, stddev.dtype)", (EXTREMES,)),
         ("chained updates all start from the first value",
-         "old = variable.read_value()",
-         "old = tf.convert_to_tensor(variable)", (EXTREMES,), "shared"),
+         "old = read(variable)", "old = value_of(variable)", (EXTREMES,), "shared"),
     ),
     *_of(
         "renorm.py",
@@ -315,6 +316,38 @@ MUTATIONS = [
          "partition or checkpoint"),
     ),
     *_of(
+        "variables.py",
+        ("renorm's variables take turns on parameter servers",
+         "with made_beside(made.moving_variance):", "with contextlib.suppress():", (KINDS,),
+         "renorm_lies"),
+        ("shared statistics looked for in parts",
+         "sharing.set_partitioner(scope.partitioner if split else None)",
+         "sharing.set_partitioner(scope.partitioner)", (KINDS,), "partitioned_scope"),
+    ),
+    *_of(
+        "variable_kinds.py",
+        ("a ref variable assigned from another graph",
+         "return is_ref(variable) and home is not here", "return False", (KINDS,), "branch"),
+        ("a wrapper given keywords it does not take",
+         'return {"name": wished["name"]} if named else {}', "return wished", (KINDS,), "staged"),
+    ),
+    *_of(
+        "leftovers.py",
+        ("another call takes what a failed one left",
+         "if not changed and not same(wanted, found):", "if False:", (INTERRUPTED,),
+         "another_call"),
+        ("a variable that was left comes back without its collections",
+         "add_once(key, [item], home)", "pass", (INTERRUPTED,), "gamma_regularizer"),
+    ),
+    *_of(
+        "undoing.py",
+        ("a failed call leaves its items in the collections",
+         "take_out_since(self._lengths, lambda item: is_variable(item) and id(item) not in ours)",
+         "del ours", (INTERRUPTED,), "adjustment"),
+        ("a failed call leaves its layer half built",
+         "self._state.restore()", "pass", (INTERRUPTED,), "subclass"),
+    ),
+    *_of(
         "layer_weights.py",
         ("losses twice under reuse",
          "if any(id(part) in before for part in parts_of(variable)):", "if False:",
@@ -323,9 +356,8 @@ MUTATIONS = [
     *_of(
         "layer_scope.py",
         ("reuse forgotten",
-         "return self._enter(tf.variable_scope(given, default_name=self._base_name,"
-         " reuse=self.reuse))",
-         "return self._enter(tf.variable_scope(given, default_name=self._base_name))",
+         "return self._enter(variable_scope(given, self._base_name, reuse=self.reuse))",
+         "return self._enter(variable_scope(given, self._base_name, reuse=None))",
          (STRUCTURE,), "reuse"),
     ),
     *_of(
