@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import warnings
 from typing import Any, Callable, Iterator, Mapping, NamedTuple
 
@@ -34,12 +35,19 @@ DATA_FORMATS = ("NHWC", "NCHW")
 
 # What the core calls them, and what contrib did: for messages.
 _OUR_NAMES = {
-    "`momentum`": "`decay`",
-    "`renorm_momentum`": "`renorm_decay`",
-    "`training`": "`is_training`",
-    "`name`": "`scope`",
-    "`axis`": "`data_format`",
+    "momentum": "`decay`",
+    "renorm_momentum": "`renorm_decay`",
+    "training": "`is_training`",
+    "name": "`scope`",
+    "axis": "the channel axis of `data_format`",
+    **{
+        f"{variable}_{kind}": f"`param_{kind}s['{variable}']`"
+        for variable in ("beta", "gamma", "moving_mean", "moving_variance")
+        for kind in ("initializer", "regularizer")
+    },
 }
+# Only where the core says what an argument must be: TF1's own phrases have such words, too.
+_OUR_NAME = re.compile(rf"`({'|'.join(_OUR_NAMES)})`(?= must )")
 
 
 @as_written
@@ -185,7 +193,7 @@ def batch_norm(
             form = fused_form or _unfused_form(spec, geometry)
             outputs = _normalize(
                 inputs,
-                resolve_training(is_training),
+                resolve_training(is_training, folds=False),
                 form,
                 _Options(
                     batch_weights,
@@ -321,7 +329,6 @@ def _in_words_of_contrib() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        message = str(error)
-        for ours, theirs in _OUR_NAMES.items():
-            message = message.replace(ours, theirs)
+        # What comes after the first is the value that the caller gave.
+        message = _OUR_NAME.sub(lambda found: _OUR_NAMES[found.group(1)], str(error), count=1)
         raise type(error)(message) from None

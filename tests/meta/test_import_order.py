@@ -21,6 +21,7 @@ ORDER = (
     "open_scopes",
     "update_mode",
     "initializers",
+    "constant_folding",
     "training_flag",
     "graph_collections",
     "stranded_updates",
