@@ -14,6 +14,7 @@ import numpy as np
 from ._compat import Tensor, as_written, host, raise_if_eager, tf
 from .call_checks import check_call, check_scope_name, make_spec
 from .contrib_averages import Averages, Weights, moving_moments
+from .contrib_names import take_names_of_tf1
 from .contrib_variables import (
     collect_output,
     collect_variables,
@@ -188,6 +189,8 @@ def batch_norm(
         if by_layer:
             layer = BatchNormalization(name=made.name, _scope=made, _reuse=reuse, **settings)
             outputs = layer(inputs, training=is_training)
+            if activation_fn is not None:
+                take_names_of_tf1(spec, geometry, static_training(is_training), layer.fused)
             collect_variables(layer, variables_collections)
         else:
             form = fused_form or _unfused_form(spec, geometry)

@@ -111,8 +111,9 @@ class Averages(NamedTuple):
         variables, geometry = self.plan.variables, self.plan.geometry
         if self.counts is not None:
             active = self.counts if active is None else tf.logical_and(active, self.counts)
-        full_rate = update_rate(self.plan.spec.momentum, geometry.param_dtype, fused=False)
-        rate = rate_where(active, full_rate)
+        with tf.name_scope("rate"):
+            full_rate = update_rate(self.plan.spec.momentum, geometry.param_dtype, fused=False)
+            rate = rate_where(active, full_rate)
         with tf.control_dependencies(list(batch) if fresh else []):
             if self.shadow is None:
                 first = move(MovingAverage(variables.moving_mean, batch.mean, rate), fresh)

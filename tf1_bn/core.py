@@ -152,8 +152,9 @@ def _update_ops(outcome: Outcome, plan: Plan, fresh: bool = False) -> list[Opera
     spec, variables, batch = plan.spec, plan.variables, outcome.normalized.moments
     active, dtype = outcome.active, plan.geometry.param_dtype
 
-    def rate(momentum: Any) -> Tensor:
-        return update_rate(momentum, dtype, plan.choice.fused)
+    def rate(momentum: Any, active: Tensor | None) -> Tensor:
+        with tf.name_scope("rate"):
+            return rate_where(active, update_rate(momentum, dtype, plan.choice.fused))
 
     def moved(
         variable: Variable, value: Tensor, rate: Tensor, old: Tensor | None = None
@@ -167,7 +168,6 @@ def _update_ops(outcome: Outcome, plan: Plan, fresh: bool = False) -> list[Opera
         if not spec.renorm:
             old = outcome.state.moving.variance
             return moved(variables.moving_variance, batch.variance, moving_rate, old)
-        stddev = batch_stddev(batch, spec.epsilon)
         with tf.control_dependencies([moved(variables.moving_stddev, stddev, moving_rate)]):
             return assign_variance(
                 variables.moving_variance, variables.moving_stddev, spec.epsilon, active
@@ -175,16 +175,17 @@ def _update_ops(outcome: Outcome, plan: Plan, fresh: bool = False) -> list[Opera
 
     # Otherwise the statistics, when not active, are what the averages were: the move is 0.
     select = fresh or spec.renorm
-    moving_rate = rate_where(active if select else None, rate(spec.momentum))
+    moving_rate = rate(spec.momentum, active if select else None)
     first: list[Operation] = []
+    stddev = batch_stddev(batch, spec.epsilon) if spec.renorm else None
     if spec.renorm:
         # The correction uses the averages as they were before this step.
         users = outcome.normalized.correction or [outcome.normalized.outputs]
         with tf.control_dependencies(list(users)):
-            renorm_rate = rate_where(active, rate(spec.renorm_momentum))
+            renorm_rate = rate(spec.renorm_momentum, active)
             pairs = zip(
                 (variables.renorm_mean, variables.renorm_stddev),
-                (batch.mean, batch_stddev(batch, spec.epsilon)),
+                (batch.mean, stddev),
                 outcome.scopes or (None, None),
             )
             for variable, value, name in pairs:

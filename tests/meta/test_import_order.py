@@ -52,6 +52,7 @@ ORDER = (
     "train_op",
     "contrib_variables",
     "contrib_averages",
+    "contrib_names",
     "contrib",
     "testing.tolerances",
     "testing.differences",
