@@ -21,7 +21,9 @@ BAD_TRAINING = [
     (lambda: "yes", TypeError, "'yes'"),
     (lambda: [True], TypeError, "[True]"),
     (lambda: np.array([True, False]), TypeError, "array"),
-    (lambda: tf.constant(1), TypeError, "int32"),
+    (lambda: tf.constant("yes"), TypeError, "string"),
+    (lambda: tf.constant([True, False]), ValueError, "rank 1"),
+    (lambda: tf.constant(1) + _placeholder(dtype=tf.int32), TypeError, "int32"),
     (lambda: _placeholder(dtype=tf.int32), TypeError, "int32"),
     (lambda: _placeholder(3, dtype=tf.bool), ValueError, "rank 1"),
 ]
