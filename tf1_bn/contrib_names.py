@@ -10,9 +10,7 @@ from .geometry import Geometry
 from .spec import BatchNormSpec
 
 
-def take_names_of_tf1(
-    spec: BatchNormSpec, geometry: Geometry, training: Any, fused: bool
-) -> None:
+def take_names_of_tf1(spec: BatchNormSpec, geometry: Geometry, training: Any, fused: bool) -> None:
     """Counts on where TF1's layer made more ops of a name than ours, so that the next is numbered.
 
     The activation is the output, which programs fetch by its name, `bn/Relu_1` after renorm's own

@@ -208,7 +208,9 @@ def _named_update(name: str, update: Callable[[], Operation], value: Tensor) -> 
 
 def _scope_of(name: str | None) -> Any:
     """The scope an op of this full name is in; None changes nothing."""
-    return contextlib.nullcontext() if name is None else tf.name_scope(f"{name.rpartition('/')[0]}/")
+    if name is None:
+        return contextlib.nullcontext()
+    return tf.name_scope(f"{name.rpartition('/')[0]}/")
 
 
 def _next_number(name: str) -> int:

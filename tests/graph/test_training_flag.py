@@ -132,7 +132,8 @@ def test_a_long_chain_of_constants_is_known() -> None:
 
     batch_normalization(tf.constant(X), training=flag, name="bn")
 
-    assert [op.name.split("/")[1] for op in update_ops()] == ["AssignMovingAvg", "AssignMovingAvg_1"]
+    names = [op.name.split("/")[1] for op in update_ops()]
+    assert names == ["AssignMovingAvg", "AssignMovingAvg_1"]
 
 
 def _flags() -> dict:

@@ -27,9 +27,9 @@ def asked_for(tree: ast.AST) -> Iterator[tuple[str, str]]:
         for alias in node.names
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id in modules:
-                yield modules[node.value.id], node.attr
+        owner = getattr(node, "value", None)
+        if isinstance(node, ast.Attribute) and isinstance(owner, ast.Name) and owner.id in modules:
+            yield modules[owner.id], node.attr
 
 
 def is_there(module: str, name: str) -> bool:

@@ -54,9 +54,10 @@ TRAINED = """
 
     tf.disable_v2_behavior()
     x = tf.constant([[1.0, 2.0], [3.0, 5.0], [7.0, 4.0]])
-    w = slim.global_variable(tf.constant([2.0, 3.0]), name="w")
-    assert w in tf.global_variables() and w in tf.trainable_variables()
+    w = slim.variable("w", initializer=tf.constant([2.0, 3.0]))
+    seen = slim.global_variable(tf.constant(6.0), name="seen")
     count = slim.local_variable(tf.constant(4.0), name="count")
+    assert [v.op.name for v in tf.global_variables()] == ["w", "seen"], tf.global_variables()
     assert [v.op.name for v in tf.local_variables()] == ["count"], tf.local_variables()
     y = slim.batch_norm(x * w, is_training=True, decay=0.5)
     loss = tf.reduce_sum(w * [30.0, 40.0]) + 0.0 * tf.reduce_sum(y)
@@ -68,7 +69,7 @@ TRAINED = """
             session.run(tf.global_variables_initializer())
             session.run(tf.local_variables_initializer())
             session.run(step)
-            print([round(float(value), 4) for value in session.run(w)], session.run(count))
+            print([round(float(value), 4) for value in session.run(w)], *session.run([seen, count]))
 """
 
 
@@ -76,7 +77,7 @@ def test_clipped_and_scaled_gradients_and_both_kinds_of_variables(tmp_path: Path
     """The gradient is [30, 40]: clipped to norm 5 it is [3, 4], as it is when scaled by 0.1."""
     ended = python("-c", textwrap.dedent(TRAINED), cwd=tmp_path)
     assert ended.code == 0, ended.err[-4000:]
-    assert ended.out.split("\n")[:2] == ["[-1.0, -1.0] 4.0"] * 2
+    assert ended.out.split("\n")[:2] == ["[-1.0, -1.0] 6.0 4.0"] * 2
 
 
 def test_nothing_slim_asks_for_is_missing_and_uninstall_takes_it_away(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ FLAG = "tests/graph/test_training_flag.py"
 KERNELS = "tests/graph/test_kernels.py"
 MODE = "tests/graph/test_update_mode.py"
 EXTREMES = "tests/properties/test_extremes.py"
+CONTRIB = "tests/contrib/test_conformance.py"
+CONTRIB_BEHAVIOUR = "tests/contrib/test_behaviour.py"
 
 
 class Mutation(NamedTuple):
@@ -368,7 +370,49 @@ MUTATIONS = [
         ("a train op of updates that cannot run", "if stranded:", "if False:", (MODE,), "named"),
     ),
     *_of(
+        "constant_folding.py",
+        ("a flag of constants not known", "elif op.type in _KERNELS and len(values) + len(pending) "
+         "< MOST_OPS:", "elif False:", (FLAG,), "of_constants"),
+        ("placeholders taken for constants", "if op.type not in _KERNELS:",
+         'if op.type not in (*_KERNELS, "PlaceholderWithDefault"):', (FLAG,), "run_time"),
+    ),
+    *_of(
+        "core.py",
+        ("the number of a later call's reshape", "reshapes = _next_number(\"Reshape\")",
+         "reshapes = 0", (STRUCTURE,), "layer_thrice"),
+        ("renorm's own averages beside the conditionals",
+         "with _scope_of(name):", "with _scope_of(None):", (STRUCTURE,), "layer_in_two_phases"),
+    ),
+    *_of(
+        "contrib.py",
+        ("the activation before TF1's numbers",
+         "take_names_of_tf1(spec, geometry, static_training(is_training), layer.fused)", "pass",
+         (CONTRIB,), "relu"),
+        ("TF1's phrases renamed", "message = _OUR_NAME.sub(lambda found: "
+         "_OUR_NAMES[found.group(1)], str(error), count=1)",
+         'message = str(error).replace("`axis`", "`data_format`")',
+         (CONTRIB_BEHAVIOUR,), "speak"),
+    ),
+    *_of(
+        "contrib_averages.py",
+        ("operations collected", "tf.add_to_collections(collections, tensor)",
+         "tf.add_to_collections(collections, tensor.op)", (CONTRIB_BEHAVIOUR,), "collected"),
+    ),
+    *_of(
+        "layer_weights.py",
+        ("a number among the losses", "found = _as_tensors(losses)",
+         "found = [loss for loss in losses if loss is not None]", (STRUCTURE,), "number"),
+    ),
+    *_of(
+        "call_checks.py",
+        ("the channels of a built layer forgotten",
+         "shape = [known.get(axis) if size is None else size for axis, size in enumerate(shape)]",
+         "pass", (STRUCTURE,), "open_channels"),
+    ),
+    *_of(
         "train_op.py",
+        ("a loss of another graph", '_check_graph(loss, "minimize")', "pass", (TRAIN_OP,),
+         "another_graph"),
         ("updates of every tower",
          "wanted = {update for call in calls if call.outputs.op in needed "
          "for update in call.updates}",
