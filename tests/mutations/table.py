@@ -373,8 +373,8 @@ MUTATIONS = [
         "constant_folding.py",
         ("a flag of constants not known", "elif op.type in _KERNELS and len(values) + len(pending) "
          "< MOST_OPS:", "elif False:", (FLAG,), "of_constants"),
-        ("placeholders taken for constants", "if op.type not in _KERNELS:",
-         'if op.type not in (*_KERNELS, "PlaceholderWithDefault"):', (FLAG,), "run_time"),
+        ("placeholders taken for constants", '"Identity",', '"Identity", "PlaceholderWithDefault",',
+         (FLAG,), "run_time"),
     ),
     *_of(
         "core.py",
