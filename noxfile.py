@@ -90,7 +90,7 @@ PAIRS = (
         "slim",
         ("3.13", "3.12", "3.11"),
         # TF-Slim's own tests are in its wheel; elsewhere the tests that need it are skipped.
-        ("tensorflow-cpu>=2.21", "tf-slim==1.1.0"),
+        ("tensorflow-cpu>=2.21", "tf-slim==1.1.0", "numpy<2.4"),
         (Run("slim", ONEDNN_OFF, ("tests/legacy/test_slim.py",)),),
     ),
 )

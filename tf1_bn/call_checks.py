@@ -39,11 +39,22 @@ def make_spec(**arguments: Any) -> BatchNormSpec:
 
 
 def check_call(
-    spec: BatchNormSpec, inputs: Any, training: Any, layer_dtype: str | None = None
+    spec: BatchNormSpec,
+    inputs: Any,
+    training: Any,
+    layer_dtype: str | None = None,
+    built: Geometry | None = None,
 ) -> Geometry:
-    """Raises for whatever is wrong with a call, before it adds anything to the graph."""
+    """Raises for whatever is wrong with a call, before it adds anything to the graph.
+
+    A layer that is `built` already knows the channels that the static shape leaves open.
+    """
     check_training(training)
-    geometry = geometry_of(spec, *_shape_and_dtype(inputs), layer_dtype)
+    shape, dtype = _shape_and_dtype(inputs)
+    if built is not None and shape is not None and len(shape) == built.rank:
+        known = {axis: built.input_shape[axis] for axis in built.channel_axes}
+        shape = [known.get(axis) if size is None else size for axis, size in enumerate(shape)]
+    geometry = geometry_of(spec, shape, dtype, layer_dtype)
     if static_training(training) is not False:
         check_ghost_batches(spec, geometry)
     return geometry

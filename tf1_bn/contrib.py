@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import warnings
 from typing import Any, Callable, Iterator, Mapping, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 from ._compat import Tensor, as_written, host, raise_if_eager, tf
 from .call_checks import check_call, check_scope_name, make_spec
 from .contrib_averages import Averages, Weights, moving_moments
+from .contrib_names import take_names_of_tf1
 from .contrib_variables import (
     collect_output,
     collect_variables,
@@ -36,12 +38,19 @@ DATA_FORMATS = ("NHWC", "NCHW")
 
 # What the core calls them, and what contrib did: for messages.
 _OUR_NAMES = {
-    "`momentum`": "`decay`",
-    "`renorm_momentum`": "`renorm_decay`",
-    "`training`": "`is_training`",
-    "`name`": "`scope`",
-    "`axis`": "`data_format`",
+    "momentum": "`decay`",
+    "renorm_momentum": "`renorm_decay`",
+    "training": "`is_training`",
+    "name": "`scope`",
+    "axis": "the channel axis of `data_format`",
+    **{
+        f"{variable}_{kind}": f"`param_{kind}s['{variable}']`"
+        for variable in ("beta", "gamma", "moving_mean", "moving_variance")
+        for kind in ("initializer", "regularizer")
+    },
 }
+# Only where the core says what an argument must be: TF1's own phrases have such words, too.
+_OUR_NAME = re.compile(rf"`({'|'.join(_OUR_NAMES)})`(?= must )")
 
 
 @as_written
@@ -184,12 +193,14 @@ def batch_norm(
         if by_layer:
             layer = BatchNormalization(name=made.name, _scope=made, _reuse=reuse, **settings)
             outputs = layer(inputs, training=is_training)
+            if activation_fn is not None:
+                take_names_of_tf1(spec, geometry, static_training(is_training), layer.fused)
             collect_variables(layer, variables_collections)
         else:
             form = fused_form or _unfused_form(spec, geometry)
             outputs = _normalize(
                 inputs,
-                resolve_training(is_training),
+                resolve_training(is_training, folds=False),
                 form,
                 _Options(
                     batch_weights,
@@ -329,7 +340,6 @@ def _in_words_of_contrib() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        message = str(error)
-        for ours, theirs in _OUR_NAMES.items():
-            message = message.replace(ours, theirs)
+        # What comes after the first is the value that the caller gave.
+        message = _OUR_NAME.sub(lambda found: _OUR_NAMES[found.group(1)], str(error), count=1)
         raise type(error)(message) from None

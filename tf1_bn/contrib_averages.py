@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from ._compat import Operation, Tensor, as_operation, loses_gradient_in_cond, tf
+from ._compat import Operation, Tensor, Variable, as_operation, loses_gradient_in_cond, tf
 from .contrib_variables import Shadow
 from .core import normalize
 from .geometry import Geometry
@@ -41,21 +41,23 @@ class Averages(NamedTuple):
     counts: Tensor | None
 
     def moved_by_updates(self, inputs: Tensor, training: Any, collections: Any) -> Tensor:
-        """The outputs; the update ops go to `collections`, and nothing depends on them."""
+        """The outputs; what updates goes to `collections`, and nothing depends on it."""
         (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
         if active is False:
             return outputs
-        updates = self._updates(moments, active)
-        for update in updates:
-            tf.add_to_collections(collections, update)
         variables = self.plan.variables
+        moving = (variables.moving_mean, variables.moving_variance)
+        collected = [_moved(*pair) for pair in zip(self._updates(moments, active), moving)]
+        for tensor in collected:
+            tf.add_to_collections(collections, tensor)
+        updates = [tensor.op for tensor in collected]
         record_call(
             Call(
                 inputs,
                 outputs,
                 tuple(updates),
                 lambda towards=moments, when=active: self._updates(towards, when, fresh=True),
-                (variables.moving_mean, variables.moving_variance),
+                moving,
                 moments,
                 active,
             )
@@ -126,8 +128,9 @@ class Averages(NamedTuple):
         variables, geometry = self.plan.variables, self.plan.geometry
         if self.counts is not None:
             active = self.counts if active is None else tf.logical_and(active, self.counts)
-        full_rate = update_rate(self.plan.spec.momentum, geometry.param_dtype, fused=False)
-        rate = rate_where(active, full_rate)
+        with tf.name_scope("rate"):
+            full_rate = update_rate(self.plan.spec.momentum, geometry.param_dtype, fused=False)
+            rate = rate_where(active, full_rate)
         with tf.control_dependencies(list(batch) if fresh else []):
             if self.shadow is None:
                 first = move(MovingAverage(variables.moving_mean, batch.mean, rate), fresh)
@@ -136,6 +139,14 @@ class Averages(NamedTuple):
                 first = _move_debiased(average, self.shadow, active)
             variance = MovingAverage(variables.moving_variance, batch.variance, rate)
             return [first, move(variance, fresh)]
+
+
+def _moved(update: Operation, variable: Variable) -> Tensor:
+    """What the variable holds once `update` has run: contrib collected tensors, and no ops."""
+    if update.outputs:
+        return update.outputs[0]
+    with tf.name_scope(f"{update.name}/"), tf.control_dependencies([update]):
+        return tf.identity(variable.read_value(), name="moved")
 
 
 def _move_debiased(average: MovingAverage, shadow: Shadow, active: Tensor | None) -> Operation:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Callable, NamedTuple, Sequence
 
 from ._compat import Operation, Tensor, Variable, loses_gradient_in_cond, tf
@@ -35,7 +36,8 @@ class Outcome(NamedTuple):
     """What `normalize` found, and when its statistics are to be taken over.
 
     `active` is False without training, None for always, otherwise a bool tensor; `scopes` are the
-    full names TF1 would give the two updates, None where they come by themselves.
+    full names TF1 would give the two updates, after those of renorm, None where they come by
+    themselves.
     """
 
     normalized: Normalized
@@ -76,24 +78,26 @@ def with_updates(outcome: Outcome, plan: Plan) -> Applied:
 
 def normalize(inputs: Tensor, training: Any, plan: Plan) -> Outcome:
     """The first half of `apply_batch_norm`: everything but the updates."""
+    reshapes = _next_number("Reshape")
+    outcome = _normalize(inputs, training, plan)
+    outputs = _named(outcome.normalized.outputs, reshapes, plan)
+    return outcome._replace(normalized=outcome.normalized._replace(outputs=outputs))
+
+
+def _normalize(inputs: Tensor, training: Any, plan: Plan) -> Outcome:
     state = _state(plan, renorm=plan.spec.renorm and training is not False)
     if training is False:
-        normalized = infer(inputs, state, plan)
-        outputs = _named(normalized.outputs, plan)
-        return Outcome(normalized._replace(outputs=outputs), False, state)
+        return Outcome(infer(inputs, state, plan), False, state)
     # TF1 calls it once a call, outside of any conditional.
     adjustment = _adjustment(inputs, plan)
     # The moments of an empty batch are NaN and must reach neither averages nor gradients.
     filled = plan.has_values_fn(inputs, plan.geometry)
     if training is True:
-        normalized = train(inputs, adjustment, filled, state, plan)
-        outputs = _named(normalized.outputs, plan)
-        return Outcome(normalized._replace(outputs=outputs), filled, state)
+        return Outcome(train(inputs, adjustment, filled, state, plan), filled, state)
     # An empty batch is normalized and moves nothing, as in inference.
     active = training if filled is None else tf.logical_and(training, filled)
     normalized, scopes = _either_phase(inputs, active, adjustment, state, plan)
-    outputs = _named(normalized.outputs, plan)
-    return Outcome(normalized._replace(outputs=outputs), active, state, scopes)
+    return Outcome(normalized, active, state, scopes)
 
 
 def _either_phase(
@@ -138,7 +142,7 @@ def _either_phase(
             normalized = normalized._replace(outputs=tf.cast(outputs, inputs.dtype, name=merge))
     if plan.choice.fused:
         return normalized, None
-    return normalized, [f"{scope}/{merge}" for scope in scopes[-2:]]
+    return normalized, [f"{scope}/{merge}" for scope in scopes[-4 if plan.spec.renorm else -2 :]]
 
 
 def _update_ops(outcome: Outcome, plan: Plan, fresh: bool = False) -> list[Operation]:
@@ -149,8 +153,9 @@ def _update_ops(outcome: Outcome, plan: Plan, fresh: bool = False) -> list[Opera
     spec, variables, batch = plan.spec, plan.variables, outcome.normalized.moments
     active, dtype = outcome.active, plan.geometry.param_dtype
 
-    def rate(momentum: Any) -> Tensor:
-        return update_rate(momentum, dtype, plan.choice.fused)
+    def rate(momentum: Any, active: Tensor | None) -> Tensor:
+        with tf.name_scope("rate"):
+            return rate_where(active, update_rate(momentum, dtype, plan.choice.fused))
 
     def moved(
         variable: Variable, value: Tensor, rate: Tensor, old: Tensor | None = None
@@ -164,7 +169,6 @@ def _update_ops(outcome: Outcome, plan: Plan, fresh: bool = False) -> list[Opera
         if not spec.renorm:
             old = outcome.state.moving.variance
             return moved(variables.moving_variance, batch.variance, moving_rate, old)
-        stddev = batch_stddev(batch, spec.epsilon)
         with tf.control_dependencies([moved(variables.moving_stddev, stddev, moving_rate)]):
             return assign_variance(
                 variables.moving_variance, variables.moving_stddev, spec.epsilon, active
@@ -172,42 +176,61 @@ def _update_ops(outcome: Outcome, plan: Plan, fresh: bool = False) -> list[Opera
 
     # Otherwise the statistics, when not active, are what the averages were: the move is 0.
     select = fresh or spec.renorm
-    moving_rate = rate_where(active if select else None, rate(spec.momentum))
+    moving_rate = rate(spec.momentum, active if select else None)
     first: list[Operation] = []
+    stddev = batch_stddev(batch, spec.epsilon) if spec.renorm else None
     if spec.renorm:
         # The correction uses the averages as they were before this step.
         users = outcome.normalized.correction or [outcome.normalized.outputs]
         with tf.control_dependencies(list(users)):
-            renorm_rate = rate_where(active, rate(spec.renorm_momentum))
-            stddev = batch_stddev(batch, spec.epsilon)
-            first = [
-                moved(variables.renorm_mean, batch.mean, renorm_rate),
-                moved(variables.renorm_stddev, stddev, renorm_rate),
-            ]
+            renorm_rate = rate(spec.renorm_momentum, active)
+            pairs = zip(
+                (variables.renorm_mean, variables.renorm_stddev),
+                (batch.mean, stddev),
+                outcome.scopes or (None, None),
+            )
+            for variable, value, name in pairs:
+                with _scope_of(name):
+                    first.append(moved(variable, value, renorm_rate))
     with tf.control_dependencies(first):
         if outcome.scopes is None:
             return [move_mean(), move_variance()]
         return [
             _named_update(scope, update, batch.mean)
-            for scope, update in zip(outcome.scopes, (move_mean, move_variance))
+            for scope, update in zip(outcome.scopes[-2:], (move_mean, move_variance))
         ]
 
 
 def _named_update(name: str, update: Callable[[], Operation], value: Tensor) -> Operation:
     """An op of exactly this full name that runs `update`."""
-    scope, _, last = name.rpartition("/")
-    with tf.name_scope(f"{scope}/"), tf.control_dependencies([update()]):
-        return tf.identity(value, name=last).op
+    with _scope_of(name), tf.control_dependencies([update()]):
+        return tf.identity(value, name=name.rpartition("/")[2]).op
 
 
-def _named(outputs: Tensor, plan: Plan) -> Tensor:
-    """The output under the name it has in TF1, whatever made it."""
+def _scope_of(name: str | None) -> Any:
+    """The scope an op of this full name is in; None changes nothing."""
+    if name is None:
+        return contextlib.nullcontext()
+    return tf.name_scope(f"{name.rpartition('/')[0]}/")
+
+
+def _next_number(name: str) -> int:
+    """How many ops and scopes of this name there have been where the code builds."""
+    last = tf.get_default_graph().unique_name(name, mark_as_used=False).rpartition("/")[2]
+    return int(last[len(name) + 1 :] or 0)
+
+
+def _named(outputs: Tensor, reshapes: int, plan: Plan) -> Tensor:
+    """The output under the name it has in TF1, whatever made it.
+
+    `reshapes` is the number that the first reshape of this call has.
+    """
     if plan.choice.fused:
         return outputs
     if plan.spec.virtual_batch_size is not None:
-        if outputs.op.name.endswith("/Reshape_1"):
-            return outputs
         # TF1 reshapes to ghosts first and back last; the output is the second of the pair.
+        if outputs.op.name.endswith(f"/Reshape_{reshapes + 1}"):
+            return outputs
         tf.get_default_graph().unique_name("Reshape")
         return tf.identity(outputs, name="Reshape")
     if outputs.op.name.endswith("/add_1"):

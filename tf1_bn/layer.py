@@ -207,7 +207,7 @@ class BatchNormalization(GraphLayer):
         scope = kwargs.pop("scope", None)
         check_scope_name(scope)
         training = args[0] if args else kwargs.get("training", False)
-        geometry = check_call(self._spec, inputs, training, self._dtype)
+        geometry = check_call(self._spec, inputs, training, self._dtype, self._geometry)
         if self._geometry is not None:
             check_same_layer(self._geometry, geometry, self.name)
         if self._input_spec is not None:
@@ -217,6 +217,9 @@ class BatchNormalization(GraphLayer):
             if not self.built and self.trainable and static_training(training) is not False:
                 check_future_reach("moving_mean", training)
             inputs = tf.convert_to_tensor(inputs)
+            if inputs.shape.as_list() != list(geometry.input_shape):
+                # The channels that a later call leaves open are those the layer has.
+                inputs = tf.ensure_shape(inputs, geometry.input_shape)
             if not self.built:
                 self._dtype = self._dtype or inputs.dtype.base_dtype.name
                 self.build(inputs.shape)

@@ -61,8 +61,8 @@ class LayerWeights:
         return variable
 
     def add_losses(self, losses: Sequence[Tensor | None]) -> None:
-        """Adds loss tensors to the layer and to REGULARIZATION_LOSSES."""
-        found = [loss for loss in losses if loss is not None]
+        """Adds losses, as tensors, to the layer and to REGULARIZATION_LOSSES."""
+        found = _as_tensors(losses)
         self._losses.extend(found)
         add_once(tf.GraphKeys.REGULARIZATION_LOSSES, found)
 
@@ -87,7 +87,16 @@ def _regularization(item: _Regularized) -> list[Tensor]:
     for part in parts_of(item.variable):
         with tf.name_scope(f"{item.name}/Regularizer"):
             losses.append(item.regularizer(part))
-    return [loss for loss in losses if loss is not None]
+    return _as_tensors(losses)
+
+
+def _as_tensors(losses: Sequence[Any]) -> list[Tensor]:
+    """What is there, a number as a float32 tensor, as TF1 made it for every dtype of the layer."""
+    return [
+        loss if tf.is_tensor(loss) else tf.convert_to_tensor(loss, tf.float32)
+        for loss in losses
+        if loss is not None
+    ]
 
 
 def _is_trainable(variable: Variable) -> bool:

@@ -131,11 +131,16 @@ def _check_axis(axis: Any) -> None:
 
 
 def _check_number(name: str, value: Any) -> None:
-    if is_number(value) or is_tensor_like(value):
+    if is_number(value) or (is_tensor_like(value) and _holds_numbers(value)):
         return
     # TF1 reports None with a ValueError for epsilon and with a TypeError for the momenta.
     error = ValueError if name == "epsilon" and value is None else TypeError
     raise error(f"`{name}` must be a number or a scalar tensor (got {value!r}).")
+
+
+def _holds_numbers(tensor: Any) -> bool:
+    dtype = str(getattr(tensor.dtype, "name", tensor.dtype))
+    return "float" in dtype or "int" in dtype
 
 
 def _check_flag(name: str, value: Any) -> None:

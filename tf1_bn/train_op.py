@@ -49,8 +49,9 @@ def minimize(
 
     Raises:
       TypeError: `optimizer` cannot compute and apply gradients, or `loss` is no graph tensor.
-      ValueError: no variable has a gradient; `towers` is no policy; `loss` depends on a call inside
-        of a conditional or loop that was not built with `tf1_bn.updates("in_place")`.
+      ValueError: no variable has a gradient; `towers` is no policy; `loss` is of another graph than
+        the default one; `loss` depends on a call inside of a conditional or loop that was not built
+        with `tf1_bn.updates("in_place")`.
     """
     if not (hasattr(optimizer, "compute_gradients") and hasattr(optimizer, "apply_gradients")):
         raise TypeError(
@@ -59,6 +60,7 @@ def minimize(
         )
     _check_loss(loss)
     _check_policy(towers)
+    _check_graph(loss, "minimize")
     check_updates_can_run(loss, recorded_calls(loss.graph), _needed_ops([loss.op]))
     gradients = optimizer.compute_gradients(loss, var_list=var_list, **compute_gradients_kwargs)
     # On the gradients: around `apply_gradients` the updates would also become part of what an
@@ -84,11 +86,14 @@ def update_ops_for(loss: Tensor, towers: str = "all") -> list[Operation]:
 
     Raises:
       TypeError: `loss` is no graph tensor.
-      ValueError: `towers` is no policy; `loss` depends on a call inside of a conditional or loop
-        that was not built with `tf1_bn.updates("in_place")`.
+      ValueError: `towers` is no policy; it is "averaged" and `loss` is of another graph than the
+        default one; `loss` depends on a call inside of a conditional or loop that was not built
+        with `tf1_bn.updates("in_place")`.
     """
     _check_loss(loss)
     _check_policy(towers)
+    if towers == "averaged":
+        _check_graph(loss, "update_ops_for")
     calls = recorded_calls(loss.graph)
     needed = _needed_ops([loss.op])
     check_updates_can_run(loss, calls, needed)
@@ -221,6 +226,19 @@ def _data_sources(operations: Iterable[Operation]) -> set[Operation]:
 def _check_loss(loss: Any) -> None:
     if not tf.is_tensor(loss) or not isinstance(getattr(loss, "graph", None), tf.Graph):
         raise TypeError(f"`loss` must be a tensor of a graph (got {loss!r}).")
+
+
+def _check_graph(loss: Tensor, caller: str) -> None:
+    """Raises unless what `caller` builds belongs to the graph of `loss` or to a body inside it."""
+    default = graph = tf.get_default_graph()
+    while graph is not None:
+        if graph is loss.graph:
+            return
+        graph = getattr(graph, "outer_graph", None)
+    raise ValueError(
+        f"tf1_bn.{caller} builds ops, and `loss` must be of the default graph {default!r} (got "
+        f"{loss!r} of the graph {loss.graph!r}): call it inside of `with loss.graph.as_default():`."
+    )
 
 
 def _check_policy(towers: Any) -> None:

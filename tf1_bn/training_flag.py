@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._compat import tf
+from .constant_folding import constant_value
 from .spec import is_number, is_tensor_like
 
 # Keras' name: a program that feeds `tf.keras.backend.learning_phase()` by name keeps working.
@@ -18,10 +19,10 @@ def check_training(training: Any) -> None:
     """Raises unless `training` is a flag; makes no op.
 
     Raises:
-      TypeError: not a bool, 0, 1, None or bool tensor.
+      TypeError: not a bool, 0, 1, None, bool tensor or constant number.
       ValueError: a bool tensor that is no scalar.
     """
-    if training is None or _python_flag(training) is not None:
+    if training is None or static_training(training) is not None:
         return
     allowed = "`training` must be True, False, 0, 1, None or a scalar bool tensor"
     if not is_tensor_like(training):
@@ -42,18 +43,20 @@ def static_training(training: Any) -> bool | None:
     if training is None:
         return None
     flag = _python_flag(training)
-    # A variable's value may change, and asking for it would read it.
-    if flag is not None or hasattr(training, "assign"):
-        return flag
-    known = tf.get_static_value(training)
-    return None if known is None else bool(known)
+    return _constant_flag(training) if flag is None else flag
 
 
-def resolve_training(training: Any) -> Any:
-    """A checked flag as a Python bool where it is known beforehand, as a bool tensor otherwise."""
+def resolve_training(training: Any, folds: bool = True) -> Any:
+    """A checked flag as a Python bool where it is known beforehand, as a bool tensor otherwise.
+
+    Without `folds` a bool tensor that is computed from constants remains one: contrib's own code
+    did not look that far, and has other names then.
+    """
     if training is None:
         return _learning_phase()
     known = static_training(training)
+    if not folds and isinstance(training, tf.Tensor) and training.dtype == tf.bool:
+        known = None if tf.get_static_value(training) is None else known
     return tf.convert_to_tensor(training, name="training") if known is None else known
 
 
@@ -65,6 +68,18 @@ def _python_flag(training: Any) -> bool | None:
     if is_number(training) and training in (0, 1):
         return bool(training)
     return None
+
+
+def _constant_flag(training: Any) -> bool | None:
+    """The truth of a tensor that surely holds one number; as in TF1 any but 0 is True."""
+    # Not so a variable: its value may change, and asking for it would read it.
+    if not isinstance(training, tf.Tensor):
+        return None
+    known = tf.get_static_value(training)
+    if known is None and isinstance(getattr(training, "graph", None), tf.Graph):
+        known = constant_value(training)
+    known = np.asarray(known)
+    return bool(known.item()) if known.size == 1 and known.dtype.kind in "biuf" else None
 
 
 def _learning_phase() -> Any:

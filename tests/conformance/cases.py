@@ -63,6 +63,7 @@ def _adjust(tf: Any) -> Any:
 
 
 L2 = Made("l2", lambda tf: lambda w: 0.125 * tf.reduce_sum(w * w))
+NUMBER = Made("number", lambda tf: lambda w: 0.75)
 L1 = Made("l1", lambda tf: lambda w: 0.25 * tf.reduce_sum(tf.abs(w)))
 NO_LOSS = Made("returns_None", lambda tf: lambda w: None)
 RAMP = Made("ramp", _ramp)
@@ -170,6 +171,8 @@ def _phases() -> list:
     for training in (
         "1", "0", "1.0", "np.True_", "np.False_", "constant(True)", "constant(False)", "omitted",
         "placeholder_no_shape", "placeholder_with_default", "tensor", "equal", "variable",
+        "not(constant(False))", "not(constant(True))", "identity(constant(True))", "constant(1)",
+        "constant(0)",
     ):  # fmt: skip
         cases.append(Case("phase", V2, training))
         cases.append(Case("phase", V4, training))
@@ -483,6 +486,16 @@ def _classes() -> list:
              consume="one_by_one"),
         Case("class", V4, "True", entry="class", scope=RESOURCE),
         Case("class", V2, "placeholder", entry="class", scope=RESOURCE),
+        Case("class", (8, 5), "True", {"virtual_batch_size": 4}, program="layer_thrice",
+             consume="one_by_one"),
+        Case("class", (8, 5), "placeholder", {"virtual_batch_size": 4},
+             program="layer_in_two_phases", consume="one_by_one"),
+        Case("class", V2, "placeholder", RENORM, program="layer_in_two_phases",
+             consume="one_by_one"),
+        Case("class", V2, "placeholder", program="layer_in_two_phases", consume="one_by_one"),
+        Case("class", V2, "True", program="layer_open_channels", consume="one_by_one"),
+        Case("class", V4, "placeholder", program="layer_open_channels", consume="one_by_one"),
+        Case("class", V2, "True", {"gamma_regularizer": NUMBER}, entry="class"),
         Case("class", V2, "True", program="layer_other_rank", mentions="2"),
         Case("class", V2, "True", program="layer_other_channels", mentions="5"),
         Case("class", V2, "True", program="layer_bogus_argument", mentions="bogus"),

@@ -63,6 +63,11 @@ PHASES: dict = {
     "np.False_": lambda tf: Phase(np.bool_(False)),
     "constant(True)": lambda tf: Phase(tf.constant(True)),
     "constant(False)": lambda tf: Phase(tf.constant(False)),
+    "not(constant(False))": lambda tf: Phase(tf.logical_not(tf.constant(False))),
+    "not(constant(True))": lambda tf: Phase(tf.logical_not(tf.constant(True))),
+    "identity(constant(True))": lambda tf: Phase(tf.identity(tf.constant(True))),
+    "constant(1)": lambda tf: Phase(tf.constant(1)),
+    "constant(0)": lambda tf: Phase(tf.constant(0)),
     "None": lambda tf: Phase(None),
     "2": lambda tf: Phase(2),
     "yes": lambda tf: Phase("yes"),
@@ -77,7 +82,16 @@ PHASES: dict = {
     "variable": _variable,
 }
 
-CONSTANT_TRAINING = ("True", "1", "1.0", "np.True_", "constant(True)")
+CONSTANT_TRAINING = (
+    "True",
+    "1",
+    "1.0",
+    "np.True_",
+    "constant(True)",
+    "not(constant(False))",
+    "identity(constant(True))",
+    "constant(1)",
+)
 DYNAMIC = (
     "placeholder",
     "placeholder_no_shape",

@@ -346,6 +346,30 @@ def layer_twice(b: Any) -> None:
 
 
 @program
+def layer_thrice(b: Any) -> None:
+    layer = b.layer(**b.args)
+    for _ in range(3):
+        b.output(layer(b.x(), training=b.phase.value), b.inputs[-1])
+
+
+@program
+def layer_in_two_phases(b: Any) -> None:
+    """One layer where the phase is known at run time, then beforehand, then at run time again."""
+    layer = b.layer(**b.args)
+    for training in (b.phase.value, True, b.phase.value):
+        b.output(layer(b.x(), training=training), b.inputs[-1])
+
+
+@program
+def layer_open_channels(b: Any) -> None:
+    """A later call whose static shape leaves all sizes open."""
+    layer = b.layer(**b.args)
+    b.output(layer(b.x(), training=b.phase.value), b.inputs[-1])
+    seen = b.tf.placeholder_with_default(b.x(), [None] * len(b.case.shape))
+    b.output(layer(seen, training=b.phase.value), seen)
+
+
+@program
 def layer_positional_training(b: Any) -> None:
     layer = b.layer(**b.args)
     b.output(layer(b.x(), b.phase.value), b.inputs[-1])

@@ -9,6 +9,9 @@ from tests.conformance.case import Case, Made
 V2, V3, V4, V5 = (7, 5), (6, 3, 5), (4, 3, 2, 5), (4, 3, 2, 6, 5)
 
 TANH = Made("tanh", lambda tf: tf.nn.tanh)
+RELU = Made("relu", lambda tf: tf.nn.relu)
+DOUBLED = Made("doubled", lambda tf: lambda y: y * 2.0)
+ROWS = Made("rows", lambda tf: lambda y: tf.reshape(y, y.shape.as_list()))
 INITIALIZERS = Made(
     "constants",
     lambda tf: {
@@ -378,6 +381,10 @@ def _renorm() -> list:
         case(
             "renorm", V2, args={**renorm, "renorm_clipping": CLIP, "variables_collections": ["my"]}
         ),
+        case("renorm", V2, args={**renorm, "activation_fn": RELU}),
+        case("renorm", V2, "placeholder", {**renorm, "activation_fn": RELU}),
+        case("renorm", V3, args={**renorm, "activation_fn": DOUBLED, "renorm_clipping": CLIP}),
+        case("renorm", (6, 5, 3), args={**renorm, "activation_fn": ROWS, "data_format": "NCHW"}),
         case("renorm", V2, args={"renorm_clipping": CLIP}),
         case("renorm", V2, args={"adjustment": ADJUST, "scale": True, **FAST}),
         case("renorm", V4, "placeholder", {"adjustment": ADJUST, **FAST}),

@@ -408,3 +408,64 @@ def test_in_a_wrapped_function_of_an_eager_program() -> None:
     for shape, batch, before, after in zip(shapes, batches, seen[::2], seen[1::2]):
         assert before == [0.0] * shape[-1]
         assert_close(after, moments(batch)[0], "state", "float32")
+
+
+@pytest.mark.parametrize("resource", [False, True])
+@pytest.mark.parametrize("phase", [True, None])
+@pytest.mark.parametrize("shape", [V2, V3])
+def test_collected_updates_are_tensors_whose_op_moves_the_averages(
+    shape: tuple, phase: Any, resource: bool, session: Any
+) -> None:
+    """TF 1.15.5 collects tensors where contrib's own code normalizes; programs ask for `.op`."""
+    tf = tensorflow()
+    phase = tf.placeholder_with_default(True, []) if phase is None else phase
+    x = make_input(shape, 0, 0)
+    with tf.variable_scope("net", use_resource=resource):
+        y = batch_norm(tf.constant(x, tf.float32), DECAY, False, is_training=phase,
+                       updates_collections="mine")  # fmt: skip
+    collected = tf.get_collection("mine")
+    before = own_state(session)
+    session.run([y, [tensor.op for tensor in collected]])
+    after = values(session)
+
+    assert all(tf.is_tensor(tensor) for tensor in collected) and len(collected) == 2
+    mean = moved(before["net/BatchNorm/moving_mean"], moments(x)[0])
+    assert_close(after["net/BatchNorm/moving_mean"], mean, "state", "float32")
+    assert (after["net/BatchNorm/moving_variance"] != before["net/BatchNorm/moving_variance"]).all()
+    # A second run moves them on, and the tensors hold what is there then.
+    shown = session.run(collected)
+    assert_close(shown[0], moved(mean, moments(x)[0]), "state", "float32")
+
+
+@pytest.mark.parametrize("resource", [False, True])
+def test_collected_tensors_belong_to_their_loss(resource: bool) -> None:
+    tf = tensorflow()
+    with tf.variable_scope("net", use_resource=resource):
+        losses = [
+            tf.reduce_sum(batch_norm(tf.placeholder(tf.float32, V2), scope=name)) for name in "ab"
+        ]
+    for loss, name in zip(losses, "ab"):
+        found = tf1_bn.update_ops_for(loss)
+        assert [op.name.split("/")[1] for op in found] == [name, name]
+
+
+BAD = [
+    ({}, (4, 3, None), ValueError, "Input has undefined `axis` dimension"),
+    ({"data_format": "NCHW"}, (5,), ValueError, "the channel axis of `data_format` must lie in"),
+    ({"decay": "0.9"}, V3, TypeError, "`decay` must be a number"),
+    ({"renorm": True, "renorm_decay": "`name` must be"}, V3, TypeError, "(got '`name` must be')"),
+    ({"is_training": 2}, V3, TypeError, "`is_training` must be True"),
+    ({"scope": 3}, V3, TypeError, "`scope` must be None"),
+    ({"param_initializers": {"beta": "no"}}, V3, ValueError, "`param_initializers['beta']` must"),
+    ({"param_regularizers": {"gamma": 3}}, V3, ValueError, "`param_regularizers['gamma']` must"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "shape", "error", "says"), BAD)
+def test_errors_speak_of_contribs_arguments_and_keep_tf1s_phrases(
+    arguments: dict, shape: tuple, error: type, says: str
+) -> None:
+    tf = tensorflow()
+    with pytest.raises(error) as raised:
+        batch_norm(tf.placeholder(tf.float32, shape), **arguments)
+    assert says in str(raised.value)

@@ -21,7 +21,9 @@ BAD_TRAINING = [
     (lambda: "yes", TypeError, "'yes'"),
     (lambda: [True], TypeError, "[True]"),
     (lambda: np.array([True, False]), TypeError, "array"),
-    (lambda: tf.constant(1), TypeError, "int32"),
+    (lambda: tf.constant("yes"), TypeError, "string"),
+    (lambda: tf.constant([True, False]), ValueError, "rank 1"),
+    (lambda: tf.constant(1) + _placeholder(dtype=tf.int32), TypeError, "int32"),
     (lambda: _placeholder(dtype=tf.int32), TypeError, "int32"),
     (lambda: _placeholder(3, dtype=tf.bool), ValueError, "rank 1"),
 ]
@@ -234,3 +236,31 @@ def test_a_statistic_that_is_no_variable_cannot_be_trained() -> None:
         batch_normalization(inputs, name="inference")
         with pytest.raises(TypeError, match="moving statistic must be a variable"):
             batch_normalization(inputs, training=True, name="training")
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (4, 3, 2, 5)])
+def test_other_channels_than_the_layers_fail_when_they_come(shape: tuple, session: Any) -> None:
+    """TF 1.15.5's fused op reads past the end of the parameters instead."""
+    layer = BatchNormalization(name="bn")
+    layer(_placeholder(*shape), training=True)
+    seen = _placeholder(*[None] * len(shape))
+    outputs = layer(seen, training=True)
+    session.run(tf.global_variables_initializer())
+
+    assert outputs.shape.as_list() == [None] * (len(shape) - 1) + [5]
+    assert np.isfinite(session.run(outputs, {seen: np.ones(shape)})).all()
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        session.run(outputs, {seen: np.ones((*shape[:-1], 6))})
+
+
+@pytest.mark.parametrize("argument", ["momentum", "epsilon"])
+@pytest.mark.parametrize("value", ["0.5", True, 0.5j])
+def test_a_tensor_of_no_numbers_is_no_number(argument: str, value: Any, fresh_graph: Any) -> None:
+    inputs, tensor = _placeholder(7, 5), tf.constant(value)
+    before = Snapshot.of(fresh_graph)
+
+    with pytest.raises(TypeError) as raised:
+        batch_normalization(inputs, training=True, **{argument: tensor})
+
+    assert f"`{argument}`" in str(raised.value) and tensor.name in str(raised.value)
+    assert Snapshot.of(fresh_graph) == before

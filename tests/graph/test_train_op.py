@@ -311,6 +311,30 @@ def test_what_an_optimizer_puts_beside_the_step_does_not_wait_for_updates() -> N
     assert list(optimizer.beside.control_inputs) == []
 
 
+@pytest.mark.parametrize("entry", ["minimize", "averaged"])
+def test_a_loss_of_another_graph_is_named_before_anything_is_built(entry: str) -> None:
+    other = tf.Graph()
+    with other.as_default():
+        layer = tf1_bn.BatchNormalization(name="bn")
+        outputs = [layer(tf.placeholder(tf.float32, [6, 3]), training=True) for _ in range(2)]
+        loss = tf.reduce_sum(tf.add_n(outputs))
+    here = tf.get_default_graph()
+    before = len(here.get_operations()), len(other.get_operations())
+
+    with pytest.raises(ValueError) as raised:
+        if entry == "minimize":
+            tf1_bn.minimize(tf.train.GradientDescentOptimizer(0.5), loss)
+        else:
+            tf1_bn.update_ops_for(loss, entry)
+
+    assert repr(here) in str(raised.value) and repr(other) in str(raised.value)
+    assert "`loss`" in str(raised.value) and loss.name in str(raised.value)
+    assert (len(here.get_operations()), len(other.get_operations())) == before
+    # Nothing is built for the other policies.
+    assert len(tf1_bn.update_ops_for(loss)) == 4
+    assert len(tf1_bn.update_ops_for(loss, "first")) == 2
+
+
 def test_a_policy_that_is_none_is_named() -> None:
     loss = _towers().found
     for call in (tf1_bn.update_ops_for, lambda loss, towers: _no_step(loss, towers)):

@@ -56,6 +56,86 @@ def test_a_constant_tensor_is_known(value: bool) -> None:
     assert not [op for op in tf.get_default_graph().get_operations() if "cond" in op.name]
 
 
+# What TF 1.15.5's own constant evaluation gave for each: a number is True unless it is 0.
+FOLDED = {
+    "not": (lambda: tf.logical_not(tf.constant(False)), True),
+    "not not": (lambda: tf.logical_not(tf.logical_not(tf.constant(False))), False),
+    "identity": (lambda: tf.identity(tf.constant(True)), True),
+    "and": (lambda: tf.logical_and(tf.constant(True), tf.identity(tf.constant(False))), False),
+    "or": (lambda: tf.logical_or(tf.constant(False), tf.constant(True)), True),
+    "xor": (lambda: tf.logical_xor(tf.constant(True), tf.constant(True)), False),
+    "equal words": (lambda: tf.equal(tf.constant("train"), "train"), True),
+    "other words": (lambda: tf.not_equal(tf.identity(tf.constant("train")), "train"), False),
+    "less": (lambda: tf.less(tf.constant(3), tf.constant(4)), True),
+    "at least": (lambda: tf.greater_equal(tf.constant(3.0), 4.0), False),
+    "cast": (lambda: tf.cast(tf.constant(2) - 2, tf.bool), False),
+    "sum": (lambda: tf.reduce_sum(tf.constant([1, 2])) > 2, True),
+    "every": (lambda: tf.reduce_all(tf.constant([True, False])), False),
+    "where": (lambda: tf.where(tf.constant(False), tf.constant(True), tf.constant(False)), False),
+    "slice": (lambda: tf.logical_not(tf.constant([True, False]))[1], True),
+    "rank": (lambda: tf.equal(tf.rank(tf.placeholder(tf.float32, [None, 3])), 2), True),
+    "one value": (lambda: tf.reshape(tf.logical_not(tf.constant([True])), []), False),
+    "under control": (lambda: _under_control(tf.logical_not), False),
+    "integer 1": (lambda: tf.constant(1), True),
+    "integer 0": (lambda: tf.identity(tf.constant(0)), False),
+    "float -3": (lambda: tf.constant(-3.0), True),
+    "vector of one": (lambda: tf.constant([True]), True),
+}
+
+
+def _under_control(function: Any) -> Any:
+    with tf.control_dependencies([tf.placeholder(tf.bool, [])]):
+        return function(tf.constant(True))
+
+
+@pytest.mark.parametrize("rank", [2, 4])
+@pytest.mark.parametrize("form", sorted(FOLDED))
+def test_a_tensor_of_constants_is_known(form: str, rank: int, session: Any) -> None:
+    make, value = FOLDED[form]
+    flag = make()
+    inputs = tf.constant(X if rank == 2 else X.reshape(2, 1, 3, 3))
+    made = len(tf.get_default_graph().get_operations())
+    outputs = batch_normalization(inputs, training=flag, name="bn")
+    ops = tf.get_default_graph().get_operations()[made:]
+    state = set_distinct_state(session)
+
+    assert not [op.name for op in ops if op.type in ("Switch", "If", "StatelessIf")]
+    assert outputs.op.name == ("bn/batchnorm/add_1" if rank == 2 else "bn/FusedBatchNormV3")
+    assert len(update_ops()) == 2 * value
+    known = session.run(outputs).reshape(6, 3)
+    assert_close(known, _normalized(value, state), "output", "float32")
+
+
+OPEN = {
+    "default": lambda: tf.logical_not(tf.placeholder_with_default(False, [])),
+    "or": lambda: tf.logical_or(tf.constant(True), tf.placeholder(tf.bool, [])),
+    "random": lambda: tf.less(tf.random_uniform([], seed=3), 2.0),
+    "size": lambda: tf.equal(tf.shape(tf.placeholder(tf.float32, [None, 3]))[0], 6),
+    "variable": lambda: tf.logical_not(tf.get_variable("flag", initializer=False, trainable=False)),
+    "overflow": lambda: tf.equal(tf.constant(1) // tf.identity(tf.constant(0)), 0),
+    "large": lambda: tf.reduce_all(tf.fill([1 << 30], True)),
+}
+
+
+@pytest.mark.parametrize("form", sorted(OPEN))
+def test_a_tensor_of_anything_else_is_decided_at_run_time(form: str) -> None:
+    batch_normalization(tf.constant(X), training=OPEN[form](), name="bn")
+
+    assert len(update_ops()) == 2
+    assert [op for op in tf.get_default_graph().get_operations() if "bn/cond" in op.name]
+
+
+def test_a_long_chain_of_constants_is_known() -> None:
+    flag = tf.constant(True)
+    for _ in range(3000):  # three times Python's recursion limit
+        flag = tf.logical_not(flag)
+
+    batch_normalization(tf.constant(X), training=flag, name="bn")
+
+    names = [op.name.split("/")[1] for op in update_ops()]
+    assert names == ["AssignMovingAvg", "AssignMovingAvg_1"]
+
+
 def _flags() -> dict:
     shaped, shapeless = tf.placeholder(tf.bool, []), tf.placeholder(tf.bool)
     with_default = tf.placeholder_with_default(False, [])

@@ -16,6 +16,8 @@ SUITES = {
     "layers.layers_test.FCTest": 15,
     "layers.layers_test.LayerNormTest": 16,
     "layers.normalization_test": 43,
+    "learning_test": 38,
+    "training.training_test": 19,
     "nets.resnet_v1_test": 17,
     "nets.resnet_v2_test": 17,
     "nets.inception_v1_test": 12,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.legacy.process import python
@@ -32,6 +34,60 @@ def test_slims_own_tests_of_layers(tmp_path: Path) -> None:
     suites = [name for name in SUITES if name.startswith("layers.")]
     for name, (run, failed) in ran(*suites, cwd=tmp_path).items():
         assert (run >= SUITES[name], failed) == (True, 0), name
+
+
+@pytest.mark.skipif(
+    tuple(int(part) for part in np.__version__.split(".")[:2]) >= (2, 4),
+    reason="slim's tests make an int of an array of one value, which NumPy 2.4 refuses",
+)
+def test_slims_own_tests_of_learning(tmp_path: Path) -> None:
+    for name, (run, failed) in ran("learning_test", "training.training_test", cwd=tmp_path).items():
+        assert (run >= SUITES[name], failed) == (True, 0), name
+
+
+TRAINED = """
+    import tensorflow.compat.v1 as tf
+    import tf1_bn
+
+    tf1_bn.install()
+    import tf_slim as slim
+
+    tf.disable_v2_behavior()
+    x = tf.constant([[1.0, 2.0], [3.0, 5.0], [7.0, 4.0]])
+    w = slim.variable("w", initializer=tf.constant([2.0, 3.0]))
+    seen = slim.global_variable(tf.constant(6.0), name="seen")
+    count = slim.local_variable(tf.constant(4.0), name="count")
+    assert [v.op.name for v in tf.global_variables()] == ["w", "seen"], tf.global_variables()
+    assert [v.op.name for v in tf.local_variables()] == ["count"], tf.local_variables()
+    y = slim.batch_norm(x * w, is_training=True, decay=0.5)
+    loss = tf.reduce_sum(w * [30.0, 40.0]) + 0.0 * tf.reduce_sum(y)
+    optimizer = tf.train.GradientDescentOptimizer(1.0)
+    clipped = slim.learning.create_train_op(loss, optimizer, clip_gradient_norm=5.0)
+    scaled = slim.learning.create_train_op(loss, optimizer, gradient_multipliers={"w": 0.1})
+    for step in (clipped, scaled):
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            session.run(tf.local_variables_initializer())
+            session.run(step)
+            print([round(float(value), 4) for value in session.run(w)], *session.run([seen, count]))
+"""
+
+
+def test_clipped_and_scaled_gradients_and_both_kinds_of_variables(tmp_path: Path) -> None:
+    """The gradient is [30, 40]: clipped to norm 5 it is [3, 4], as it is when scaled by 0.1."""
+    ended = python("-c", textwrap.dedent(TRAINED), cwd=tmp_path)
+    assert ended.code == 0, ended.err[-4000:]
+    assert ended.out.split("\n")[:2] == ["[-1.0, -1.0] 6.0 4.0"] * 2
+
+
+def test_nothing_slim_asks_for_is_missing_and_uninstall_takes_it_away(tmp_path: Path) -> None:
+    """Every attribute of TensorFlow's modules in slim's files, its own tests' included."""
+    ended = python("-m", "tests.legacy.slim_names", cwd=tmp_path)
+    assert ended.code == 0, ended.err[-4000:]
+    before, installed, after = ended.out.strip().splitlines()[-3:]
+    assert "control_flow_ops.while_loop" in before and "ops.IndexedSlices" in before
+    assert installed == "missing:"
+    assert after == before
 
 
 def test_slims_own_tests_of_nets(tmp_path: Path) -> None:

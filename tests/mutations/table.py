@@ -29,6 +29,8 @@ ENDINGS = "tests/testing/test_endings.py"
 RECORDED_FILES = "tests/testing/test_files.py"
 EXTREMES = "tests/properties/test_extremes.py"
 COMBINATIONS = "tests/properties/test_combinations.py"
+CONTRIB = "tests/contrib/test_conformance.py"
+CONTRIB_BEHAVIOUR = "tests/contrib/test_behaviour.py"
 
 
 class Mutation(NamedTuple):
@@ -56,8 +58,8 @@ MUTATIONS = [
          "learned = (read(variable) for variable in (variables.gamma, variables.beta))",
          "learned = (read(variable) for variable in (variables.beta, variables.gamma))", (STEP,)),
         ("averages of renorm move with the other momentum",
-         "renorm_rate = rate_where(active, rate(spec.renorm_momentum))",
-         "renorm_rate = rate_where(active, rate(spec.momentum))", (STEP,), "renorm"),
+         "renorm_rate = rate(spec.renorm_momentum, active)",
+         "renorm_rate = rate(spec.momentum, active)", (STEP,), "renorm"),
         ("a shared read taken for the value in a chain of updates",
          "select = fresh or spec.renorm", "select = spec.renorm", (EMPTY, TRAIN_OP)),
         ("averages of renorm moved before r and d are known",
@@ -423,7 +425,49 @@ MUTATIONS = [
         ("a train op of updates that cannot run", "if stranded:", "if False:", (MODE,), "named"),
     ),
     *_of(
+        "constant_folding.py",
+        ("a flag of constants not known", "elif op.type in _KERNELS and len(values) + len(pending) "
+         "< MOST_OPS:", "elif False:", (FLAG,), "of_constants"),
+        ("placeholders taken for constants", '"Identity",', '"Identity", "PlaceholderWithDefault",',
+         (FLAG,), "run_time"),
+    ),
+    *_of(
+        "core.py",
+        ("the number of a later call's reshape", "reshapes = _next_number(\"Reshape\")",
+         "reshapes = 0", (STRUCTURE,), "layer_thrice"),
+        ("renorm's own averages beside the conditionals",
+         "with _scope_of(name):", "with _scope_of(None):", (STRUCTURE,), "layer_in_two_phases"),
+    ),
+    *_of(
+        "contrib.py",
+        ("the activation before TF1's numbers",
+         "take_names_of_tf1(spec, geometry, static_training(is_training), layer.fused)", "pass",
+         (CONTRIB,), "relu"),
+        ("TF1's phrases renamed", "message = _OUR_NAME.sub(lambda found: "
+         "_OUR_NAMES[found.group(1)], str(error), count=1)",
+         'message = str(error).replace("`axis`", "`data_format`")',
+         (CONTRIB_BEHAVIOUR,), "speak"),
+    ),
+    *_of(
+        "contrib_averages.py",
+        ("operations collected", "tf.add_to_collections(collections, tensor)",
+         "tf.add_to_collections(collections, tensor.op)", (CONTRIB_BEHAVIOUR,), "collected"),
+    ),
+    *_of(
+        "layer_weights.py",
+        ("a number among the losses", "found = _as_tensors(losses)",
+         "found = [loss for loss in losses if loss is not None]", (STRUCTURE,), "number"),
+    ),
+    *_of(
+        "call_checks.py",
+        ("the channels of a built layer forgotten",
+         "shape = [known.get(axis) if size is None else size for axis, size in enumerate(shape)]",
+         "pass", (STRUCTURE,), "open_channels"),
+    ),
+    *_of(
         "train_op.py",
+        ("a loss of another graph", '_check_graph(loss, "minimize")', "pass", (TRAIN_OP,),
+         "another_graph"),
         ("updates of every tower",
          "wanted = {update for call in calls if call.outputs.op in needed "
          "for update in call.updates}",

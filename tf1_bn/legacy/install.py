@@ -72,7 +72,7 @@ def install(*, force: bool = False, neighbours: bool = False) -> Installation:
     error, with a sentence that tells the way out. A module that keeps the function itself in a
     variable must be imported after this call.
 
-    Two names that TF-Slim 1.1.0 misses in new TensorFlow are put back when it is imported.
+    What TF-Slim 1.1.0 misses in new TensorFlow is put back when it is imported.
 
     Calling it again changes nothing; any thread may. `uninstall()` gives every original back. As a
     context manager, `with tf1_bn.install():`, it undoes itself at the end of the block, unless

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two names that TF-Slim 1.1.0 looks up in TensorFlow and that are gone from there.
+"""The names that TF-Slim 1.1.0 looks up in TensorFlow and that are gone from there.
 
-Private names, and why: slim asks for `tensorflow.python.framework.ops.Tensor` to tell constants,
-and calls `tensorflow.python.ops.control_flow_ops.cond`. Both live on as `tf.Tensor` and `tf.cond`,
-so they are put back under the old names, only if missing, only when slim is imported.
+Private names, and why: slim takes functions from `tensorflow.python.ops` and `.framework` modules
+that no longer hold them, such as `control_flow_ops.cond`. Each lives on in the public API, so it is
+put back under its old name, only if missing, only when slim is imported.
 """
 
 from __future__ import annotations
@@ -16,10 +16,24 @@ from typing import Any
 from .._compat import tf
 from .places import Ledger, Move, attribute
 
-_ALIASES = (
-    ("tensorflow.python.framework.ops", "Tensor", tf.Tensor),
-    ("tensorflow.python.ops.control_flow_ops", "cond", tf.cond),
-)
+# By the module below `tensorflow.python`: all that slim's files, its own tests included, ask for.
+_ALIASES: dict[str, dict[str, Any]] = {
+    "framework.ops": {"Tensor": tf.Tensor, "IndexedSlices": tf.IndexedSlices},
+    "ops.array_ops": {"stack": tf.stack, "unstack": tf.unstack},
+    "ops.control_flow_ops": {
+        "Assert": tf.Assert,
+        "case": tf.case,
+        "cond": tf.cond,
+        "while_loop": tf.while_loop,
+    },
+    "ops.variable_scope": {
+        "variable": tf.Variable,
+        "disable_resource_variables": tf.disable_resource_variables,
+        "enable_resource_variables": tf.enable_resource_variables,
+        "resource_variables_enabled": tf.resource_variables_enabled,
+    },
+    "ops.variables": {"VariableV1": tf.Variable},
+}
 
 
 class SlimAliases(importlib.abc.MetaPathFinder):
@@ -49,16 +63,18 @@ class SlimAliases(importlib.abc.MetaPathFinder):
     def _place(self) -> None:
         self._ledger.place(
             Move(attribute(module, name), value)
-            for module, name, value in ((_home(home, name), name, v) for home, name, v in _ALIASES)
+            for module, names in [(_home(home), names) for home, names in _ALIASES.items()]
+            for name, value in names.items()
             if not hasattr(module, name)
         )
 
 
-def _home(home: str, name: str) -> Any:
+def _home(home: str) -> Any:
+    name = f"tensorflow.python.{home}"
     try:
-        return importlib.import_module(home)
+        return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"TF-Slim needs `{home}.{name}`, and this TensorFlow has no such module ({error}). "
+            f"TF-Slim needs `{name}`, and this TensorFlow has no such module ({error}). "
             "tf1_bn.contrib.batch_norm has slim.batch_norm's arguments and needs no TF-Slim."
         ) from error
