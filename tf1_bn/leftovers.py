@@ -78,6 +78,8 @@ def get_variable(name: str, shape: Sequence[int], **settings: Any) -> Variable:
     full = f"{scope.name}/{name}" if scope.name else name
     request = {
         "shape": tuple(shape),
+        "synchronization": tf.VariableSynchronization.AUTO,
+        "aggregation": tf.VariableAggregation.NONE,
         **settings,
         "use_resource": settings.get("use_resource", scope.use_resource),
         "caching_device": settings.get("caching_device", scope.caching_device),
