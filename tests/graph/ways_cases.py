@@ -210,7 +210,7 @@ SECOND = (
     "tape over gradients",
     "gradients over tape",
 )
-HESSIANS = ("hessians", "jacobian of gradient", "hessians inside", "jacobian of gradient inside")
+HESSIANS = ("hessians", "jacobian of gradient", "jacobian of gradient inside")
 JACOBIANS = ("jacobian", "jacobian inside", "jacobian outside")
 
 # In plain graphs. A tape refuses the conditionals of control flow v1 by TensorFlow's own words.
@@ -236,7 +236,6 @@ OF_FUNCTIONS = (
     "tape over gradients",
     "gradients over tape",
     "recompute inside",
-    "hessians inside",
     "jacobian inside",
     "jacobian outside",
     "jacobian of gradient inside",
@@ -246,11 +245,24 @@ OF_FUNCTIONS = (
 )
 # The rest would take too long; a fed phase adds a conditional to the same ops.
 OF_FED_FUNCTIONS = ("tape inside", "tape outside", "nested inside", "gradients twice")
+# Within the function of a replica; a tape in a plain graph is refused there.
+OF_REPLICAS = (
+    "tf.gradients",
+    "tf.gradients twice",
+    "tape",
+    "nested tapes",
+    "tape over tf.gradients",
+    "tf.gradients over tape",
+)
 COMPILED = ("fused", "composed", "rows", "columns", "renorm rows", "ghost rows")
 
 
 def pairs(kind: str) -> list:
     """Kernels, ways and phases of a kind of program, all of which must be right."""
+    if kind == "replicas":
+        return [("replicas", way, phase) for way in OF_REPLICAS[:2] for phase in ("True", "fed, v1")]
+    if kind == "replicas_function":
+        return [("replicas", way, phase) for way in OF_REPLICAS for phase in ("True", "fed")]
     found = []
     for kernel in KERNELS:
         if kernel == "replicas":

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import sys
@@ -89,9 +90,16 @@ class Subject:
     def variables(self) -> list:
         return [self.layer.gamma, self.layer.beta]
 
+    def part(self, rows: slice) -> Subject:
+        """The same layer with some rows of the batch."""
+        found = copy.copy(self)
+        found.x, found.direction = self.x[rows], self.direction[rows]
+        found.weights = self.weights[:, rows]
+        return found
+
     def outputs(self, x: Any, flag: Any = None) -> Any:
         training = self.training if flag is None else flag
-        if not self.case.parts:
+        if self.kernel != "towers":
             return self.layer(x, training=training)
         with tf1_bn.cross_replica():
             towers = tf1_bn.run_towers(
@@ -338,7 +346,6 @@ FUNCTION_WAYS = {
     "tape over gradients": _inside(by_tape_over_gradients),
     "gradients over tape": _inside(by_gradients_over_tape),
     "recompute inside": _inside(by_recompute_under_a_tape),
-    "hessians inside": _inside(by_hessians),
     "jacobian inside": _inside(by_jacobian),
     "jacobian outside": _around(by_jacobian),
     "jacobian of gradient inside": _inside(by_jacobian_of_gradient),
@@ -373,7 +380,101 @@ def functions(found: Found) -> None:
         subject.check_kernel()
 
 
-PROGRAMS = {"graph": graph_v1, "graph_v2": graph_v2, "function": functions}
+def replicas_in_graphs(found: Found) -> None:
+    """Inside of `strategy.run` in a plain graph."""
+    tf.disable_v2_behavior()
+    for phase, make_flag in (("True", lambda: True), ("fed, v1", _fed)):
+        for way in REPLICA_WAYS:
+            with tf.Graph().as_default():
+                name = f"replicas | {way} | {phase}"
+                values = found.attempt(
+                    name, functools.partial(_graph_of_replicas, REPLICA_WAYS[way], make_flag())
+                )
+                if values is not None:
+                    found.put(name, values)
+
+
+def _graph_of_replicas(way: Callable, flag: Any) -> list:
+    subject = Subject("replicas", flag)
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+    with strategy.scope():
+        subject.build()
+        fetches = _of_replicas(subject, way, strategy, None)
+    config = tf.ConfigProto(device_count={"CPU": 2})
+    with tf.Session(config=config) as session:
+        session.run(tf.global_variables_initializer())
+        return _whole(session.run(fetches))
+
+
+def replicas_in_functions(found: Found) -> None:
+    """A `tf.function` around `strategy.run`, the tape inside of that."""
+    tf.enable_v2_behavior()
+    experimental = tf.config.experimental
+    experimental.set_virtual_device_configuration(
+        experimental.list_physical_devices("CPU")[0],
+        [experimental.VirtualDeviceConfiguration() for _ in range(2)],
+    )
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+    subject = Subject("replicas", True)
+    with strategy.scope():
+        tf.wrap_function(subject.build, [])
+    for phase, flag in (("True", None), ("fed", tf.constant(True))):
+        for way in REPLICA_WAYS:
+            name = f"replicas | {way} | {phase}"
+            run = functools.partial(
+                _function_of_replicas, subject, REPLICA_WAYS[way], strategy, flag
+            )
+            values = found.attempt(name, run)
+            if values is not None:
+                found.put(name, values)
+
+
+def _function_of_replicas(s: Subject, way: Callable, strategy: Any, flag: Any) -> list:
+    def step(flag: Any) -> list:
+        return _of_replicas(s, way, strategy, None if s.training is flag else flag)
+
+    if flag is None:
+        found = tf.function(lambda: _of_replicas(s, way, strategy, None), autograph=False)()
+    else:
+        found = tf.function(step, autograph=False)(flag)
+    return _whole([[value.numpy() for value in values] for values in found])
+
+
+def _of_replicas(s: Subject, way: Callable, strategy: Any, flag: Any) -> list:
+    """The derivatives that each replica finds, one list for each derivative."""
+    ends = np.cumsum([0, *s.case.parts])
+
+    def step() -> Any:
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        number = int(tf.get_static_value(number) if tf.is_tensor(number) else number)
+        part = s.part(slice(ends[number], ends[number + 1]))
+        with tf1_bn.cross_replica():
+            return way(part, tf.constant(part.x), flag)
+
+    run = getattr(strategy, "run", None) or strategy.experimental_run_v2
+    return [list(strategy.experimental_local_results(value)) for value in run(step)]
+
+
+def _whole(found: list) -> list:
+    """One batch of the replicas' inputs; their shares of the parameters' gradients add up."""
+    return [np.concatenate(found[0]), *(sum(values) for values in found[1:])]
+
+
+REPLICA_WAYS = {
+    "tf.gradients": by_gradients,
+    "tf.gradients twice": by_gradients_twice,
+    "tape": by_tape,
+    "nested tapes": by_nested_tapes,
+    "tape over tf.gradients": by_tape_over_gradients,
+    "tf.gradients over tape": by_gradients_over_tape,
+}
+PROGRAMS = {
+    "graph": graph_v1,
+    "graph_v2": graph_v2,
+    "function": functions,
+    "replicas": replicas_in_graphs,
+    "replicas_function": replicas_in_functions,
+}
 
 
 def main(kind: str, path: str) -> None:
