@@ -7,6 +7,7 @@ hold for a whole process; a test looks at one kernel and one way in what it has 
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import subprocess
 import sys
@@ -16,11 +17,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import tf_version
-from tests.graph.ways_cases import HESSIANS, JACOBIANS, SECOND, Derivatives, Truth, pairs, truth_of
+from tests.conftest import tensorflow, tf_version
+from tests.graph.ways_cases import (
+    EXPORTED,
+    HESSIANS,
+    JACOBIANS,
+    OF_REPLICAS,
+    OLD,
+    SECOND,
+    Derivatives,
+    Truth,
+    data_of,
+    pairs,
+    truth_of,
+)
 from tests.tolerances import assert_close
 
+tf = tensorflow()
 ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(__file__).with_name("data")
 SECONDS = 1800
 truth = functools.lru_cache(maxsize=None)(truth_of)
 
@@ -64,6 +79,14 @@ def of_functions(tmp_path_factory: Any) -> dict:
     return _results(tmp_path_factory, "function")
 
 
+@pytest.fixture(scope="module")
+def of_replicas(tmp_path_factory: Any) -> dict:
+    """What replicas gave, in plain graphs and in functions."""
+    found = _results(tmp_path_factory, "replicas")
+    of_functions = _results(tmp_path_factory, "replicas_function")
+    return {**found, **{f"function: {name}": value for name, value in of_functions.items()}}
+
+
 def _by_kernel_and_way(kind: str) -> list:
     found: dict = {}
     for kernel, way, phase in pairs(kind):
@@ -81,8 +104,8 @@ def _wanted(way: str, truth: Truth) -> list:
     return list(truth.second if way in SECOND else truth.first[0])
 
 
-def _check(found: dict, kernel: str, way: str, phase: str) -> None:
-    name = f"{kernel} | {way} | {phase}"
+def _check(found: dict, kernel: str, way: str, phase: str, prefix: str = "") -> None:
+    name = f"{prefix}{kernel} | {way} | {phase}"
     assert f"{name} | error" not in found, str(found[f"{name} | error"])
     quantity = (
         ("second difference", "float32", "NumPy")
@@ -107,3 +130,86 @@ def test_in_a_function(kernel: str, way: str, phases: list, of_functions: dict) 
         pytest.skip("tf_min 2.0: there are no op callbacks before")
     for phase in phases:
         _check(of_functions, kernel, way, phase)
+
+
+@pytest.mark.parametrize(("kernel", "way", "phases"), _by_kernel_and_way("replicas"))
+def test_in_the_graph_of_a_replica(kernel: str, way: str, phases: list, of_replicas: dict) -> None:
+    for phase in phases:
+        _check(of_replicas, kernel, way, phase)
+
+
+@pytest.mark.parametrize(("kernel", "way", "phases"), _by_kernel_and_way("replicas_function"))
+def test_in_the_function_of_a_replica(
+    kernel: str, way: str, phases: list, of_replicas: dict
+) -> None:
+    for phase in phases:
+        _check(of_replicas, kernel, way, phase, "function: ")
+
+
+@pytest.mark.parametrize("way", OF_REPLICAS[2:])
+def test_a_tape_in_the_graph_of_a_replica_is_refused(way: str, of_replicas: dict) -> None:
+    """It does not see the other replicas: without a word a third of the gradient would be lost."""
+    said = str(of_replicas[f"replicas | {way} | True | error"])
+    assert said.startswith("LookupError") and "statistics that are merged across them" in said
+    said = str(of_replicas[f"replicas | {way} | fed, v1 | error"])
+    assert "Use tf.gradients() instead" in said
+
+
+def _check_exported(path: Path, may_refuse: bool) -> int:
+    """Loss and gradients of all that a stranger has read; how many were refused."""
+    refused = 0
+    with np.load(str(path)) as file:
+        found = dict(file)
+    for kernel in EXPORTED:
+        want = truth(kernel)
+        loss = (data_of(kernel).weights[0] * np.sin(want.outputs)).sum()
+        for phase in ("True", "fed"):
+            name = f"{kernel} | {phase}"
+            assert_close(found[f"{name} | loss"], loss, "gradient", "float32", "large", name)
+            if f"{name} | error" in found:
+                assert may_refuse and "import_tf1_bn" in str(found[f"{name} | error"])
+                refused += 1
+                continue
+            for of in Derivatives._fields:
+                slope = getattr(want.first[0], of)
+                value = found[f"{name} | {of}"].reshape(slope.shape)
+                assert_close(value, slope, "gradient", "float32", "large", f"{name} {of}")
+    return refused
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: Any) -> Path:
+    """A folder of graphs that another process has written."""
+    folder: Path = tmp_path_factory.mktemp("graphs")
+    _run(folder, "tests.graph.ways_export", "graphs", ".")
+    return folder
+
+
+@pytest.mark.parametrize("when", ["never", "before", "after"])
+def test_a_graph_is_differentiated_elsewhere(when: str, exported: Path, tmp_path: Path) -> None:
+    """By whoever imports tf1_bn at any time, and else right or with an error that names it."""
+    file = tmp_path / "found.npz"
+    _run(tmp_path, "tests.graph.ways_stranger", "graphs", str(exported), when, str(file))
+    refused = _check_exported(file, when == "never")
+    # The fused op's own gradient needs nobody.
+    assert refused < 2 * len(EXPORTED)
+
+
+def test_a_saved_model_is_differentiated_where_nobody_knows_tf1_bn(tmp_path: Path) -> None:
+    _run(tmp_path, "tests.graph.ways_export", "models", ".")
+    file = tmp_path / "found.npz"
+    _run(tmp_path, "tests.graph.ways_stranger", "models", ".", "never", str(file))
+    assert _check_exported(file, may_refuse=False) == 0
+
+
+@pytest.mark.parametrize("kernel", sorted(OLD))
+def test_a_graph_of_an_earlier_version_is_differentiated(kernel: str, session: Any) -> None:
+    importlib.import_module("tf1_bn")
+    tf.train.import_meta_graph(str(DATA / (kernel.replace(" ", "_") + ".meta")))
+    x, loss = (session.graph.get_tensor_by_name(f"{name}:0") for name in ("x", "loss"))
+    slopes = tf.gradients(loss, [x, *tf.trainable_variables()])
+    session.run(tf.global_variables_initializer())
+
+    found = session.run(slopes, {x: data_of(kernel).x})
+    for value, want in zip(found, truth(kernel).first[0]):
+        assert_close(value.reshape(want.shape), want, "gradient", "float32", "large")

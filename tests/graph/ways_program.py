@@ -418,25 +418,20 @@ def replicas_in_functions(found: Found) -> None:
     subject = Subject("replicas", True)
     with strategy.scope():
         tf.wrap_function(subject.build, [])
-    for phase, flag in (("True", None), ("fed", tf.constant(True))):
-        for way in REPLICA_WAYS:
-            name = f"replicas | {way} | {phase}"
-            run = functools.partial(
-                _function_of_replicas, subject, REPLICA_WAYS[way], strategy, flag
-            )
-            values = found.attempt(name, run)
-            if values is not None:
-                found.put(name, values)
+    for _, way, phase in pairs("replicas_function"):
+        flag = None if phase == "True" else tf.constant(True)
+        run = functools.partial(_function_of_replicas, subject, REPLICA_WAYS[way], strategy, flag)
+        name = f"replicas | {way} | {phase}"
+        values = found.attempt(name, run)
+        if values is not None:
+            found.put(name, values)
 
 
 def _function_of_replicas(s: Subject, way: Callable, strategy: Any, flag: Any) -> list:
     def step(flag: Any) -> list:
-        return _of_replicas(s, way, strategy, None if s.training is flag else flag)
+        return _of_replicas(s, way, strategy, flag)
 
-    if flag is None:
-        found = tf.function(lambda: _of_replicas(s, way, strategy, None), autograph=False)()
-    else:
-        found = tf.function(step, autograph=False)(flag)
+    found = tf.function(step, autograph=False)(flag)
     return _whole([[value.numpy() for value in values] for values in found])
 
 
