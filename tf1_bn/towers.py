@@ -12,6 +12,7 @@ from .batch_statistics import BatchStatistics, layer_of, merge_statistics
 from .graph_place import opener_of_v1
 from .merging import Meeting, Shared, in_tower, open_scope, tower_thread
 from .open_scopes import in_replica
+from .tower_tapes import refused_by_tapes
 from .update_mode import inheriting_mode, open_mode
 
 
@@ -194,7 +195,8 @@ class _Tower(Meeting):
         self.layer_name, self.brought = layer_name, statistics
         self._wait()
         assert self.encounter is not None
-        return self.encounter.shared()
+        shared = self.encounter.shared()
+        return shared._replace(statistics=refused_by_tapes(shared.statistics, statistics))
 
     def _wait(self) -> None:
         # A model may go on after it was given up: a bare `except`, a `finally` with a layer.

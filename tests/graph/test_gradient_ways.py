@@ -155,6 +155,30 @@ def test_a_tape_in_the_graph_of_a_replica_is_refused(way: str, of_replicas: dict
     assert "Use tf.gradients() instead" in said
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_tape_in_a_tower_is_refused_and_tf_gradients_is_not(inside: bool, session: Any) -> None:
+    """The second tower's tape would take the merged statistics for constants."""
+    tf1_bn = importlib.import_module("tf1_bn")
+    layer = tf1_bn.BatchNormalization(name="bn")
+    layer.build([None, 5])
+
+    def tower(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.sin(layer(x, training=True)))
+        return tape.gradient(loss, x) if inside else tf.gradients(loss, x)[0]
+
+    xs = [tf.constant(data_of("towers").x[rows], tf.float32) for rows in (slice(7), slice(7, 11))]
+    with tf1_bn.cross_replica():
+        if inside:
+            with pytest.raises(LookupError, match="in a tower cannot see the other towers"):
+                tf1_bn.run_towers(tower, xs)
+            return
+        slopes = tf1_bn.run_towers(tower, xs)
+    session.run(tf.global_variables_initializer())
+    assert all(abs(slope).max() > 0 for slope in session.run(slopes))
+
+
 def _check_exported(path: Path, may_refuse: bool) -> int:
     """Loss and gradients of all that a stranger has read; how many were refused."""
     refused = 0

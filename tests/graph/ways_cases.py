@@ -6,6 +6,7 @@ TensorFlow is imported here.
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -236,9 +237,9 @@ OF_TAPES = (
     "in place, tape",
 )
 OF_FUNCTIONS = (
-    "tape inside",
-    "tape outside",
     "nested inside",
+    "tape outside",
+    "tape inside",
     "nested outside",
     "tapes on both sides",
     "gradients inside",
@@ -253,8 +254,12 @@ OF_FUNCTIONS = (
     "check_numerics",
     "check_numerics, gradients",
 )
+OF_FED = ("tf.gradients twice", "nested tapes")
+# Every way is tried on these, and on the others only where all pairs are asked for.
+FEW = ("fused", "composed", "rows", "columns", "renorm rows")
+ALL = os.environ.get("TF1_BN_TEST_WAYS", "") == "all"
 # The rest would take too long; a fed phase adds a conditional to the same ops.
-OF_FED_FUNCTIONS = ("tape inside", "tape outside", "nested inside", "gradients twice")
+OF_FED_FUNCTIONS = ("nested inside", "tape outside", "tape inside", "gradients twice")
 # Within the function of a replica; a tape in a plain graph is refused there.
 OF_REPLICAS = (
     "tf.gradients",
@@ -282,17 +287,21 @@ def pairs(kind: str) -> list:
         ]
     found = []
     for kernel in KERNELS:
-        if kernel == "replicas":
+        if kernel == "replicas" or (kernel == "towers" and kind == "function"):
             continue
-        alone = kernel != "towers"
+        full = ALL or kernel in FEW
         if kind == "graph":
-            always = OF_GRADIENTS + (OF_TAPES if alone else ())
+            tapes = () if kernel == "towers" else OF_TAPES
+            always = (OF_GRADIENTS + tapes) if full else OF_GRADIENTS[:2] + tapes[:2]
             found += [(kernel, way, "True") for way in always]
-            found += [(kernel, way, "fed, v1") for way in OF_GRADIENTS]
-            found += [(kernel, way, "fed, v2") for way in always]
-        elif alone:
-            found += [(kernel, way, "True") for way in OF_FUNCTIONS]
-            found += [(kernel, way, "fed") for way in OF_FED_FUNCTIONS]
+            found += [(kernel, way, "fed, v1") for way in OF_GRADIENTS[: None if ALL else 2]]
+            found += [(kernel, way, "fed, v2") for way in always if ALL or way in OF_FED]
+        else:
+            always = OF_FUNCTIONS if full else OF_FUNCTIONS[:3]
+            mapped = KERNELS[kernel].why in ("composed", "columns")
+            always = [way for way in always if mapped or way != "vectorized_map"]
+            found += [(kernel, way, "True") for way in always]
+            found += [(kernel, way, "fed") for way in OF_FED_FUNCTIONS[: None if full else 1]]
             found += [(kernel, "jit_compile", "True")] if kernel in COMPILED else []
     return found
 

@@ -84,7 +84,9 @@ class Subject:
 
     def build(self) -> None:
         with tf.variable_scope(tf.get_variable_scope(), use_resource=True):
-            self.layer.build([None, *self.case.shape[1:]])
+            # TF 1.15 folds no ghosts of an unknown batch.
+            batch = None if self.case.parts else self.case.shape[0]
+            self.layer.build([batch, *self.case.shape[1:]])
 
     @property
     def variables(self) -> list:

@@ -43,6 +43,7 @@ ORDER = (
     "core",
     "batch_statistics",
     "replica_merge",
+    "tower_tapes",
     "gradients_by_name",
     "merging",
     "call_checks",
