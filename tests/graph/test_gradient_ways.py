@@ -179,6 +179,16 @@ def test_a_tape_in_a_tower_is_refused_and_tf_gradients_is_not(inside: bool, sess
     assert all(abs(slope).max() > 0 for slope in session.run(slopes))
 
 
+def test_a_tape_around_towers_finds_nothing() -> None:
+    tf1_bn = importlib.import_module("tf1_bn")
+    xs = [tf.constant(data_of("towers").x[rows], tf.float32) for rows in (slice(7), slice(7, 11))]
+    with tf.GradientTape() as tape, tf1_bn.cross_replica():
+        tape.watch(xs)
+        ys = tf1_bn.run_towers(lambda x: tf1_bn.batch_normalization(x, training=True), xs)
+        loss = tf.add_n([tf.reduce_sum(tf.sin(y)) for y in ys])
+    assert tape.gradient(loss, xs) == [None, None]
+
+
 def _check_exported(path: Path, may_refuse: bool) -> int:
     """Loss and gradients of all that a stranger has read; how many were refused."""
     refused = 0

@@ -20,6 +20,7 @@ SPEC = "tests/unit/test_spec.py"
 FLAG = "tests/graph/test_training_flag.py"
 KERNELS = "tests/graph/test_kernels.py"
 MODE = "tests/graph/test_update_mode.py"
+WAYS = "tests/graph/test_gradient_ways.py"
 EXTREMES = "tests/properties/test_extremes.py"
 
 
@@ -42,6 +43,18 @@ def _of(file: str, *rows: tuple) -> list:
 
 
 MUTATIONS = [
+    *_of(
+        "replica_merge.py",
+        ("a tape in a replica does not see that merged statistics depend on anything",
+         "seen = tf.identity_n([*values, *sums])[len(sums) :]",
+         "seen = sums", (WAYS,), "graph_of_a_replica_is_refused"),
+    ),
+    *_of(
+        "tower_tapes.py",
+        ("a tape in a tower does not see that merged statistics depend on anything",
+         "seen = tf.identity_n([*merged, *own])[: len(merged)]",
+         "seen = list(merged)", (WAYS,), "in_a_tower"),
+    ),
     *_of(
         "core.py",
         ("gamma and beta swapped",
