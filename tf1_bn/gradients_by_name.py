@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from . import gradient, old_gradients, replica_merge, update_mode
+from . import gradient, old_gradients, replica_merge, tower_tapes, update_mode
 
-__all__ = ["gradient", "old_gradients", "replica_merge", "update_mode"]
+__all__ = ["gradient", "old_gradients", "replica_merge", "tower_tapes", "update_mode"]

@@ -81,7 +81,9 @@ def _sum_across_replicas(values: Sequence[Tensor], what: str, gradient: bool) ->
     sums = list(context.merge_call(_sum_in_strategy, args=(what, *values)))
     if not gradient:
         return [tf.stop_gradient(total) for total in sums]
-    sums = [tf.raw_ops.PreventGradient(input=total, message=_NO_TAPE) for total in sums]
+    # The sums are made in another thread. A tape must see that they depend on the values.
+    seen = tf.identity_n([*values, *sums])[len(sums) :]
+    sums = [tf.raw_ops.PreventGradient(input=total, message=_NO_TAPE) for total in seen]
     with tf.get_default_graph().gradient_override_map({"IdentityN": _SUM_GRADIENT}):
         outputs = list(tf.identity_n([*values, *sums]))
     record_sum(outputs[0].op, what)

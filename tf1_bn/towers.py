@@ -14,6 +14,7 @@ from .leftovers import here
 from .merging import Meeting, Shared, in_tower, open_scope, tower_thread
 from .open_scopes import in_replica
 from .stepped_thread import SteppedThread
+from .tower_tapes import refused_by_tapes
 from .undoing import all_or_nothing
 from .update_mode import inheriting_mode, open_mode
 
@@ -189,7 +190,8 @@ class _Tower(Meeting):
         self.layer_name, self.brought = layer_name, statistics
         self.thread.pause()
         assert self.encounter is not None
-        return self.encounter.shared()
+        shared = self.encounter.shared()
+        return shared._replace(statistics=refused_by_tapes(shared.statistics, statistics))
 
     def _build(self, fn: Callable[..., Any], args: tuple[Any, ...], place: _Place) -> Any:
         around = self._around

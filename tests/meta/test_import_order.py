@@ -56,6 +56,7 @@ ORDER = (
     "core",
     "batch_statistics",
     "replica_merge",
+    "tower_tapes",
     "gradients_by_name",
     "merging",
     "call_checks",

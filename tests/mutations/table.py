@@ -27,6 +27,7 @@ MODE = "tests/graph/test_update_mode.py"
 FUZZ_PROOF = "tests/testing/test_fuzz.py"
 ENDINGS = "tests/testing/test_endings.py"
 RECORDED_FILES = "tests/testing/test_files.py"
+WAYS = "tests/graph/test_gradient_ways.py"
 EXTREMES = "tests/properties/test_extremes.py"
 COMBINATIONS = "tests/properties/test_combinations.py"
 CONTRIB = "tests/contrib/test_conformance.py"
@@ -52,6 +53,18 @@ def _of(file: str, *rows: tuple) -> list:
 
 
 MUTATIONS = [
+    *_of(
+        "replica_merge.py",
+        ("a tape in a replica does not see that merged statistics depend on anything",
+         "seen = tf.identity_n([*values, *sums])[len(sums) :]",
+         "seen = sums", (WAYS,), "graph_of_a_replica_is_refused"),
+    ),
+    *_of(
+        "tower_tapes.py",
+        ("a tape in a tower does not see that merged statistics depend on anything",
+         "seen = tf.identity_n([*merged, *own])[: len(merged)]",
+         "seen = list(merged)", (WAYS,), "in_a_tower"),
+    ),
     *_of(
         "core.py",
         ("gamma and beta swapped",

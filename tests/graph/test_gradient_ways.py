@@ -1,0 +1,251 @@
+"""Derivatives do not depend on who takes them: every kernel, in every way, against float64.
+
+Each kind of program runs in a process of its own, once, since eager execution and control flow v2
+hold for a whole process; a test looks at one kernel and one way in what it has written.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import tensorflow, tf_version
+from tests.graph.ways_cases import (
+    EXPORTED,
+    HESSIANS,
+    JACOBIANS,
+    OF_REPLICAS,
+    OLD,
+    SECOND,
+    Derivatives,
+    Truth,
+    data_of,
+    pairs,
+    truth_of,
+)
+from tests.tolerances import assert_close
+
+tf = tensorflow()
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(__file__).with_name("data")
+SECONDS = 1800
+truth = functools.lru_cache(maxsize=None)(truth_of)
+
+
+def _run(folder: Path, *arguments: str) -> str:
+    """Runs a module of this project in a fresh process; what it prints."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "ignore",
+        "TF1_BN_TEST_V2": "0",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=str(folder),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _results(factory: Any, kind: str) -> dict:
+    folder = factory.mktemp(kind)
+    _run(folder, "tests.graph.ways_program", kind, "found.npz")
+    with np.load(str(folder / "found.npz")) as found:
+        return dict(found)
+
+
+@pytest.fixture(scope="module")
+def of_graphs(tmp_path_factory: Any) -> dict:
+    """What plain graphs gave, with control flow v1 and v2."""
+    return {**_results(tmp_path_factory, "graph"), **_results(tmp_path_factory, "graph_v2")}
+
+
+@pytest.fixture(scope="module")
+def of_functions(tmp_path_factory: Any) -> dict:
+    """What functions gave under eager execution."""
+    return _results(tmp_path_factory, "function")
+
+
+@pytest.fixture(scope="module")
+def of_replicas(tmp_path_factory: Any) -> dict:
+    """What replicas gave, in plain graphs and in functions."""
+    found = _results(tmp_path_factory, "replicas")
+    of_functions = _results(tmp_path_factory, "replicas_function")
+    return {**found, **{f"function: {name}": value for name, value in of_functions.items()}}
+
+
+def _by_kernel_and_way(kind: str) -> list:
+    found: dict = {}
+    for kernel, way, phase in pairs(kind):
+        found.setdefault((kernel, way), []).append(phase)
+    return [(*pair, phases) for pair, phases in found.items()]
+
+
+def _wanted(way: str, truth: Truth) -> list:
+    if way in HESSIANS:
+        return [np.diag(truth.hessian)]
+    if way in JACOBIANS:
+        return [np.stack([getattr(one, of) for one in truth.first]) for of in Derivatives._fields]
+    if way == "vectorized_map":
+        return [truth.first[0].x]
+    return list(truth.second if way in SECOND else truth.first[0])
+
+
+def _check(found: dict, kernel: str, way: str, phase: str, prefix: str = "") -> None:
+    name = f"{prefix}{kernel} | {way} | {phase}"
+    assert f"{name} | error" not in found, str(found[f"{name} | error"])
+    quantity = (
+        ("second difference", "float32", "NumPy")
+        if way in SECOND + HESSIANS
+        else ("gradient", "float32", "large")
+    )
+    for number, want in enumerate(_wanted(way, truth(kernel))):
+        assert_close(
+            found[f"{name} | {number}"].reshape(want.shape), want, *quantity, f"{name} {number}"
+        )
+
+
+@pytest.mark.parametrize(("kernel", "way", "phases"), _by_kernel_and_way("graph"))
+def test_in_a_graph(kernel: str, way: str, phases: list, of_graphs: dict) -> None:
+    for phase in phases:
+        _check(of_graphs, kernel, way, phase)
+
+
+@pytest.mark.parametrize(("kernel", "way", "phases"), _by_kernel_and_way("function"))
+def test_in_a_function(kernel: str, way: str, phases: list, of_functions: dict) -> None:
+    if "check_numerics" in way and tf_version() < (2, 0):
+        pytest.skip("tf_min 2.0: there are no op callbacks before")
+    for phase in phases:
+        _check(of_functions, kernel, way, phase)
+
+
+@pytest.mark.parametrize(("kernel", "way", "phases"), _by_kernel_and_way("replicas"))
+def test_in_the_graph_of_a_replica(kernel: str, way: str, phases: list, of_replicas: dict) -> None:
+    for phase in phases:
+        _check(of_replicas, kernel, way, phase)
+
+
+@pytest.mark.parametrize(("kernel", "way", "phases"), _by_kernel_and_way("replicas_function"))
+def test_in_the_function_of_a_replica(
+    kernel: str, way: str, phases: list, of_replicas: dict
+) -> None:
+    for phase in phases:
+        _check(of_replicas, kernel, way, phase, "function: ")
+
+
+@pytest.mark.parametrize("way", OF_REPLICAS[2:])
+def test_a_tape_in_the_graph_of_a_replica_is_refused(way: str, of_replicas: dict) -> None:
+    """It does not see the other replicas: without a word a third of the gradient would be lost."""
+    said = str(of_replicas[f"replicas | {way} | True | error"])
+    assert said.startswith("LookupError") and "statistics that are merged across them" in said
+    said = str(of_replicas[f"replicas | {way} | fed, v1 | error"])
+    assert "Use tf.gradients() instead" in said
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_tape_in_a_tower_is_refused_and_tf_gradients_is_not(inside: bool, session: Any) -> None:
+    """The second tower's tape would take the merged statistics for constants."""
+    tf1_bn = importlib.import_module("tf1_bn")
+    layer = tf1_bn.BatchNormalization(name="bn")
+    layer.build([None, 5])
+
+    def tower(x: Any, number: int) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.sin(layer(x, training=True)))
+        # The thread of the first one has merged the statistics.
+        by_tape = inside and number == 1
+        return tape.gradient(loss, x) if by_tape else tf.gradients(loss, x)[0]
+
+    xs = [tf.constant(data_of("towers").x[rows], tf.float32) for rows in (slice(7), slice(7, 11))]
+    with tf1_bn.cross_replica():
+        if inside:
+            with pytest.raises(LookupError, match="in a tower cannot see the other towers"):
+                tf1_bn.run_towers(tower, list(zip(xs, range(2))))
+            return
+        slopes = tf1_bn.run_towers(tower, list(zip(xs, range(2))))
+    session.run(tf.global_variables_initializer())
+    assert all(abs(slope).max() > 0 for slope in session.run(slopes))
+
+
+def test_a_tape_around_towers_finds_nothing() -> None:
+    tf1_bn = importlib.import_module("tf1_bn")
+    xs = [tf.constant(data_of("towers").x[rows], tf.float32) for rows in (slice(7), slice(7, 11))]
+    with tf.GradientTape() as tape, tf1_bn.cross_replica():
+        tape.watch(xs)
+        ys = tf1_bn.run_towers(lambda x: tf1_bn.batch_normalization(x, training=True), xs)
+        loss = tf.add_n([tf.reduce_sum(tf.sin(y)) for y in ys])
+    assert tape.gradient(loss, xs) == [None, None]
+
+
+def _check_exported(path: Path, may_refuse: bool) -> int:
+    """Loss and gradients of all that a stranger has read; how many were refused."""
+    refused = 0
+    with np.load(str(path)) as file:
+        found = dict(file)
+    for kernel in EXPORTED:
+        want = truth(kernel)
+        loss = (data_of(kernel).weights[0] * np.sin(want.outputs)).sum()
+        for phase in ("True", "fed"):
+            name = f"{kernel} | {phase}"
+            assert_close(found[f"{name} | loss"], loss, "gradient", "float32", "large", name)
+            if f"{name} | error" in found:
+                assert may_refuse and "import_tf1_bn" in str(found[f"{name} | error"])
+                refused += 1
+                continue
+            for of in Derivatives._fields:
+                slope = getattr(want.first[0], of)
+                value = found[f"{name} | {of}"].reshape(slope.shape)
+                assert_close(value, slope, "gradient", "float32", "large", f"{name} {of}")
+    return refused
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: Any) -> Path:
+    """A folder of graphs that another process has written."""
+    folder: Path = tmp_path_factory.mktemp("graphs")
+    _run(folder, "tests.graph.ways_export", "graphs", ".")
+    return folder
+
+
+@pytest.mark.parametrize("when", ["never", "before", "after"])
+def test_a_graph_is_differentiated_elsewhere(when: str, exported: Path, tmp_path: Path) -> None:
+    """By whoever imports tf1_bn at any time, and else right or with an error that names it."""
+    file = tmp_path / "found.npz"
+    _run(tmp_path, "tests.graph.ways_stranger", "graphs", str(exported), when, str(file))
+    refused = _check_exported(file, when == "never")
+    # The fused op's own gradient needs nobody.
+    assert refused < 2 * len(EXPORTED)
+
+
+def test_a_saved_model_is_differentiated_where_nobody_knows_tf1_bn(tmp_path: Path) -> None:
+    _run(tmp_path, "tests.graph.ways_export", "models", ".")
+    file = tmp_path / "found.npz"
+    _run(tmp_path, "tests.graph.ways_stranger", "models", ".", "never", str(file))
+    assert _check_exported(file, may_refuse=False) == 0
+
+
+@pytest.mark.parametrize("kernel", sorted(OLD))
+def test_a_graph_of_an_earlier_version_is_differentiated(kernel: str, session: Any) -> None:
+    importlib.import_module("tf1_bn")
+    tf.train.import_meta_graph(str(DATA / (kernel.replace(" ", "_") + ".meta")))
+    x, loss = (session.graph.get_tensor_by_name(f"{name}:0") for name in ("x", "loss"))
+    slopes = tf.gradients(loss, [x, *tf.trainable_variables()])
+    session.run(tf.global_variables_initializer())
+
+    found = session.run(slopes, {x: data_of(kernel).x})
+    for value, want in zip(found, truth(kernel).first[0]):
+        assert_close(value.reshape(want.shape), want, "gradient", "float32", "large")
