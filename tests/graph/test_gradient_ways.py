@@ -104,6 +104,20 @@ def _wanted(way: str, truth: Truth) -> list:
     return list(truth.second if way in SECOND else truth.first[0])
 
 
+def _phases_here(way: str, phases: list) -> list:
+    """The phases in which TensorFlow has the way, for any ops at all; skips where there are none.
+
+    TensorFlow 1.15 fails for nested tapes over its functional `tf.cond` with an AssertionError,
+    and for a `tf.vectorized_map` in a function with a placeholder of its own.
+    """
+    if tf_version() < (2, 0):
+        if "check_numerics" in way or way == "vectorized_map":
+            pytest.skip(f"tf_min 2.0: {way} is not there, or fails for any op")
+        if way.startswith("nested"):
+            phases = [phase for phase in phases if phase in ("True", "fed, v1")]
+    return phases
+
+
 def _check(found: dict, kernel: str, way: str, phase: str, prefix: str = "") -> None:
     name = f"{prefix}{kernel} | {way} | {phase}"
     assert f"{name} | error" not in found, str(found[f"{name} | error"])
@@ -120,21 +134,19 @@ def _check(found: dict, kernel: str, way: str, phase: str, prefix: str = "") -> 
 
 @pytest.mark.parametrize(("kernel", "way", "phases"), _by_kernel_and_way("graph"))
 def test_in_a_graph(kernel: str, way: str, phases: list, of_graphs: dict) -> None:
-    for phase in phases:
+    for phase in _phases_here(way, phases):
         _check(of_graphs, kernel, way, phase)
 
 
 @pytest.mark.parametrize(("kernel", "way", "phases"), _by_kernel_and_way("function"))
 def test_in_a_function(kernel: str, way: str, phases: list, of_functions: dict) -> None:
-    if "check_numerics" in way and tf_version() < (2, 0):
-        pytest.skip("tf_min 2.0: there are no op callbacks before")
-    for phase in phases:
+    for phase in _phases_here(way, phases):
         _check(of_functions, kernel, way, phase)
 
 
 @pytest.mark.parametrize(("kernel", "way", "phases"), _by_kernel_and_way("replicas"))
 def test_in_the_graph_of_a_replica(kernel: str, way: str, phases: list, of_replicas: dict) -> None:
-    for phase in phases:
+    for phase in _phases_here(way, phases):
         _check(of_replicas, kernel, way, phase)
 
 
@@ -142,7 +154,7 @@ def test_in_the_graph_of_a_replica(kernel: str, way: str, phases: list, of_repli
 def test_in_the_function_of_a_replica(
     kernel: str, way: str, phases: list, of_replicas: dict
 ) -> None:
-    for phase in phases:
+    for phase in _phases_here(way, phases):
         _check(of_replicas, kernel, way, phase, "function: ")
 
 
