@@ -7,7 +7,7 @@ import contextlib
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .after_import import after_import
+from .after_import import after_import as _after_import
 
 __version__ = "0.1.0"
 
@@ -85,4 +85,4 @@ def _register_gradients() -> None:
         importlib.import_module(".gradients_by_name", __name__)
 
 
-after_import("tensorflow", _register_gradients)
+_after_import("tensorflow", _register_gradients)

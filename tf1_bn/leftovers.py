@@ -126,7 +126,8 @@ def _merged(before: Left, again: Left) -> Left:
 
 def is_variable(item: Any) -> bool:
     """Whether an item of a collection is a variable of any kind."""
-    return hasattr(item, "initializer") and hasattr(item, "assign")
+    # Asked of the class: a strategy's variable makes an op of its initializer where it is read.
+    return all(hasattr(type(item), name) for name in ("initializer", "assign"))
 
 
 def is_left(name: str) -> bool:

@@ -17,7 +17,11 @@ import sys
 import types
 from typing import Any, Callable, NamedTuple, NoReturn
 
+from .. import after_import
+
 _HERE = os.path.abspath(__file__)
+# Whose frames stand in no traceback of the program.
+_OURS = (_HERE, os.path.abspath(after_import.__file__))
 
 
 class Options(NamedTuple):
@@ -275,7 +279,7 @@ def _program_frames(traceback: Any, is_module: bool) -> types.TracebackType | No
     # `python -m` shows two frames of its own.
     kept = [frame for frame in frames[:first] if is_module and _is_runpy(_file(frame))]
     for frame in frames[first:]:
-        if _file(frame) != _HERE:
+        if _file(frame) not in _OURS:
             kept.append(frame)
         else:
             # Python hides the import system's frames, but not those that end in ours.
