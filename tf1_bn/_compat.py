@@ -128,9 +128,8 @@ def scalar(value: Any, dtype: Any) -> Any:
 
 def is_variable(value: Any) -> bool:
     """Whether `value` can be assigned, as ref and resource variables can, of whatever class."""
-    return isinstance(value, tf.Variable) or (
-        callable(getattr(value, "assign", None)) and hasattr(value, "initializer")
-    )
+    # Asked of the class: a strategy's variable makes an op of its initializer where it is read.
+    return all(hasattr(type(value), name) for name in ("assign", "initializer"))
 
 
 def as_operation(assigned: Any) -> Operation:

@@ -7,7 +7,7 @@ import logging
 import threading
 from typing import Any, Callable, NamedTuple, Sequence
 
-from ._compat import Variable, tf
+from ._compat import Variable, is_variable, tf
 from .graph_collections import GraphLengths, add_once, collected_since, graphs_around, lengths
 from .same import same
 from .variable_kinds import beside
@@ -122,12 +122,6 @@ def _merged(before: Left, again: Left) -> Left:
         return again
     items = {(key, id(item)): (key, item) for key, item in [*before.items, *again.items]}
     return before._replace(items=list(items.values()))
-
-
-def is_variable(item: Any) -> bool:
-    """Whether an item of a collection is a variable of any kind."""
-    # Asked of the class: a strategy's variable makes an op of its initializer where it is read.
-    return all(hasattr(type(item), name) for name in ("initializer", "assign"))
 
 
 def is_left(name: str) -> bool:

@@ -8,9 +8,9 @@ import functools
 import threading
 from typing import Any, Callable, Iterator, NamedTuple, TypeVar
 
-from ._compat import tf
+from ._compat import is_variable, tf
 from .graph_collections import lengths, take_out_since
-from .leftovers import Making, here, home_graph, is_variable, leave
+from .leftovers import Making, here, home_graph, leave
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
