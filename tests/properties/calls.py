@@ -51,7 +51,7 @@ INITIALIZERS = [
     {"class_name": "Constant", "config": {"value": 2.0}},
 ]
 NOT_INITIALIZERS = ["nope", "", 3, 0.5, [], (), object(), np.ones(3), {"a": 1}]
-NOT_FUNCTIONS = [3, "l2", "", [], {}, object(), 0.5, True]
+NOT_FUNCTIONS = [3, "l3", "", [], {}, object(), 0.5, True]
 
 
 def _loss(variable: Any) -> Any:
@@ -81,10 +81,10 @@ SANE: dict = {
     "gamma_initializer": INITIALIZERS,
     "moving_mean_initializer": INITIALIZERS,
     "moving_variance_initializer": ["ones", tf.ones_initializer(), tf.constant_initializer(2.0)],
-    "beta_regularizer": [None, _loss],
-    "gamma_regularizer": [None, _loss, lambda variable: None],
-    "beta_constraint": [None, _halved],
-    "gamma_constraint": [None, _halved],
+    "beta_regularizer": [None, _loss, "l2"],
+    "gamma_regularizer": [None, _loss, lambda variable: None, "L1L2"],
+    "beta_constraint": [None, _halved, "non_neg"],
+    "gamma_constraint": [None, _halved, "max_norm"],
 }
 CLIPPINGS = [None, {}, {"rmax": 1.5, "rmin": 0.5, "dmax": 0.25}, {"rmax": None}, {"dmax": 1}]
 SENSELESS: dict = {
