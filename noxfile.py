@@ -23,6 +23,21 @@ nox.options.default_venv_backend = "venv"
 REPORTS = Path(os.environ.get("TF1_BN_REPORTS", Path(".nox", "reports")))
 # The parts of the suite whose graphs differ with the kind of variables and of control flow.
 GRAPH_TESTS = ("tests/graph", "tests/conformance")
+# What chooses its kernels or variables itself, or starts processes of its own, is the same in each
+# of these runs; so are XLA's kernels, whichever others are forced.
+ONCE = tuple(
+    f"--ignore=tests/graph/test_{name}.py"
+    for name in ("gradient_ways", "interrupted", "variable_kinds")
+)
+WITHOUT_XLA = (*ONCE, "--ignore=tests/graph/test_xla.py")
+FORCED = (*WITHOUT_XLA, "--ignore=tests/graph/test_kernels.py")
+# A cluster's processes meet TensorFlow's servers, which 1.15 and the newest stand for.
+WITHOUT_CLUSTER = (
+    "tests",
+    "--ignore=tests/examples/test_train_digits_cluster.py",
+    "--ignore=tests/distribute/test_cluster_counts.py",
+    "--ignore=tests/distribute/test_cluster_faults.py",
+)
 # TensorFlow's own layout pass for oneDNN ends the process ("Check failed: d < dims()") on a graph
 # whose update ops each run alone; the real layer of 2.15.1 and of tf_keras 2.21 dies there as well.
 WITHOUT_ONEDNN_CRASH = ("-k", "not discriminator")
@@ -70,8 +85,8 @@ PAIRS = (
         ("3.11",),
         ("tensorflow-cpu==2.15.1",),
         (
-            Run("tf2.15", ONEDNN_OFF),
-            Run("tf2.15-folded", FOLDED, (*GRAPH_TESTS, *WITHOUT_THE_KERNEL)),
+            Run("tf2.15", ONEDNN_OFF, WITHOUT_CLUSTER),
+            Run("tf2.15-folded", FOLDED, (*GRAPH_TESTS, *FORCED, *WITHOUT_THE_KERNEL)),
         ),
     ),
     Pair(
@@ -81,9 +96,9 @@ PAIRS = (
         ("tensorflow-cpu>=2.21",),
         (
             Run("newest", ONEDNN_OFF),
-            Run("newest-folded", FOLDED, (*GRAPH_TESTS, *WITHOUT_THE_KERNEL)),
-            Run("newest-v2", V2_VARIABLES, GRAPH_TESTS),
-            Run("newest-onednn", ONEDNN_ON, (*GRAPH_TESTS, *WITHOUT_ONEDNN_CRASH)),
+            Run("newest-folded", FOLDED, (*GRAPH_TESTS, *FORCED, *WITHOUT_THE_KERNEL)),
+            Run("newest-v2", V2_VARIABLES, (*GRAPH_TESTS, *ONCE)),
+            Run("newest-onednn", ONEDNN_ON, (*GRAPH_TESTS, *WITHOUT_XLA, *WITHOUT_ONEDNN_CRASH)),
         ),
     ),
     Pair(
