@@ -14,7 +14,7 @@ from .leftovers import here
 from .merging import Meeting, Shared, in_tower, open_scope, tower_thread
 from .open_scopes import in_replica
 from .stepped_thread import SteppedThread
-from .tower_tapes import refused_by_tapes
+from .tower_tapes import refused_around, refused_by_tapes
 from .undoing import all_or_nothing
 from .update_mode import inheriting_mode, open_mode
 
@@ -94,7 +94,10 @@ def run_towers(
         # Ctrl-C may have come before the line above.
         SteppedThread.end(threads)
         raise
-    return [thread.result for thread in threads]
+    return [
+        refused_around(thread.result, given, operations)
+        for thread, given in zip(threads, tower_inputs)
+    ]
 
 
 class _Around(NamedTuple):

@@ -156,7 +156,13 @@ def test_which_towers_a_merged_update_waits_for(renorm: bool, runs: str) -> None
     fed = Fed()
     with tf1_bn.cross_replica(), tf1_bn.updates("in_place" if runs == "in_place" else "collect"):
         pairs = [(x, True) for x in fed.xs] if renorm else list(zip(fed.xs, fed.phases))
-        ys = tf1_bn.run_towers(lambda x, phase: _layer(x, phase, renorm=renorm), pairs)
+        inner: list = []
+
+        def tower(x: Any, phase: Any) -> Any:
+            inner.append(_layer(x, phase, renorm=renorm))
+            return inner[-1]
+
+        ys = tf1_bn.run_towers(tower, pairs)
     ends = [y.op for y in ys]
     if runs == "minimize":
         loss = tf.add_n([tf.reduce_sum(y) for y in ys])
@@ -168,7 +174,7 @@ def test_which_towers_a_merged_update_waits_for(renorm: bool, runs: str) -> None
 
     assert len(moves) == (5 if renorm else 2)
     # The last op of each tower's normalization; in place an identity comes after it.
-    outputs = [y.op.inputs[0].op if runs == "in_place" else y.op for y in ys]
+    outputs = [y.op.inputs[0].op if runs == "in_place" else y.op for y in inner]
     waits = [all(output in _sources(move) for move in moves) for output in outputs]
     # That of renorm in a collection waits for r and d, which the first tower's outputs use.
     assert waits == [runs != "collection" or not renorm, runs == "minimize"]

@@ -58,7 +58,9 @@ def test_towers_are_what_a_loop_of_tf1_builds() -> None:
                         model(x)
             else:
                 tf1_bn.run_towers(model, xs, devices)
-            found.append([(op.name, op.type, op.device) for op in graph.get_operations()])
+            made = [(op.name, op.type, op.device) for op in graph.get_operations()]
+            # What is returned is passed on, for tapes to be refused; a loop returns nothing here.
+            found.append([each for each in made if not each[0].startswith("net/tower_result")])
 
     assert found[0] == found[1]
     assert any(name.startswith("net/tower_1/bn1") for name, _, _ in found[0])

@@ -6,6 +6,7 @@ hold for a whole process; a test looks at one kernel and one way in what it has 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
@@ -193,14 +194,65 @@ def test_a_tape_in_a_tower_is_refused_and_tf_gradients_is_not(inside: bool, sess
     assert all(abs(slope).max() > 0 for slope in session.run(slopes))
 
 
-def test_a_tape_around_towers_finds_nothing() -> None:
+@pytest.mark.parametrize("asked", ["inputs", "variables", "both", "recompute_grad"])
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_tape_around_towers_is_refused(asked: str, merged: bool) -> None:
+    """Each tower is built in a thread of its own, whose ops no tape around them sees."""
     tf1_bn = importlib.import_module("tf1_bn")
     xs = [tf.constant(data_of("towers").x[rows], tf.float32) for rows in (slice(7), slice(7, 11))]
-    with tf.GradientTape() as tape, tf1_bn.cross_replica():
-        tape.watch(xs)
-        ys = tf1_bn.run_towers(lambda x: tf1_bn.batch_normalization(x, training=True), xs)
-        loss = tf.add_n([tf.reduce_sum(tf.sin(y)) for y in ys])
-    assert tape.gradient(loss, xs) == [None, None]
+
+    def model(x: Any) -> Any:
+        # The phase is no float, so a tape has nothing to ask of it.
+        y = tf1_bn.batch_normalization(x, name="bn", training=True)
+        return {"y": y, "step": tf.constant(1)}
+
+    def loss_of(*shards: Any) -> Any:
+        scope = tf.variable_scope("", reuse=tf.AUTO_REUSE, use_resource=True)
+        with scope, tf1_bn.cross_replica() if merged else contextlib.nullcontext():
+            ys = tf1_bn.run_towers(model, shards)
+        return tf.add_n([tf.reduce_sum(tf.sin(y["y"])) for y in ys])
+
+    with pytest.raises(LookupError, match="around `tf1_bn.run_towers` cannot see"):
+        if asked == "recompute_grad":
+            if tf_version() < (2, 0):
+                pytest.skip("of TF 1.15 recompute_grad wants ref variables to be none")
+            tf.gradients(tf.recompute_grad(loss_of)(*xs), xs)
+        with tf.GradientTape() as tape:
+            tape.watch(xs)
+            loss = loss_of(*xs)
+        variables = tf.trainable_variables()
+        assert len(variables) == 2
+        tape.gradient(loss, {"inputs": xs, "variables": variables}.get(asked, xs + variables))
+
+
+def test_what_towers_return_is_passed_on(session: Any) -> None:
+    """Each tensor alone: it needs no more to run than before, and tf.gradients goes through."""
+    tf1_bn = importlib.import_module("tf1_bn")
+    images, labels = tf.placeholder(tf.float32, [7]), tf.placeholder(tf.float32, [7])
+
+    def model(x: Any, wanted: Any) -> Any:
+        scale = tf.get_variable("scale", initializer=tf.constant(3.0), use_resource=True)
+        return {"y": scale * x, "loss": tf.reduce_sum((scale * x - wanted) ** 2), "none": None}
+
+    (found,) = tf1_bn.run_towers(model, [(images, labels)])
+    session.run(tf.global_variables_initializer())
+    values = np.arange(7.0)
+    assert found["none"] is None
+    np.testing.assert_array_equal(session.run(found["y"], {images: values}), 3 * values)
+    slope = tf.gradients(found["loss"], tf.trainable_variables())[0]
+    fed = {images: values, labels: values**2}
+    want = (2 * values * (3 * values - values**2)).sum()
+    np.testing.assert_allclose(session.run(slope, fed), want)
+
+    def slopes(x: Any) -> Any:
+        weight = tf.get_variable("weight", initializer=tf.constant(2.0), use_resource=True)
+        return [(tf.gradients(weight * x, weight)[0], weight)]
+
+    before = len(tf.get_default_graph().get_operations())
+    ((slope, variable),) = tf1_bn.run_towers(slopes, [images])[0]
+    made = tf.get_default_graph().get_operations()[before:]
+    assert variable.name == "weight:0" and not [op for op in made if op.type == "PreventGradient"]
+    np.testing.assert_array_equal(session.run(slope, {images: values}), 21.0)
 
 
 def _check_exported(path: Path, may_refuse: bool) -> int:
