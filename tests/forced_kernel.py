@@ -13,9 +13,12 @@ KERNELS = ("fused", "columns")
 @contextlib.contextmanager
 def forced(kernel: str) -> Iterator[None]:
     """Inside, every size counts as large enough for `kernel`; "" leaves the choice alone."""
-    from tf1_bn import _compat, contrib, kernel_choice, layer
+    from tf1_bn._src.api import layer
+    from tf1_bn._src.contrib import batch_norm as contrib
+    from tf1_bn._src.plan import kernel_choice
+    from tf1_bn._src.runtime import tensorflow_v1
 
-    host = _compat.host()._replace(quick=kernel == "fused")
+    host = tensorflow_v1.host()._replace(quick=kernel == "fused")
     changes: dict[str, Any] = {"_smallest": lambda *_: 0, "GHOST_SLICE": 0}
     if kernel == "columns":
         # Two rows beside each other where channels are last.

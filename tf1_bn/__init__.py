@@ -7,22 +7,21 @@ import contextlib
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .after_import import after_import as _after_import
-
-__version__ = "0.1.0"
+from ._src.runtime.after_import import after_import as _after_import
+from ._src.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import contrib, repair, testing
-    from .batch_statistics import BatchStatistics, merge_statistics
-    from .functional import batch_normalization
-    from .layer import BatchNormalization
-    from .legacy.install import install, uninstall
-    from .merging import cross_replica
-    from .renorm import renorm_schedule
-    from .sync_layer import SyncBatchNormalization
-    from .towers import run_towers
-    from .train_op import minimize, update_ops_for
-    from .update_mode import updates
+    from ._src.api.functional import batch_normalization
+    from ._src.api.layer import BatchNormalization
+    from ._src.api.sync_layer import SyncBatchNormalization
+    from ._src.api.train_op import minimize, update_ops_for
+    from ._src.call.update_mode import updates
+    from ._src.kernels.renorm import renorm_schedule
+    from ._src.programs.install import install, uninstall
+    from ._src.scaling.batch_statistics import BatchStatistics, merge_statistics
+    from ._src.scaling.merging import cross_replica
+    from ._src.scaling.towers import run_towers
 
 __all__ = [
     "BatchNormalization",
@@ -46,19 +45,19 @@ __all__ = [
 _SUBMODULES = ("contrib", "repair", "testing")
 
 _HOMES = {
-    "install": "legacy.install",
-    "uninstall": "legacy.install",
-    "BatchNormalization": "layer",
-    "BatchStatistics": "batch_statistics",
-    "SyncBatchNormalization": "sync_layer",
-    "batch_normalization": "functional",
-    "cross_replica": "merging",
-    "merge_statistics": "batch_statistics",
-    "minimize": "train_op",
-    "renorm_schedule": "renorm",
-    "run_towers": "towers",
-    "update_ops_for": "train_op",
-    "updates": "update_mode",
+    "install": "programs.install",
+    "uninstall": "programs.install",
+    "BatchNormalization": "api.layer",
+    "BatchStatistics": "scaling.batch_statistics",
+    "SyncBatchNormalization": "api.sync_layer",
+    "batch_normalization": "api.functional",
+    "cross_replica": "scaling.merging",
+    "merge_statistics": "scaling.batch_statistics",
+    "minimize": "api.train_op",
+    "renorm_schedule": "kernels.renorm",
+    "run_towers": "scaling.towers",
+    "update_ops_for": "api.train_op",
+    "updates": "call.update_mode",
 }
 
 
@@ -68,13 +67,13 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    value = getattr(importlib.import_module(f"._src.{_HOMES[name]}", __name__), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__
 
 
 def _register_gradients() -> None:
@@ -82,7 +81,7 @@ def _register_gradients() -> None:
     # What is wrong with this TensorFlow is said where it is used; if the import was one of our
     # own files', that one registers them.
     with contextlib.suppress(ImportError, AttributeError):
-        importlib.import_module(".gradients_by_name", __name__)
+        importlib.import_module("._src.scaling.gradients_by_name", __name__)
 
 
 _after_import("tensorflow", _register_gradients)

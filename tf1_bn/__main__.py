@@ -5,6 +5,6 @@ from __future__ import annotations
 
 import sys
 
-from .cli import main
+from ._src.cli.main import main
 
 sys.exit(main())

@@ -47,7 +47,7 @@ def smallest_multiple(ratios: Mapping[int, float]) -> int | None:
 @contextlib.contextmanager
 def columns_from(elements: float) -> Iterator[None]:
     """Inside, elementary ops take columns from so many elements on, whatever the rows."""
-    from tf1_bn import kernel_choice
+    from tf1_bn._src.plan import kernel_choice
 
     names = ("COLUMN_ELEMENTS", "SIDE_BY_SIDE_ELEMENTS", "COLUMN_ROWS")
     kept = {name: getattr(kernel_choice, name) for name in names}

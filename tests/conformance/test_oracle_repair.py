@@ -13,7 +13,8 @@ from google.protobuf import text_format
 
 from tests.conformance.oracle import GUIDE, read_meta, unpack_saved_model
 from tests.conftest import tensorflow
-from tf1_bn import batch_normalization, repair
+from tf1_bn import batch_normalization
+from tf1_bn._src import repair
 from tf1_bn.repair import (
     repair_graph,
     repair_graph_def,

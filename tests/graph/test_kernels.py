@@ -10,8 +10,9 @@ import pytest
 
 from tests.conftest import V2_MODE, tensorflow
 from tests.tolerances import assert_close
-from tf1_bn import BatchNormalization, _compat
-from tf1_bn.kernel_choice import Kernel
+from tf1_bn import BatchNormalization
+from tf1_bn._src.plan.kernel_choice import Kernel
+from tf1_bn._src.runtime import tensorflow_v1 as _compat
 
 tf = tensorflow()
 EPSILON = 1e-3

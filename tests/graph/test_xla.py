@@ -11,8 +11,8 @@ import pytest
 import tf1_bn
 from tests.conftest import V2_MODE, make_session, tensorflow, tf_version
 from tests.tolerances import assert_close
-from tf1_bn import _compat
-from tf1_bn import layer as layer_module
+from tf1_bn._src.api import layer as layer_module
+from tf1_bn._src.runtime import tensorflow_v1 as _compat
 
 tf = tensorflow()
 MOMENTUM, EPSILON = 0.75, 1e-3

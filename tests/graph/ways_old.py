@@ -12,7 +12,8 @@ import tensorflow.compat.v1 as tf
 
 from tests.graph import ways_program
 from tests.graph.ways_cases import OLD
-from tf1_bn import _compat, layer
+from tf1_bn._src.api import layer
+from tf1_bn._src.runtime import tensorflow_v1 as _compat
 
 
 def main(folder: str) -> None:

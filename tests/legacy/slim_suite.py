@@ -33,7 +33,7 @@ def find_tests(loader: unittest.TestLoader, name: str) -> unittest.TestSuite:
 
 
 def main(suites: list[str]) -> int:
-    from tf1_bn.legacy.install import install
+    from tf1_bn._src.programs.install import install
 
     install()
     import tensorflow.compat.v1 as tf

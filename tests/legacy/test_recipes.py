@@ -11,7 +11,7 @@ from tests.conftest import tensorflow
 from tests.legacy.process import ROOT
 from tests.meta.markdown import examples
 from tests.tolerances import assert_close
-from tf1_bn.legacy.install import install, uninstall
+from tf1_bn._src.programs.install import install, uninstall
 
 # TensorFlow's private copies of tf.layers call their own deprecated method.
 pytestmark = pytest.mark.filterwarnings("ignore:`layer.apply` is deprecated:UserWarning")

@@ -134,7 +134,7 @@ def test_alias_in_every_import_style(tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()
     alias, version = lines.pop(0).split()
-    assert lines[:3] == ["True", "False True", "tf1_bn.functional"]
+    assert lines[:3] == ["True", "False True", "tf1_bn._src.api.functional"]
     if version.startswith("1."):
         # Left as it is: there compat.v1 is one module more, and contrib can be imported.
         assert (alias, lines[3:]) == ("False", [])
@@ -155,7 +155,7 @@ def test_program_sets_the_environment_before_tensorflow(tmp_path: Path) -> None:
         """,
     )
     ended = under_run("--force", "program.py", cwd=tmp_path)
-    assert ended.out.splitlines() == ["[]", "tf1_bn.functional tensorflow"]
+    assert ended.out.splitlines() == ["[]", "tf1_bn._src.api.functional tensorflow"]
 
 
 def traceback_of(err: str) -> list[str]:
@@ -239,4 +239,4 @@ def test_tensorflow_that_is_repaired_and_imported_again(tmp_path: Path) -> None:
         """,
     )
     ended = under_run("--force", "program.py", cwd=tmp_path)
-    assert ended.out.splitlines() == ["first", "tf1_bn.functional"], ended.err
+    assert ended.out.splitlines() == ["first", "tf1_bn._src.api.functional"], ended.err

@@ -12,8 +12,8 @@ import pytest
 
 import tf1_bn
 from tests.conftest import make_session, tensorflow
-from tf1_bn.graph_layer import GraphLayer
-from tf1_bn.legacy.watch import Watch
+from tf1_bn._src.objects.graph_layer import GraphLayer
+from tf1_bn._src.programs.watch import Watch
 
 DATA = np.arange(12.0, dtype=np.float32).reshape(4, 3)
 

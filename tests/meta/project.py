@@ -58,12 +58,12 @@ def parse(path: Path) -> ast.Module:
 
 def version() -> str:
     """Return `tf1_bn.__version__` as written, without importing the package."""
-    for node in parse(PACKAGE / "__init__.py").body:
+    for node in parse(PACKAGE / "_src" / "version.py").body:
         if isinstance(node, ast.Assign) and [ast.dump(t) for t in node.targets] == [
             ast.dump(ast.Name(id="__version__", ctx=ast.Store()))
         ]:
             return str(ast.literal_eval(node.value))
-    raise AssertionError("tf1_bn/__init__.py must assign __version__ a literal")
+    raise AssertionError("tf1_bn/_src/version.py must assign __version__ a literal")
 
 
 def run_python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

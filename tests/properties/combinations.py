@@ -26,10 +26,10 @@ from tests.properties.combination import (
     plain_session,
     tf,
 )
-from tf1_bn import layer
-from tf1_bn.geometry import geometry_of
-from tf1_bn.kernel_choice import KernelChoice, choose_kernel
-from tf1_bn.spec import BatchNormSpec
+from tf1_bn._src.api import layer
+from tf1_bn._src.plan.geometry import geometry_of
+from tf1_bn._src.plan.kernel_choice import KernelChoice, choose_kernel
+from tf1_bn._src.plan.spec import BatchNormSpec
 
 RANKS = (1, 2, 3, 4, 5)
 UNKNOWN = ("nothing", "batch", "batch and one more", "all but channels")

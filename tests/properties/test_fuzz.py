@@ -19,9 +19,9 @@ from tests.properties.reference import infer, train
 from tests.properties.test_reference import seeds
 from tests.tolerances import assert_close
 from tf1_bn import BatchNormalization, batch_normalization
-from tf1_bn.call_checks import check_call, check_scope_name, make_spec
-from tf1_bn.kernel_choice import choose_kernel
-from tf1_bn.spec import SPEC_FIELDS, check_reuse
+from tf1_bn._src.api.checks import check_call, check_scope_name, make_spec
+from tf1_bn._src.plan.kernel_choice import choose_kernel
+from tf1_bn._src.plan.spec import SPEC_FIELDS, check_reuse
 
 DEFAULTS = {name: getattr(BatchNormalization(), name) for name in SPEC_FIELDS if name != "fused"}
 EXPECTED = (ValueError, TypeError)

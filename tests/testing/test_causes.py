@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.testing.support import batch
-from tf1_bn.testing.causes import Observation, likely_cause
-from tf1_bn.testing.model import RIGHT, Norm, Quirks, apply, scales
+from tf1_bn._src.proof.causes import Observation, likely_cause
+from tf1_bn._src.proof.recording.model import RIGHT, Norm, Quirks, apply, scales
 
 PLAIN = Norm((1,), momentum=0.9)
 FUSED = Norm((3,), momentum=0.9, epsilon=1e-7, fused=True)

@@ -18,8 +18,8 @@ from tests.testing.support import SLIM_NET
 from tests.testing.test_commands import SECONDS, command, environment, program
 from tests.testing.test_fuzz import header_of, put, single, with_header
 from tf1_bn import repair
-from tf1_bn.cli import main
-from tf1_bn.testing import streams
+from tf1_bn._src.cli.main import main
+from tf1_bn._src.files import streams
 
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device")
 FULL = "No space left on device"

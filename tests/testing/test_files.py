@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from tests.testing.support import SLIM_NET, SMALL_NET
-from tf1_bn.testing import files
-from tf1_bn.testing.files import DTYPES, read_archive, write_archive, written_beside
-from tf1_bn.testing.recording import (
+from tf1_bn._src.files import arrays as files
+from tf1_bn._src.files.arrays import DTYPES, read_archive, write_archive, written_beside
+from tf1_bn._src.proof.recording.recording import (
     Call,
     Recording,
     RecordingError,

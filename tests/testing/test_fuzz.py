@@ -15,10 +15,10 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from tests.testing.support import SLIM_NET, SMALL_NET
-from tf1_bn.cli import main
+from tf1_bn._src.cli.main import main
+from tf1_bn._src.files.arrays import read_archive
+from tf1_bn._src.proof.recording.recording import recording_from
 from tf1_bn.testing import Recording, RecordingError, compare_structure, load_recording, verify
-from tf1_bn.testing.files import read_archive
-from tf1_bn.testing.recording import recording_from
 
 # One of each kind: fused, renorm with tensors as bounds, ghost batches, a shared layer; and of
 # contrib one with a weight tensor, one that moves its averages with its output.

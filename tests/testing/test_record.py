@@ -11,8 +11,8 @@ import pytest
 import tf1_bn
 from tests.conftest import tensorflow
 from tests.testing.support import batch, new_session
+from tf1_bn._src.proof.recording.sampling import choose
 from tf1_bn.testing import Call, Recording, compare_structure, load_recording, record, verify
-from tf1_bn.testing.sampling import choose
 
 
 def recorded(path: Path) -> Recording:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.meta.project import run_python
-from tf1_bn.testing.differences import difference
-from tf1_bn.testing.report import (
+from tf1_bn._src.proof.report.differences import difference
+from tf1_bn._src.proof.report.report import (
     DIFFERENT,
     NOT_COMPARED,
     SAME,
@@ -26,7 +26,7 @@ from tf1_bn.testing.report import (
     still_row,
     summary,
 )
-from tf1_bn.testing.tolerances import TABLE, Tolerance, tolerance
+from tf1_bn._src.proof.report.tolerances import TABLE, Tolerance, tolerance
 
 LOOSE = Tolerance(0.1, "for the test")
 
@@ -201,8 +201,8 @@ def test_table_is_complete_and_derived() -> None:
 def test_no_tensorflow_is_needed() -> None:
     names = "load_recording, Report, RecordingError"
     code = (
-        f"import sys; from tf1_bn.testing import {names}; import tf1_bn.testing.tolerances,"
-        " tf1_bn.testing.causes; print('tensorflow' in sys.modules)"
+        f"import sys; from tf1_bn.testing import {names}; import tf1_bn._src.proof.causes, "
+        "tf1_bn._src.proof.report.tolerances; print('tensorflow' in sys.modules)"
     )
     done = run_python("-c", code)
     assert (done.stdout.strip(), done.returncode) == ("False", 0), done.stderr

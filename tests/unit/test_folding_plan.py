@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tf1_bn.folding_plan import (
+from tf1_bn._src.plan.geometry import geometry_of
+from tf1_bn._src.plan.row_layout import (
     Costs,
     Fold,
     column_fold,
@@ -14,8 +15,7 @@ from tf1_bn.folding_plan import (
     row_fold,
     rows_shape,
 )
-from tf1_bn.geometry import geometry_of
-from tf1_bn.spec import BatchNormSpec
+from tf1_bn._src.plan.spec import BatchNormSpec
 
 # An op that takes any number of channels, and one that wants fours and has at least six rows.
 ANY = Costs(4, 100, multiple=1, min_rows=float("inf"))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tf1_bn.geometry import check_ghost_batches, check_same_layer, geometry_of
-from tf1_bn.spec import BatchNormSpec
+from tf1_bn._src.plan.geometry import check_ghost_batches, check_same_layer, geometry_of
+from tf1_bn._src.plan.spec import BatchNormSpec
 
 SHAPES = [
     # shape, axis, virtual_batch_size -> channel axes, parameter shape, broadcast shape, reduced

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tf1_bn.geometry import geometry_of
-from tf1_bn.kernel_choice import Host, Kernel, choose_kernel
-from tf1_bn.spec import BatchNormSpec
+from tf1_bn._src.plan.geometry import geometry_of
+from tf1_bn._src.plan.kernel_choice import Host, Kernel, choose_kernel
+from tf1_bn._src.plan.spec import BatchNormSpec
 
 CONV = (4, 3, 2, 5)
 BIG = (4096, 512)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PURE = ("spec", "geometry", "folding_plan", "kernel_choice")
+PURE = ("spec", "geometry", "row_layout", "kernel_choice")
 
 
 def test_the_pure_files_import_no_tensorflow() -> None:
-    imports = "; ".join(f"import tf1_bn.{name}" for name in PURE)
+    imports = "; ".join(f"import tf1_bn._src.plan.{name}" for name in PURE)
     program = f"import sys; sys.modules['tensorflow'] = None; {imports}; print(sorted(sys.modules))"
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
-    assert "tf1_bn.kernel_choice" in done.stdout
+    assert "tf1_bn._src.plan.kernel_choice" in done.stdout

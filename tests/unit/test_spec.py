@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tf1_bn.spec import BatchNormSpec, check_name, check_reuse
+from tf1_bn._src.plan.spec import BatchNormSpec, check_name, check_reuse
 
 REFUSED = [
     ("axis", "1", TypeError),

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The moving statistics of `contrib.batch_norm` and the ways to move them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+
+from ..call.call_plan import Plan
+from ..call.core import normalize
+from ..call.stranded_updates import warn_if_stranded
+from ..call.update_mode import after_updates
+from ..kernels.moments import Moments, MomentsFn, batch_moments, has_values, moments_or
+from ..plan.geometry import Geometry
+from ..runtime.graph_collections import Call, record_call
+from ..runtime.tensorflow_v1 import (
+    Operation,
+    Tensor,
+    Variable,
+    as_operation,
+    loses_gradient_in_cond,
+    tf,
+)
+from ..state.moving_average import MovingAverage, move, rate_where, update_rate
+from ..state.variable_kinds import (
+    assign,
+    beside,
+    check_assignable,
+    count_up,
+    full_name,
+    is_ref,
+    read,
+    value_of,
+)
+from ..state.variables import BatchNormVariables
+from .variables import Shadow
+
+
+class Averages(NamedTuple):
+    """The moving statistics of one call and the ways to move them.
+
+    `counts` is a bool tensor that is False for a batch that has no weight; None if all have.
+    """
+
+    plan: Plan
+    shadow: Shadow | None
+    counts: Tensor | None
+
+    def moved_by_updates(self, inputs: Tensor, training: Any, collections: Any) -> Tensor:
+        """The outputs; what updates goes to `collections`, and nothing depends on it."""
+        (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
+        if active is False:
+            return outputs
+        variables = self.plan.variables
+        moving = (variables.moving_mean, variables.moving_variance)
+        collected = [_moved(*pair) for pair in zip(self._updates(moments, active), moving)]
+        for tensor in collected:
+            tf.add_to_collections(collections, tensor)
+        updates = [tensor.op for tensor in collected]
+        record_call(
+            Call(
+                inputs,
+                outputs,
+                tuple(updates),
+                lambda towards=moments, when=active: self._updates(towards, when, fresh=True),
+                moving,
+                moments,
+                active,
+            )
+        )
+        warn_if_stranded(updates, _layer_name(variables))
+        return outputs
+
+    def moved_with_outputs(self, inputs: Tensor, training: Any) -> Tensor:
+        """As of a layer inside of `tf1_bn.updates("in_place")`."""
+        (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
+        if active is False:
+            return outputs
+        with tf.control_dependencies([outputs]):
+            updates = self._updates(moments, active, fresh=True)
+        return after_updates(outputs, updates, moments.mean)
+
+    def moved_in_place(self, inputs: Tensor, training: Any) -> Tensor:
+        """Outputs that, in training, move the averages before they can be had."""
+        if not isinstance(training, bool) and self._are_refs_under_v2():
+            (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
+            with tf.control_dependencies(self._updates(moments, active, fresh=True)):
+                return tf.identity(outputs)
+        if not self.plan.choice.fused:
+            # The moments wait for the updates, so that gradients alone bring them about, too.
+            plan = self.plan._replace(moments_fn=self._moving_moments)
+            return normalize(inputs, training, plan).normalized.outputs
+
+        widen = loses_gradient_in_cond(inputs.dtype) and not isinstance(training, bool)
+        seen = tf.cast(inputs, tf.float32) if widen else inputs
+
+        def train() -> Tensor:
+            (outputs, moments, _), active, *_ = normalize(seen, True, self.plan)
+            with tf.control_dependencies(self._updates(moments, active, fresh=True)):
+                return tf.identity(outputs)
+
+        def infer() -> Tensor:
+            return normalize(seen, False, self.plan).normalized.outputs
+
+        if isinstance(training, bool):
+            return train() if training else infer()
+        # TF1 had a conditional for the kernel before this one, and people fetch by name.
+        tf.get_default_graph().unique_name("cond")
+        if not widen:
+            return tf.cond(training, train, infer)
+        outputs = tf.cond(training, train, infer, name="wide_cond")
+        scope, merge = tf.get_default_graph().unique_name("cond"), outputs.op.name.split("/")[-1]
+        with tf.name_scope(f"{scope}/"):
+            return tf.cast(outputs, inputs.dtype, name=merge)
+
+    def _are_refs_under_v2(self) -> bool:
+        """Whether no conditional can assign: those of control flow v2 cannot to ref variables."""
+        return bool(tf.control_flow_v2_enabled() and is_ref(self.plan.variables.moving_mean))
+
+    def _moving_moments(self, inputs: Tensor, axes: Sequence[int], keep_dims: bool) -> Moments:
+        moments_fn = self.plan.moments_fn or batch_moments
+        mean, variance = moments_fn(inputs, axes, keep_dims)
+        dtype = self.plan.geometry.param_dtype
+        batch = Moments(tf.cast(mean, dtype), tf.cast(variance, dtype))
+        filled = has_values(inputs, self.plan.geometry)
+        batch = moments_or(batch, moving_moments(self.plan.variables), filled)
+        with tf.control_dependencies(self._updates(batch, filled, fresh=True)):
+            return Moments(tf.identity(batch.mean), tf.identity(batch.variance))
+
+    def _updates(
+        self, batch: Moments, active: Tensor | None, fresh: bool = False
+    ) -> list[Operation]:
+        """The ops that move mean and variance; `fresh` ones read them once `batch` is there."""
+        variables, geometry = self.plan.variables, self.plan.geometry
+        if self.counts is not None:
+            active = self.counts if active is None else tf.logical_and(active, self.counts)
+        with tf.name_scope("rate"):
+            full_rate = update_rate(self.plan.spec.momentum, geometry.param_dtype, fused=False)
+            rate = rate_where(active, full_rate)
+        with tf.control_dependencies(list(batch) if fresh else []):
+            if self.shadow is None:
+                first = move(MovingAverage(variables.moving_mean, batch.mean, rate), fresh)
+            else:
+                average = MovingAverage(variables.moving_mean, batch.mean, full_rate)
+                first = _move_debiased(average, self.shadow, active)
+            variance = MovingAverage(variables.moving_variance, batch.variance, rate)
+            return [first, move(variance, fresh)]
+
+
+def _moved(update: Operation, variable: Variable) -> Tensor:
+    """What the variable holds once `update` has run: contrib collected tensors, and no ops."""
+    if update.outputs:
+        return update.outputs[0]
+    with tf.name_scope(f"{update.name}/"), tf.control_dependencies([update]):
+        return tf.identity(variable.read_value(), name="moved")
+
+
+def _move_debiased(average: MovingAverage, shadow: Shadow, active: Tensor | None) -> Operation:
+    """Moves `shadow.biased`, which starts at 0, and puts its unbiased value into the variable.
+
+    After n updates the biased average has weight 1 - (1 - rate) ** n altogether
+    (arXiv 1412.6980, section 3). Where `active` is False nothing changes.
+    """
+    rate = average.rate
+    variable, biased, local_step = map(check_assignable, (average.variable, *shadow))
+    with tf.name_scope("AssignMovingAvg") as scope, beside(variable):
+        old = read(biased)
+        step = rate_where(active, tf.ones([], old.dtype))
+        delta = (old - tf.cast(average.value, old.dtype)) * rate_where(active, rate)
+        moved = [as_operation(tf.assign_sub(biased, delta)), count_up(local_step, step)]
+        with tf.control_dependencies(moved):
+            weight = 1.0 - tf.pow(1.0 - rate, read(local_step))
+            value = read(biased) / weight
+            if active is not None:
+                value = tf.where(active, value, read(variable))
+            return assign(variable, value, scope)
+
+
+class Weights(NamedTuple):
+    """How often each row counts, shaped to broadcast; `any` is None if some row surely counts."""
+
+    values: Tensor
+    any: Tensor | None
+
+    @classmethod
+    def of(cls, batch_weights: Any, geometry: Geometry) -> Weights:
+        values = tf.cast(tf.convert_to_tensor(batch_weights), geometry.param_dtype)
+        known = tf.get_static_value(values)
+        any_counts = None
+        if known is None or not np.sum(known):
+            any_counts = tf.not_equal(tf.reduce_sum(values), 0.0, name="has_weight")
+            # Dividing by a sum of 0 would give NaN, and through 0 * NaN in every gradient.
+            values = tf.where(any_counts, values, tf.ones_like(values))
+        return cls(tf.reshape(values, [-1] + [1] * (geometry.rank - 1)), any_counts)
+
+    def moments_fn(self, fallback: Moments) -> MomentsFn:
+        """The weighted mean and population variance; `fallback` where no row counts."""
+
+        def moments(inputs: Tensor, axes: Sequence[int], keep_dims: bool) -> Moments:
+            inputs = tf.cast(inputs, self.values.dtype)
+            found = tf.nn.weighted_moments(inputs, list(axes), self.values, keep_dims=keep_dims)
+            return moments_or(Moments(*found), fallback, self.any)
+
+        return moments
+
+
+def _layer_name(variables: BatchNormVariables) -> str:
+    return full_name(variables.moving_mean, "moving_mean").rpartition("/")[0]
+
+
+def moving_moments(variables: BatchNormVariables) -> Moments:
+    return Moments(
+        value_of(variables.moving_mean),
+        value_of(variables.moving_variance),
+    )

@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tf.contrib.layers.batch_norm`, which is also `slim.batch_norm`, on this package's own core."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import warnings
+from typing import Any, Callable, Iterator, Mapping, NamedTuple
+
+import numpy as np
+
+from ..api.checks import check_call, check_scope_name, make_spec
+from ..api.layer import BatchNormalization
+from ..call.call_plan import Plan
+from ..call.update_mode import in_place
+from ..kernels.moments import MomentsFn
+from ..plan.geometry import Geometry, geometry_of
+from ..plan.kernel_choice import KernelChoice, choose_kernel
+from ..plan.spec import BatchNormSpec, check_reuse, is_tensor_like
+from ..runtime.tensorflow_v1 import Tensor, as_written, host, raise_if_eager, tf
+from ..runtime.training_flag import resolve_training, static_training
+from ..scaling.merging import open_scope
+from ..state.undoing import all_or_nothing, variable_scope
+from ..state.variable_kinds import check_future_reach, check_reach
+from .averages import Averages, Weights, moving_moments
+from .names import take_names_of_tf1
+from .variables import (
+    collect_output,
+    collect_variables,
+    create_contrib_variables,
+    create_shadow,
+    model_variable,
+)
+
+DATA_FORMATS = ("NHWC", "NCHW")
+
+# What the core calls them, and what contrib did: for messages.
+_OUR_NAMES = {
+    "momentum": "`decay`",
+    "renorm_momentum": "`renorm_decay`",
+    "training": "`is_training`",
+    "name": "`scope`",
+    "axis": "the channel axis of `data_format`",
+    **{
+        f"{variable}_{kind}": f"`param_{kind}s['{variable}']`"
+        for variable in ("beta", "gamma", "moving_mean", "moving_variance")
+        for kind in ("initializer", "regularizer")
+    },
+}
+# Only where the core says what an argument must be: TF1's own phrases have such words, too.
+_OUR_NAME = re.compile(rf"`({'|'.join(_OUR_NAMES)})`(?= must )")
+
+
+@as_written
+@all_or_nothing
+def batch_norm(
+    inputs: Any,
+    decay: Any = 0.999,
+    center: bool = True,
+    scale: bool = False,
+    epsilon: Any = 0.001,
+    activation_fn: Callable[[Tensor], Tensor] | None = None,
+    param_initializers: Mapping[str, Any] | None = None,
+    param_regularizers: Mapping[str, Any] | None = None,
+    updates_collections: Any = tf.GraphKeys.UPDATE_OPS,
+    is_training: Any = True,
+    reuse: Any = None,
+    variables_collections: Any = None,
+    outputs_collections: Any = None,
+    trainable: bool = True,
+    batch_weights: Any = None,
+    fused: bool | None = None,
+    data_format: str = "NHWC",
+    zero_debias_moving_mean: bool = False,
+    scope: Any = None,
+    renorm: bool = False,
+    renorm_clipping: dict[str, Any] | None = None,
+    renorm_decay: Any = 0.99,
+    adjustment: Callable[..., Any] | None = None,
+) -> Tensor:
+    """Batch normalization (arXiv 1502.03167) with the arguments, defaults and names of contrib.
+
+    Not those of `tf.layers`: `is_training` is True, `scale` False and `decay` 0.999 unless given,
+    and the variables `beta`, `gamma`, `moving_mean` and `moving_variance` lie right under `scope`,
+    also in MODEL_VARIABLES.
+
+    As in contrib, which kernel runs depends on the arguments. Ranks 2 and 4 are fused, so that
+    moving_variance gets the sample variance; `fused=False`, other ranks, `batch_weights`, renorm,
+    `adjustment`, float64 and a tensor as `epsilon` are not, and take the population's.
+
+    Args:
+      inputs: a float tensor of known rank and channel count; half precision keeps float32
+        variables.
+      decay: kept fraction of the moving statistics per update, a number or scalar tensor.
+      center: whether to add beta.
+      scale: whether to multiply with gamma.
+      epsilon: added to the variance; the fused kernel uses at least 1.001e-5.
+      activation_fn: applied to the result, inside of the scope.
+      param_initializers: initializers by variable name, each of the four optional.
+      param_regularizers: functions to a loss by `beta` and `gamma`.
+      updates_collections: the collection or collections that get the two update ops, which
+        something must run. None moves the averages in place instead: whatever needs the output
+        in training moves them.
+      is_training: bool, 0 or 1, or a scalar bool tensor or variable decided at run time.
+      reuse: True shares the variables of `scope`, tf.AUTO_REUSE makes what is missing.
+      variables_collections: collections for all variables, or a dict of lists by variable name.
+      outputs_collections: the collection or collections that get the output.
+      trainable: False keeps beta and gamma out of TRAINABLE_VARIABLES.
+      batch_weights: `[batch]`, how often each row counts in the batch's moments. A batch without
+        any weight is normalized with the moving statistics and moves none.
+      fused: False never uses the fused kernel.
+      data_format: "NHWC" for the channel axis last, "NCHW" for channel axis 1, of any rank.
+      zero_debias_moving_mean: undo the pull of moving_mean towards its first value 0, by two more
+        variables `biased` and `local_step`.
+      scope: of the variables, a name or VariableScope; made unique from "BatchNorm" if None.
+      renorm: batch renormalization (arXiv 1702.03275).
+      renorm_clipping: bounds of its correction: `rmax`, `rmin` and `dmax`.
+      renorm_decay: kept fraction of the averages the correction uses.
+      adjustment: a function from the input's shape tensor to (scale, bias), applied in training
+        before gamma and beta.
+
+    Returns:
+      A tensor of the shape and dtype of `inputs`, but for what `activation_fn` makes of it.
+
+    Raises:
+      ValueError: under eager execution; an argument has a wrong value or does not fit the shape;
+        renorm with `batch_weights`, `zero_debias_moving_mean` or other `updates_collections`;
+        training with any of these, or with rank 2, inside of `tf1_bn.cross_replica`; a variable
+        exists and is not to be reused, or the reverse.
+      TypeError: an argument has a wrong type.
+    """
+    raise_if_eager("tf1_bn.contrib.batch_norm")
+    _check_arguments(activation_fn, updates_collections, data_format)
+    initializers = _by_variable("param_initializers", param_initializers)
+    regularizers = _by_variable("param_regularizers", param_regularizers)
+    settings: dict[str, Any] = {
+        "axis": 1 if data_format == "NCHW" else -1,
+        "momentum": decay,
+        "epsilon": epsilon,
+        "center": center,
+        "scale": scale,
+        "beta_initializer": initializers.get("beta", tf.zeros_initializer()),
+        "gamma_initializer": initializers.get("gamma", tf.ones_initializer()),
+        "moving_mean_initializer": initializers.get("moving_mean", tf.zeros_initializer()),
+        "moving_variance_initializer": initializers.get("moving_variance", tf.ones_initializer()),
+        "beta_regularizer": regularizers.get("beta"),
+        "gamma_regularizer": regularizers.get("gamma"),
+        "trainable": trainable,
+        "renorm": renorm,
+        "renorm_clipping": renorm_clipping,
+        "renorm_momentum": renorm_decay,
+        "fused": fused,
+        "adjustment": adjustment,
+    }
+    with _in_words_of_contrib():
+        check_reuse(reuse)
+        check_scope_name(scope)
+        spec = make_spec(**settings)
+        geometry = check_call(spec, inputs, is_training)
+    if batch_weights is not None:
+        _check_weights(batch_weights, geometry)
+
+    # The layer has none of these, and contrib computed such calls itself.
+    beyond_layer = (
+        batch_weights is not None
+        or zero_debias_moving_mean
+        or not _is_update_ops(updates_collections)
+    )
+    if renorm and beyond_layer:
+        raise ValueError(
+            "renorm is not supported with batch_weights, updates_collections or "
+            f"zero_debias_moving_mean: `renorm` must be False with these (got {renorm!r})."
+        )
+    fused_form = None
+    if batch_weights is None and (beyond_layer or geometry.rank == 2):
+        fused_form = _fused_form(spec, geometry)
+    by_layer = fused_form is None and not beyond_layer
+    if is_training is None and not by_layer:
+        raise ValueError("`is_training` must be a flag or a scalar bool tensor (got None).")
+    if not by_layer and static_training(is_training) is not False and open_scope() is not None:
+        raise ValueError(
+            "tf1_bn.contrib.batch_norm cannot merge its statistics with these arguments: inside of "
+            "`tf1_bn.cross_replica` call `tf1_bn.batch_normalization` (got "
+            f"`is_training`={is_training!r})."
+        )
+
+    getter = None if fused_form is not None else model_variable
+    opened = variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter)
+    with opened as (made, _):
+        inputs = tf.convert_to_tensor(inputs)
+        if by_layer:
+            layer = BatchNormalization(name=made.name, _scope=made, _reuse=reuse, **settings)
+            outputs = layer(inputs, training=is_training)
+            if activation_fn is not None:
+                take_names_of_tf1(spec, geometry, static_training(is_training), layer.fused)
+            collect_variables(layer, variables_collections)
+        else:
+            form = fused_form or _unfused_form(spec, geometry)
+            outputs = _normalize(
+                inputs,
+                resolve_training(is_training, folds=False),
+                form,
+                _Options(
+                    batch_weights,
+                    bool(zero_debias_moving_mean),
+                    updates_collections,
+                    variables_collections,
+                ),
+            )
+        if activation_fn is not None:
+            outputs = activation_fn(outputs)
+        return collect_output(outputs, outputs_collections, made.name)
+
+
+class _Form(NamedTuple):
+    """How a call is computed without the layer: what the core is told of it.
+
+    The fused kernel sees rank 2 as rank 4, with height and width 1.
+    """
+
+    spec: BatchNormSpec
+    geometry: Geometry
+    choice: KernelChoice
+
+
+class _Options(NamedTuple):
+    """What only this module knows of."""
+
+    batch_weights: Any
+    zero_debias: bool
+    updates_collections: Any
+    variables_collections: Any
+
+
+def _fused_form(spec: BatchNormSpec, geometry: Geometry) -> _Form | None:
+    if geometry.rank == 2:
+        spec = dataclasses.replace(spec, axis=-1)
+        batch, channels = geometry.input_shape
+        geometry = geometry_of(spec, (batch, 1, 1, channels), geometry.dtype)
+    choice = choose_kernel(spec, geometry, host())
+    return _Form(spec, geometry, choice) if choice.fused else None
+
+
+def _unfused_form(spec: BatchNormSpec, geometry: Geometry) -> _Form:
+    if spec.adjustment is not None:
+        _warn_ignored("adjustment")
+    if (spec.center and spec.beta_regularizer) or (spec.scale and spec.gamma_regularizer):
+        _warn_ignored("param_regularizers")
+    spec = dataclasses.replace(
+        spec, fused=False, adjustment=None, beta_regularizer=None, gamma_regularizer=None
+    )
+    return _Form(spec, geometry, choose_kernel(spec, geometry, host()))
+
+
+def _warn_ignored(argument: str) -> None:
+    warnings.warn(
+        f"tf1_bn.contrib.batch_norm ignores `{argument}` in this call, as tf.contrib did silently: "
+        "with `batch_weights`, `zero_debias_moving_mean` or other `updates_collections` than "
+        "UPDATE_OPS only the fused kernel knows of regularizers, and no kernel of `adjustment`.",
+        UserWarning,
+        stacklevel=6,  # past the wrappers around `batch_norm`
+    )
+
+
+def _normalize(inputs: Tensor, training: Any, form: _Form, options: _Options) -> Tensor:
+    """Makes the variables, normalizes, and moves the averages or collects the ops that do."""
+    if training is not False:
+        check_future_reach("moving_mean", training)
+    variables = create_contrib_variables(form.spec, form.geometry, options.variables_collections)
+    if training is not False:
+        check_reach(variables.moving_mean, training)
+    shadow = None
+    if options.zero_debias and training is not False:
+        shadow = create_shadow(variables.moving_mean)
+    moments_fn: MomentsFn | None = None
+    counts = None
+    if options.batch_weights is not None:
+        weights = Weights.of(options.batch_weights, form.geometry)
+        moments_fn, counts = weights.moments_fn(moving_moments(variables)), weights.any
+    plan = Plan(form.spec, form.geometry, form.choice, variables, moments_fn)
+    averages = Averages(plan, shadow, counts)
+
+    view = inputs
+    if form.geometry.rank != inputs.shape.ndims:
+        view = tf.reshape(inputs, [-1, 1, 1, form.geometry.input_shape[-1]])
+    if options.updates_collections is None:
+        outputs = averages.moved_in_place(view, training)
+    elif in_place():
+        outputs = averages.moved_with_outputs(view, training)
+    else:
+        outputs = averages.moved_by_updates(view, training, options.updates_collections)
+    if view is not inputs:
+        outputs = tf.reshape(outputs, tf.shape(inputs))
+    outputs.set_shape(inputs.shape)
+    return outputs
+
+
+def _is_update_ops(updates_collections: Any) -> bool:
+    return bool(updates_collections == tf.GraphKeys.UPDATE_OPS)
+
+
+def _by_variable(argument: str, given: Any) -> Mapping[str, Any]:
+    if given is None or isinstance(given, Mapping):
+        return given or {}
+    raise TypeError(f"`{argument}` must be None or a dict by variable name (got {given!r}).")
+
+
+def _check_arguments(activation_fn: Any, updates_collections: Any, data_format: Any) -> None:
+    if data_format not in DATA_FORMATS:
+        raise ValueError(
+            "data_format has to be either NCHW or NHWC: `data_format` must be one of "
+            f"{list(DATA_FORMATS)} (got {data_format!r})."
+        )
+    if activation_fn is not None and not callable(activation_fn):
+        raise TypeError(f"`activation_fn` must be None or a callable (got {activation_fn!r}).")
+    if not isinstance(updates_collections, (str, list, tuple, set, frozenset, type(None))):
+        raise TypeError(
+            "`updates_collections` must be None, a collection's name or a list of names "
+            f"(got {updates_collections!r})."
+        )
+
+
+def _check_weights(batch_weights: Any, geometry: Geometry) -> None:
+    shape = tf.TensorShape(
+        batch_weights.shape if is_tensor_like(batch_weights) else np.shape(batch_weights)
+    )
+    expected = geometry.input_shape[:1]
+    if not shape.is_compatible_with(expected):
+        raise ValueError(
+            f"`batch_weights` must have one value for each row, shape {list(expected)} "
+            f"(got shape {shape})."
+        )
+
+
+@contextlib.contextmanager
+def _in_words_of_contrib() -> Iterator[None]:
+    """Lets errors speak of the arguments that `batch_norm` has."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        # What comes after the first is the value that the caller gave.
+        message = _OUR_NAME.sub(lambda found: _OUR_NAMES[found.group(1)], str(error), count=1)
+        raise type(error)(message) from None

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Keras asks of a layer, answered as by one that is in none of its models."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from ..runtime.tensorflow_v1 import tf
+
+
+class Unconnected:
+    """TF1's answers of a layer that only builds ops: constant ones, and no node of a model."""
+
+    name: Any
+    dtype: Any
+    dynamic = False
+    stateful = False
+    supports_masking = True
+
+    graph = property(lambda self: None, doc="None: a layer of TF1 no longer tells its graph.")
+    metrics = property(lambda self: [], doc="None are kept: `tf.metrics` makes them in a graph.")
+    inbound_nodes = property(lambda self: [])
+    outbound_nodes = property(lambda self: [])
+
+    @property
+    def input(self) -> NoReturn:
+        raise AttributeError(f"Layer {self.name} is not connected, no input to return.")
+
+    input_mask = input
+
+    @property
+    def output(self) -> NoReturn:
+        raise AttributeError(f"Layer {self.name} has no inbound nodes.")
+
+    output_mask = output
+
+    @property
+    def input_shape(self) -> NoReturn:
+        raise AttributeError("The layer has never been called and thus has no defined input shape.")
+
+    @property
+    def output_shape(self) -> NoReturn:
+        raise AttributeError(
+            "The layer has never been called and thus has no defined output shape."
+        )
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask of the output: that of the input."""
+        return mask
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the output: that of the input, as it was given."""
+        return input_shape
+
+    def compute_output_signature(self, input_signature: Any) -> Any:
+        """The `tf.TensorSpec` of the output for that of an input.
+
+        Raises:
+          TypeError: `input_signature` is no `tf.TensorSpec`.
+        """
+        if not isinstance(input_signature, tf.TensorSpec):
+            raise TypeError(
+                "Only TensorSpec signature types are supported: `input_signature` must be a "
+                f"tf.TensorSpec (got {input_signature!r})."
+            )
+        shape = self.compute_output_shape(input_signature.shape)
+        return tf.TensorSpec(shape, self.dtype or input_signature.dtype)
+
+    def get_input_at(self, node_index: int) -> NoReturn:
+        """Raises RuntimeError: Keras' models do not call this layer."""
+        raise _no_node(self.name, "input", node_index)
+
+    def get_input_mask_at(self, node_index: int) -> NoReturn:
+        """Raises RuntimeError: Keras' models do not call this layer."""
+        raise _no_node(self.name, "input mask", node_index)
+
+    def get_input_shape_at(self, node_index: int) -> NoReturn:
+        """Raises RuntimeError: Keras' models do not call this layer."""
+        raise _no_node(self.name, "input shape", node_index)
+
+    def get_output_at(self, node_index: int) -> NoReturn:
+        """Raises RuntimeError: Keras' models do not call this layer."""
+        raise _no_node(self.name, "output", node_index)
+
+    def get_output_mask_at(self, node_index: int) -> NoReturn:
+        """Raises RuntimeError: Keras' models do not call this layer."""
+        raise _no_node(self.name, "output mask", node_index)
+
+    def get_output_shape_at(self, node_index: int) -> NoReturn:
+        """Raises RuntimeError: Keras' models do not call this layer."""
+        raise _no_node(self.name, "output shape", node_index)
+
+
+def _no_node(layer_name: str, what: str, node_index: int) -> RuntimeError:
+    return RuntimeError(
+        f"The layer has never been called and thus has no defined {what}: {layer_name} is in no "
+        f"model of Keras (got `node_index={node_index!r}`)."
+    )

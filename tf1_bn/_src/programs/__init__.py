@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes programs run that nobody may edit: `install`, and `run` around it.
+
+Private TensorFlow names stand here in the file that needs them, with the reason: `install` the
+module TF-Slim looks into, `neighbours` the rest of tf.layers, `slim` the names that TF-Slim uses,
+`watch` the one that tells what a session ran.
+"""

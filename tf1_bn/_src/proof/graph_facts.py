@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a graph tells of variables and ops, in plain values."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Sequence
+
+from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, tf
+
+_ASSIGNS = (
+    "Assign", "AssignSub", "AssignAdd", "AssignVariableOp", "AssignSubVariableOp",
+    "AssignAddVariableOp",
+)  # fmt: skip
+
+
+def op_of(update: Any) -> Operation:
+    """The op itself, or that of a tensor or variable."""
+    return update if isinstance(update, tf.Operation) else update.op
+
+
+def needed_ops(start: Iterable[Operation], stop: Operation | None = None) -> set[Operation]:
+    """The ops that running `start` runs, without `stop` and what only that one needs."""
+    pending = list(start)
+    found = set(pending)
+    while pending:
+        op = pending.pop()
+        for needed in [t.op for t in op.inputs] + list(op.control_inputs):
+            if needed not in found and needed is not stop:
+                found.add(needed)
+                pending.append(needed)
+    return found
+
+
+def describe_variable(variable: Variable, graph: Any) -> dict[str, Any]:
+    """Name, shape, dtype, whether it is trained, and its collections."""
+    keys = [key for key in graph.get_all_collection_keys() if isinstance(key, str)]
+    members = [k for k in keys if any(variable is v for v in graph.get_collection_ref(k))]
+    return {
+        "name": variable.op.name,
+        "shape": [int(size) for size in variable.shape.as_list()],
+        "dtype": variable.dtype.base_dtype.name,
+        "trainable": bool(variable.trainable),
+        # Control flow keeps collections of its own.
+        "collections": sorted(key for key in members if not key.endswith("_context")),
+    }
+
+
+def written_by(
+    update: Operation, variables: Sequence[Variable], stop: Operation | None = None
+) -> list[str]:
+    """Names of the variables that running `update` assigns, as far as the graph shows it."""
+    known = {variable.op.name for variable in variables}
+    written = set()
+    for op in needed_ops([update], stop):
+        if op.type in _ASSIGNS:
+            target = op.inputs[0].op
+            while target.name not in known and target.inputs:
+                target = target.inputs[0].op
+            written.add(target.name)
+    return sorted(written & known)
+
+
+def static_shape(tensor: Tensor) -> list[int | None] | None:
+    """The sizes known while building, None for an unknown one or an unknown rank."""
+    if tensor.shape.ndims is None:
+        return None
+    return [None if size is None else int(size) for size in tensor.shape.as_list()]

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listens to a program and writes a recording."""

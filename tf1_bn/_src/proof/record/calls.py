@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Notices every batch-norm call while a program builds its graph; adds no op to that graph."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from typing import Any, Callable, Iterable, NamedTuple
+
+from ...call.update_mode import in_place
+from ...runtime.tensorflow_v1 import Operation, tf
+from ..graph_facts import (
+    describe_variable,
+    needed_ops,
+    op_of,
+    static_shape,
+    written_by,
+)
+from ..recording.consistency import LAYER_STATE, role_of
+from .originals import contrib_functions, layer_classes, replace_inside
+from .seen import (
+    CONTRIB_ARGUMENTS,
+    LAYER_ARGUMENTS,
+    Seen,
+    captured,
+    layer_argument,
+    note_arguments,
+    note_phase,
+)
+
+_VARIABLE_OPS = ("Variable", "VariableV2", "VarHandleOp")
+
+
+class _Collections(NamedTuple):
+    updates: list[Any]
+    losses: list[Any]
+
+
+class CallWatch:
+    """All calls of the process from `start` to `stop`, in order."""
+
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+        self._undo: list[Callable[[], None]] = []
+        self._inside = False
+
+    def start(self) -> None:
+        """Hooks into the classes and functions; `stop` takes the hooks away."""
+        for cls in layer_classes():
+            self._undo.append(replace_attribute(cls, "__call__", self._layer_call(cls)))
+        for function in contrib_functions():
+            module = function.__module__
+            undo = replace_inside(function, functools.partial(self._contrib_call, module=module))
+            if undo is not None:
+                self._undo.append(undo)
+
+    def stop(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+    def _layer_call(self, cls: Any) -> Any:
+        original = cls.__call__
+
+        @functools.wraps(original)
+        def call(layer: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._inside:
+                return original(layer, inputs, *args, **kwargs)
+            seen = Seen("layer", type(layer), inputs)
+            note_arguments(seen, {k: layer_argument(layer, k) for k in LAYER_ARGUMENTS})
+            training = args[0] if args else kwargs.get("training", False)
+            adjustment = layer.adjustment
+            layer.adjustment = captured(seen, adjustment)
+            try:
+                outputs = self._watched(seen, lambda: original(layer, inputs, *args, **kwargs))
+            finally:
+                layer.adjustment = adjustment
+            self._finish(seen, training, outputs, _layer_state(layer))
+            return outputs
+
+        return call
+
+    def _contrib_call(self, original: Any, module: str) -> Any:
+        signature = inspect.signature(original)
+
+        @functools.wraps(original)
+        def batch_norm(*args: Any, **kwargs: Any) -> Any:
+            if self._inside:
+                return original(*args, **kwargs)
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = bound.arguments
+            seen = Seen("contrib", module, given["inputs"])
+            note_arguments(seen, {k: given[k] for k in CONTRIB_ARGUMENTS})
+            seen.updates_key = _first(given["updates_collections"])
+            given["adjustment"] = captured(seen, given["adjustment"])
+            outputs = self._watched(seen, lambda: original(*bound.args, **bound.kwargs))
+            self._finish(seen, given["is_training"], outputs, None)
+            return outputs
+
+        # Arg scopes know a function by this key, or by its text.
+        batch_norm._key_op = getattr(original, "_key_op", str(original))  # type: ignore[attr-defined]
+        return batch_norm
+
+    def _watched(self, seen: Seen, build: Callable[[], Any]) -> Any:
+        before = _collections(seen)
+        self._inside = True
+        try:
+            outputs = build()
+        finally:
+            self._inside = False
+        after = _collections(seen)
+        seen.updates = [op_of(update) for update in after.updates[len(before.updates) :]]
+        seen.structure["losses"] = len(after.losses) - len(before.losses)
+        return outputs
+
+    def _finish(self, seen: Seen, training: Any, outputs: Any, variables: Any) -> None:
+        if tf.executing_eagerly():
+            # What runs outside of a graph has no session run to be noted in.
+            return
+        seen.outputs = outputs
+        note_phase(seen, training)
+        if variables is None:
+            variables = _variables_among(_between(seen), seen.graph)
+        _note_state(seen, variables)
+        _note_structure(seen)
+        _check_it_can_run(seen)
+        self.seen.append(seen)
+
+
+def replace_attribute(owner: Any, name: str, value: Any) -> Callable[[], None]:
+    missing = object()
+    own = vars(owner).get(name, missing)
+    setattr(owner, name, value)
+
+    def undo() -> None:
+        if own is missing:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, own)
+
+    return undo
+
+
+def _collections(seen: Seen) -> _Collections:
+    keys = (seen.updates_key, tf.GraphKeys.REGULARIZATION_LOSSES)
+    return _Collections(*(list(seen.graph.get_collection(key)) for key in keys))
+
+
+def _first(collections: Any) -> Any:
+    """The name of a collection that the updates go to: the first, of several."""
+    listed = collections if isinstance(collections, (list, tuple)) else [collections]
+    return listed[0] if listed and listed[0] is not None else tf.GraphKeys.UPDATE_OPS
+
+
+# -- variables -----------------------------------------------------------------------------------
+
+
+def _layer_state(layer: Any) -> list[tuple[str, Any]]:
+    attributes = [(name, getattr(layer, name, None)) for name in LAYER_STATE]
+    return [(name, value) for name, value in attributes if value is not None]
+
+
+def _between(seen: Seen) -> set[Operation]:
+    """Every op that the output or an update needs, but for what the input needs."""
+    start = [op_of(t) for t in [seen.outputs, *seen.updates]]
+    return needed_ops(start, getattr(seen.inputs, "op", None))
+
+
+def _variables_among(ops: Iterable[Operation], graph: Any) -> list[tuple[str, Any]]:
+    """Variables by their names below the scope they have in common."""
+    names = {op.name for op in ops if op.type in _VARIABLE_OPS}
+    with graph.as_default():
+        known = [v for v in [*tf.global_variables(), *tf.local_variables()] if v.op.name in names]
+    if not known:
+        return []
+    # Of several scopes the moving mean's is the layer's own.
+    own = [v.op.name[: -len("/moving_mean")] for v in known if v.op.name.endswith("/moving_mean")]
+    scope = own[0] if own else os.path.dirname(known[0].op.name)
+    inside = [v for v in known if v.op.name.startswith(f"{scope}/")]
+    return [(role_of(v.op.name, scope), v) for v in inside]
+
+
+def _note_state(seen: Seen, variables: list[tuple[str, Any]]) -> None:
+    for role, variable in variables:
+        parts = hasattr(variable, "as_tensor") and hasattr(variable, "__iter__")
+        seen.state[role] = list(variable) if parts else [variable]
+    for role in ("moving_mean", *seen.state):
+        if role in seen.state and hasattr(seen.state[role][0], "initializer"):
+            full = seen.state[role][0].op.name
+            seen.name = full[: -len(role) - 1] if full.endswith(f"/{role}") else full
+            return
+    seen.cannot_run("none of its variables is one")
+
+
+def _note_structure(seen: Seen) -> None:
+    outputs = seen.outputs
+    variables = [v for parts in seen.state.values() for v in parts if hasattr(v, "initializer")]
+    source = getattr(seen.inputs, "op", None)
+    seen.structure.update(
+        variables=[describe_variable(v, seen.graph) for v in variables],
+        updates=[
+            {"name": update.name, "writes": written_by(update, variables, source)}
+            for update in seen.updates
+        ],
+        output={
+            "name": outputs.name,
+            "dtype": outputs.dtype.base_dtype.name,
+            "shape": static_shape(outputs),
+        },
+        maker=seen.maker if isinstance(seen.maker, str) else seen.maker.__name__,
+    )
+
+
+def _check_it_can_run(seen: Seen) -> None:
+    needed = [seen.inputs, seen.outputs, *seen.values.values()]
+    if seen.phase == "dynamic":
+        needed.append(seen.training)
+    if not isinstance(seen.inputs, tf.Tensor) and not hasattr(seen.inputs, "assign"):
+        seen.cannot_run("its input is no tensor of the graph")
+    elif getattr(seen.graph, "building_function", False):
+        seen.cannot_run("it is inside a function, where no session run sees it")
+    elif not all(seen.graph.is_fetchable(getattr(t, "op", t)) for t in needed):
+        seen.cannot_run("it is inside a conditional or a loop, where nothing can be fetched")
+    elif in_place() and seen.phase != "inference":
+        seen.cannot_run("its averages move with its output, so there is no state before a step")

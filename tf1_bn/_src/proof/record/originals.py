@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where batch normalization is found that a program may call: TensorFlow's own, contrib's, ours.
+
+Names of other packages, and why: `tf.layers` is the original that a recording is a record of, and
+`tensorflow.contrib.layers` and `tf_slim` hold the function that slim programs call.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import types
+from typing import Any, Callable
+
+from ...api.layer import BatchNormalization
+from ...contrib.batch_norm import batch_norm
+from ...runtime.tensorflow_v1 import tf, tf_version
+
+_FUNCTION = "batch_norm"
+
+
+def layer_classes() -> list[Any]:
+    """`tf.layers.BatchNormalization` where it exists, and the class of this package."""
+    try:
+        original = tf.layers.BatchNormalization
+    except (AttributeError, ImportError):
+        # Keras 3 took the place of tf.layers.
+        original = BatchNormalization
+    return [original] if original is BatchNormalization else [original, BatchNormalization]
+
+
+def contrib_functions() -> list[Any]:
+    """The `batch_norm` functions of contrib, TF-Slim and this package, as decorated there."""
+    found = [batch_norm]
+    if tf_version() < (2, 0):
+        found.append(_imported("tensorflow.contrib.layers"))
+    # TF-Slim does not import on every TensorFlow, and a program that needs it says so itself.
+    if "tf_slim" in sys.modules or importlib.util.find_spec("tf_slim") is not None:
+        found.append(_imported("tf_slim"))
+    return [function for function in found if function is not None]
+
+
+def _imported(module: str) -> Any:
+    try:
+        return getattr(importlib.import_module(module), _FUNCTION, None)
+    except Exception:
+        return None
+
+
+def replace_inside(function: Any, make: Callable[[Any], Any]) -> Callable[[], None] | None:
+    """Replaces the plain function inside a decorated one by what `make` makes of it.
+
+    Its arguments are the final ones, an arg scope's included, and whoever holds the decorated
+    function keeps it. Returns what undoes this, None where there is nothing inside.
+    """
+    for cell in getattr(function, "__closure__", None) or ():
+        inner = cell.cell_contents
+        if not isinstance(inner, types.FunctionType):
+            continue
+        if inner.__name__ == _FUNCTION and inner.__closure__ is None:
+            cell.cell_contents = make(inner)
+
+            def undo(cell: Any = cell, inner: Any = inner) -> None:
+                cell.cell_contents = inner
+
+            return undo
+        deeper = replace_inside(inner, make)
+        if deeper is not None:
+            return deeper
+    return None
+
+
+def contrib_function(module: str) -> Any:
+    """The `batch_norm` of a module that `contrib_functions` looked into."""
+    return batch_norm if module == batch_norm.__module__ else _imported(module)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One noticed call: the graph's own objects, and its arguments as plain values."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from ...runtime.tensorflow_v1 import Operation, Tensor, tf
+from ...runtime.training_flag import LEARNING_PHASE, static_training
+from ..recording.schema import argument_problem
+
+LAYER_ARGUMENTS = (
+    "axis", "momentum", "epsilon", "center", "scale", "renorm", "renorm_clipping",
+    "renorm_momentum", "fused", "trainable", "virtual_batch_size", "adjustment",
+)  # fmt: skip
+CONTRIB_ARGUMENTS = (
+    "decay", "center", "scale", "epsilon", "activation_fn", "updates_collections", "trainable",
+    "batch_weights", "fused", "data_format", "zero_debias_moving_mean", "renorm",
+    "renorm_clipping", "renorm_decay", "adjustment",
+)  # fmt: skip
+_FLAGS = (
+    "center", "scale", "renorm", "fused", "trainable", "zero_debias_moving_mean",
+)  # fmt: skip
+
+
+class Seen:
+    """One call, with the graph's own objects: what goes in, comes out, and is written."""
+
+    def __init__(self, kind: str, maker: Any, inputs: Any) -> None:
+        self.kind = kind
+        self.maker = maker
+        self.inputs = inputs
+        self.graph = tf.get_default_graph()
+        self.config: dict[str, Any] = {}
+        self.values: dict[str, Tensor] = {}
+        self.training: Any = False
+        self.phase = "inference"
+        self.outputs: Any = None
+        self.state: dict[str, list[Any]] = {}
+        self.updates: list[Operation] = []
+        self.updates_key: Any = tf.GraphKeys.UPDATE_OPS
+        self.name = ""
+        self.structure: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self.can_run = True
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the output itself moves the statistics, as contrib does without a collection."""
+        return self.kind == "contrib" and self.config.get("updates_collections") is None
+
+    def cannot_run(self, reason: str) -> None:
+        self.can_run = False
+        self.notes.append(f"not recorded: {reason}")
+
+
+def layer_argument(layer: Any, name: str) -> Any:
+    # TF1 sets these two with renorm only.
+    value: Any = getattr(layer, name, {"renorm_momentum": 0.99}.get(name))
+    if name == "axis" and layer.built and layer.virtual_batch_size is not None:
+        # A built layer counts the ghost axis.
+        return [axis - 1 for axis in value]
+    if name == "fused":
+        # None and True both mean "where it can be".
+        return None if value or layer.built and _rank_is_not_4(layer) else False
+    return value
+
+
+def _rank_is_not_4(layer: Any) -> bool:
+    spec = getattr(layer, "input_spec", None)
+    return spec is not None and getattr(spec, "ndim", 4) != 4
+
+
+def note_arguments(seen: Seen, arguments: dict[str, Any]) -> None:
+    for name, value in arguments.items():
+        plain = _plain(seen, name, value)
+        if isinstance(plain, int) and name in _FLAGS:
+            # The original takes 1 for True.
+            plain = bool(plain)
+        problem = argument_problem(seen.kind, name, plain)
+        if problem and seen.can_run:
+            seen.cannot_run(f"its argument {problem}")
+        seen.config[name] = None if problem else plain
+
+
+def _plain(seen: Seen, name: str, value: Any) -> Any:
+    """A value that JSON holds; a tensor is noted as one whose value each run will tell."""
+    if name == "updates_collections" and value is not None:
+        # Under which name does not matter to what they do.
+        return tf.GraphKeys.UPDATE_OPS
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (np.bool_, np.generic)):
+        return value.item()
+    if isinstance(value, numbers.Number):
+        return value
+    if hasattr(value, "items"):
+        return {str(k): _plain(seen, f"{name}/{k}", v) for k, v in value.items()}
+    if name == "axis":
+        return [int(axis) for axis in value]
+    if name == "adjustment":
+        return {"tensor": name}
+    if name == "activation_fn":
+        known = getattr(tf.nn, getattr(value, "__name__", ""), None)
+        if known is None:
+            seen.cannot_run(f"its activation_fn {value!r} is none of tf.nn")
+        return getattr(value, "__name__", None)
+    if isinstance(value, tf.Tensor) or hasattr(value, "assign"):
+        seen.values[name] = value
+        return {"tensor": name}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return np.asarray(value).tolist()
+    seen.cannot_run(f"its argument {name} is {type(value).__name__}")
+    return None
+
+
+def captured(seen: Seen, adjustment: Any) -> Any:
+    """The same adjustment, which also tells what it returned."""
+    if adjustment is None:
+        return None
+
+    def adjust(shape: Any) -> Any:
+        scale, bias = adjustment(shape)
+        for key, value in (("scale", scale), ("bias", bias)):
+            if isinstance(value, tf.Tensor) or hasattr(value, "assign"):
+                seen.values[f"adjustment/{key}"] = value
+            else:
+                _note_adjustment(seen, key, value)
+        return scale, bias
+
+    return adjust
+
+
+def _note_adjustment(seen: Seen, key: str, value: Any) -> None:
+    """A scale or bias that is no tensor: a number, or the recording cannot hold it."""
+    noted = {**(seen.config["adjustment"] or {}), key: np.asarray(value).tolist()}
+    problem = argument_problem(seen.kind, "adjustment", noted)
+    if problem:
+        seen.cannot_run(f"its argument {problem}")
+    else:
+        seen.config["adjustment"] = noted
+
+
+def note_phase(seen: Seen, training: Any) -> None:
+    if training is None:
+        try:
+            training = seen.graph.get_tensor_by_name(f"{LEARNING_PHASE}:0")
+        except KeyError:
+            seen.cannot_run("training=None, and the graph has no learning phase")
+            return
+    known = static_training(training)
+    seen.training = training if known is None else known
+    seen.phase = {None: "dynamic", True: "training", False: "inference"}[known]

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file format of a recording; no TensorFlow."""

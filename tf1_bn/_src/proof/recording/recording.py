@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recording: what batch-norm calls of a program were asked for and what they did. No TensorFlow.
+
+The file is a zip archive with `recording.json` and one plain array for each number recorded.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, NamedTuple
+
+from ...files.arrays import NotAnArchive, read_archive, write_archive
+from .consistency import Inconsistent, check_call
+from .schema import FORMAT, LONGEST_TEXT, VERSION, SchemaError, check_call_text, check_header, shown
+
+
+class RecordingError(ValueError):
+    """The file is no recording that can be read, with the reason in one sentence."""
+
+
+class Step(NamedTuple):
+    """One run of one call.
+
+    Arrays by role: `input`, `output`, `before/<variable>`, `after/<variable>`, `value/<argument>`
+    for arguments that are tensors, and from the layer replayed by itself on the TensorFlow that
+    recorded: `alone/output`, `alone/after/<variable>`, `alone/gradient of <what>`.
+
+    `updates_run` counts the call's update ops that the session run executed.
+    """
+
+    training: bool
+    updates_run: int
+    arrays: Mapping[str, Any]
+
+    def group(self, prefix: str) -> dict[str, Any]:
+        """The arrays below `prefix/`, by the rest of their roles."""
+        start = f"{prefix}/"
+        return {k[len(start) :]: v for k, v in self.arrays.items() if k.startswith(start)}
+
+
+class Call(NamedTuple):
+    """One call of a batch-norm layer.
+
+    name: the variables' common scope. kind: "layer" for tf.layers and its like, "contrib" for
+    tf.contrib's and slim's function. config: the arguments, as plain values; one that is a tensor
+    stands as {"tensor": argument}. phase: "training", "inference" or "dynamic". sample: None, or
+    {"axis", "kept", "of"} where only some channels were kept. structure: what the call added to
+    the graph. wiring: in how many session runs the call and its updates took part.
+    """
+
+    name: str
+    kind: str
+    config: dict[str, Any]
+    phase: str
+    dtype: str
+    shape: list[Any] | None
+    sample: dict[str, Any] | None
+    structure: dict[str, Any]
+    wiring: dict[str, int]
+    notes: list[str]
+    steps: list[Step]
+
+
+class Recording(NamedTuple):
+    """All calls of a program in the order they were made, and where it ran."""
+
+    facts: dict[str, str]
+    calls: list[Call]
+
+
+def save_recording(recording: Recording, path: str) -> None:
+    """Writes the file beside `path` and renames it."""
+    arrays: dict[str, Any] = {}
+    calls = []
+    for number, call in enumerate(recording.calls):
+        calls.append(_plain(call))
+        for at, step in enumerate(call.steps):
+            arrays.update({f"{number}/{at}/{i}": a for i, a in enumerate(step.arrays.values())})
+    header = {"format": FORMAT, "version": VERSION, "facts": recording.facts, "calls": calls}
+    write_archive(path, header, arrays)
+
+
+def problem_of(call: Call, shared: bool) -> str:
+    """Why a recording with this call could not be loaded, "" if it can.
+
+    `shared` says that other calls have the same variables.
+    """
+    try:
+        check_call_text(_plain(call))
+        check_call(call, shared)
+    except (SchemaError, Inconsistent) as error:
+        return str(error)
+    return ""
+
+
+def _plain(call: Call) -> dict[str, Any]:
+    steps = [
+        {"training": s.training, "updates_run": s.updates_run, "roles": list(s.arrays)}
+        for s in call.steps
+    ]
+    notes = [note[:LONGEST_TEXT] for note in call.notes]
+    return {**call._asdict(), "notes": notes, "steps": steps}
+
+
+def load_recording(path: str) -> Recording:
+    """Reads a recording; the file may come from anybody.
+
+    Every key of the JSON text is checked against `schema.SCHEMA`, and each call against its
+    arrays, before anything is made of them.
+
+    Raises:
+      RecordingError: the file cannot be opened, is damaged, is no recording or of another version,
+        lacks a key or has one too many, or contradicts itself.
+    """
+    try:
+        archive = read_archive(path)
+        return recording_from(archive.header, archive.arrays)
+    except OSError as error:
+        raise RecordingError(f"cannot read {path}: {error.strerror or error}.") from None
+    except (NotAnArchive, SchemaError, Inconsistent) as error:
+        raise RecordingError(f"{path} is not a tf1_bn recording: {error}.") from None
+
+
+def recording_from(header: Any, arrays: Mapping[str, Any]) -> Recording:
+    """The recording of a JSON value and the arrays by their names in the archive.
+
+    Raises:
+      NotAnArchive, SchemaError or Inconsistent: it is none; the message says why.
+    """
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise NotAnArchive("it says so nowhere")
+    version = header.get("version")
+    if version != VERSION:
+        raise NotAnArchive(f"it has format version {shown(version)}, not {VERSION}")
+    check_header(header)
+    _check_arrays(header["calls"], arrays)
+    calls = [_call(plain, number, arrays) for number, plain in enumerate(header["calls"])]
+    names = [call.name for call in calls]
+    for number, call in enumerate(calls):
+        try:
+            check_call(call, shared=names.count(call.name) > 1)
+        except Inconsistent as error:
+            raise Inconsistent(f"call {number}: {error}") from None
+    return Recording(header["facts"], calls)
+
+
+def _check_arrays(calls: list[Any], arrays: Mapping[str, Any]) -> None:
+    """Each array has one role, and each role an array."""
+    keys: set[str] = set()
+    for number, call in enumerate(calls):
+        for at, step in enumerate(call["steps"]):
+            roles = step["roles"]
+            if len(set(roles)) < len(roles):
+                raise NotAnArchive(f"two arrays of step {number}/{at} have one role")
+            keys.update(f"{number}/{at}/{i}" for i in range(len(roles)))
+    for key in sorted(keys ^ set(arrays)):
+        raise NotAnArchive(f"array {shown(key)} is missing or has no role")
+
+
+def _call(plain: dict[str, Any], number: int, arrays: Mapping[str, Any]) -> Call:
+    steps = [
+        Step(
+            step["training"],
+            step["updates_run"],
+            {role: arrays[f"{number}/{at}/{i}"] for i, role in enumerate(step["roles"])},
+        )
+        for at, step in enumerate(plain["steps"])
+    ]
+    return Call(**{**plain, "steps": steps})

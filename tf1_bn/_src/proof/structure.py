@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What two programs built, call by call: `compare_structure`. No TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from .recording.recording import Call, Recording
+from .report.report import DIFFERENT, Report, Row, Section, exact_row, skipped_row
+
+# Both spell a conditional's result; which one depends on the control flow, not on the layer.
+_CONDITIONAL = ("Merge", "Identity")
+
+
+def compare_structure(recorded: Recording, rebuilt: Recording) -> Report:
+    """Compares what two programs built: variables, update ops, outputs, losses, and the wiring.
+
+    `rebuilt` is a recording of the same program on the new TensorFlow; its steps do not matter.
+    """
+    keys = [[key_of(side, i) for i in range(len(side.calls))] for side in (recorded, rebuilt)]
+    sections = []
+    for number, key in enumerate(keys[0]):
+        title = f"structure of {title_of(recorded, number)}"
+        if key not in keys[1]:
+            row = Row("call", "", DIFFERENT, "built", "missing")
+            sections.append(Section(title, [row], [], []))
+            continue
+        other = rebuilt.calls[keys[1].index(key)]
+        sections.append(_structure_section(title, recorded.calls[number], other))
+    for number, key in enumerate(keys[1]):
+        if key not in keys[0]:
+            row = Row("call", "", DIFFERENT, "missing", "built")
+            title = f"structure of {title_of(rebuilt, number)}"
+            sections.append(Section(title, [row], [], []))
+    return Report("tf1_bn verify", both_facts(recorded.facts, rebuilt.facts), sections)
+
+
+def both_facts(theirs: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
+    def shown(side: Mapping[str, str]) -> str:
+        return ", ".join(f"{name} {value}" for name, value in side.items())
+
+    return {"recorded with": shown(theirs), "verified with": shown(ours)}
+
+
+def key_of(recording: Recording, number: int) -> tuple[str, int]:
+    """A call by its variables' scope, and the how manieth call on them it is."""
+    name = recording.calls[number].name
+    return name, sum(call.name == name for call in recording.calls[:number])
+
+
+def title_of(recording: Recording, number: int) -> str:
+    name, at = key_of(recording, number)
+    call = recording.calls[number]
+    several = sum(other.name == name for other in recording.calls) > 1
+    return f"{name}{f' call {at + 1}' if several else ''} ({call.phase})"
+
+
+def _structure_section(title: str, recorded: Call, rebuilt: Call) -> Section:
+    theirs, ours = recorded.structure, rebuilt.structure
+    rows = [exact_row("phase", recorded.phase, rebuilt.phase)]
+    by_name = [{v["name"]: v for v in side.get("variables", [])} for side in (theirs, ours)]
+    rows.append(exact_row("variable names, in order", list(by_name[0]), list(by_name[1])))
+    for name in by_name[0]:
+        if name in by_name[1]:
+            rows += [
+                exact_row(f"{key} of {name}", by_name[0][name][key], by_name[1][name][key])
+                for key in ("shape", "dtype", "trainable", "collections")
+            ]
+    updates = [side.get("updates", []) for side in (theirs, ours)]
+    rows.append(exact_row("number of update ops", len(updates[0]), len(updates[1])))
+    rows += _writes_rows(updates[0], updates[1])
+    outputs = [side.get("output", {}) for side in (theirs, ours)]
+    for key in ("dtype", "shape"):
+        rows.append(exact_row(f"output {key}", outputs[0].get(key), outputs[1].get(key)))
+    rows.append(exact_row("output name", _output_name(theirs), _output_name(ours)))
+    rows.append(exact_row("regularization losses", theirs.get("losses"), ours.get("losses")))
+    rows += _wiring_rows(recorded, rebuilt)
+    return Section(title, rows, _structural_cause(rows), [])
+
+
+def _writes_rows(theirs: list[Any], ours: list[Any]) -> list[Row]:
+    """What each update writes, where both graphs show it: a function's body does not."""
+    pairs = [(t["writes"], o["writes"]) for t, o in zip(theirs, ours)]
+    return [
+        exact_row(f"update op {number + 1} writes", their, our)
+        for number, (their, our) in enumerate(pairs)
+        if their and our
+    ]
+
+
+def _output_name(structure: Mapping[str, Any]) -> str:
+    name = str(structure.get("output", {}).get("name", ""))
+    scope, _, last = name.rpartition("/")
+    return f"{scope}/(conditional)" if last.split(":")[0] in _CONDITIONAL else name
+
+
+def _wiring_rows(recorded: Call, rebuilt: Call) -> list[Row]:
+    """Whether any session run executed the call's updates, where both programs ran it."""
+    if not (recorded.wiring.get("runs") and rebuilt.wiring.get("runs")):
+        return [skipped_row("session runs execute the updates", "not run on both sides")]
+    ran = [call.wiring.get("update_runs", 0) > 0 for call in (recorded, rebuilt)]
+    return [exact_row("session runs execute the updates", ran[0], ran[1])]
+
+
+def _structural_cause(rows: list[Row]) -> list[str]:
+    different = {row.aspect for row in rows if row.verdict == DIFFERENT}
+    causes = []
+    if "phase" in different:
+        causes.append("the training flag is passed differently")
+    if "session runs execute the updates" in different:
+        causes.append(
+            "the update ops are not run: let the train op depend on tf.GraphKeys.UPDATE_OPS, or "
+            "use tf1_bn.minimize"
+        )
+    return causes

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replays a recording on this TensorFlow and compares."""

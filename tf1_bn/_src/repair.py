@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Old graphs on new runtimes, and new graphs on old ones: two attributes of fused batch norm.
+
+TensorFlow up to 2.1 wrote `_output_shapes` of FusedBatchNormGrad nodes that later releases take
+for inconsistent where the node differentiates inference, as the other branch of a fed training
+flag does; they refuse the graph (tensorflow/tensorflow#42980, #57454). From 2.2 on fused nodes
+carry `exponential_avg_factor`, which older runtimes do not know (tensorflow/tensorflow#41391).
+Both can be taken out without a change of any number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+import warnings
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
+
+from google.protobuf import message_factory, symbol_database, text_format
+from google.protobuf.message import DecodeError
+
+from .files.streams import put, say
+from .files.whole_files import open_regular, written_beside
+from .runtime.tensorflow_v1 import tf
+
+_SHAPES = "_output_shapes"
+_FACTOR = "exponential_avg_factor"
+_GRADIENTS = ("FusedBatchNormGrad", "FusedBatchNormGradV2", "FusedBatchNormGradV3")
+_FUSED = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+_SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
+_INTERRUPTED = 130
+# Protobuf itself takes no larger message.
+_MOST_BYTES = 2**31 - 1
+
+
+class Repair(NamedTuple):
+    """The names of the nodes that an attribute was taken from, those of functions included."""
+
+    stale_shapes: list[str]
+    average_factors: list[str]
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.stale_shapes)} stale {_SHAPES} and "
+            f"{len(self.average_factors)} {_FACTOR} dropped"
+        )
+
+
+def repair_graph_def(graph_def: Any, old_runtime: bool = False) -> Any:
+    """Returns a copy of a GraphDef that loads; the given one stays as it is.
+
+    Args:
+      graph_def: a `tf.GraphDef`.
+      old_runtime: also drop `exponential_avg_factor` from fused nodes, which TensorFlow up to 2.1
+        cannot read; the factor must be 1, its default.
+
+    Raises:
+      TypeError: no GraphDef.
+      ValueError: `old_runtime` and a factor that is not 1: without it the moving averages would
+        be others.
+    """
+    _check_type("graph_def", graph_def, tf.GraphDef)
+    repaired = _copy(graph_def)
+    _repair(repaired, old_runtime)
+    return repaired
+
+
+def repair_meta_graph_def(meta_graph_def: Any, old_runtime: bool = False) -> Any:
+    """As `repair_graph_def`, for a `tf.MetaGraphDef`."""
+    _check_type("meta_graph_def", meta_graph_def, tf.MetaGraphDef)
+    repaired = _copy(meta_graph_def)
+    _repair(repaired.graph_def, old_runtime)
+    return repaired
+
+
+def repair_meta_graph(source: str, target: str, old_runtime: bool = False) -> Repair:
+    """Writes a repaired copy of the `.meta` file `source`, binary or text as it was.
+
+    `target` is written beside and renamed, so it is whole or not there. The checkpoint itself
+    needs no repair: copy it, or restore it from where it is.
+
+    Raises:
+      OSError: `source` cannot be read or `target` not be written.
+      ValueError: `source` holds no MetaGraph, or `target` is `source`; as `repair_graph_def`.
+    """
+    return _repair_file(source, target, tf.MetaGraphDef, lambda m: [m.graph_def], old_runtime)
+
+
+def repair_graph(source: str, target: str, old_runtime: bool = False) -> Repair:
+    """As `repair_meta_graph`, for a file of a plain GraphDef (`.pb` or `.pbtxt`)."""
+    return _repair_file(source, target, tf.GraphDef, lambda graph: [graph], old_runtime)
+
+
+def repair_saved_model(source: str, target: str, old_runtime: bool = False) -> Repair:
+    """Copies the SavedModel folder `source` to the new folder `target`, its graphs repaired.
+
+    Raises:
+      OSError: `source` cannot be read or `target` not be written.
+      ValueError: `source` holds no SavedModel, `target` exists or lies in `source`; as
+        `repair_graph_def`.
+    """
+    source, target = os.fspath(source), os.fspath(target)
+    names = [name for name in _SAVED_MODEL_FILES if os.path.isfile(os.path.join(source, name))]
+    if not names:
+        raise ValueError(f"{source} is no SavedModel: it has no {' or '.join(_SAVED_MODEL_FILES)}.")
+    _check_apart(source, target)
+    if os.path.lexists(target):
+        raise ValueError(f"{target} exists: name a new folder.")
+    _check_tree(source, ())
+    kind = _message_class("tensorflow.SavedModel")
+    with _folder_beside(target) as beside:
+        shutil.copytree(source, beside)
+        repairs = [
+            _rewrite(
+                os.path.join(source, name), os.path.join(beside, name), kind, _graphs, old_runtime
+            )
+            for name in names
+        ]
+    return repairs[0]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command line's arguments to `parser`."""
+    parser.add_argument("source", metavar="IN", help="a .meta file, GraphDef or SavedModel folder")
+    parser.add_argument("target", metavar="OUT", help="where to write the repaired copy")
+    parser.add_argument(
+        "--old-runtime",
+        action="store_true",
+        help=f"also drop {_FACTOR}, for TensorFlow up to 2.1 and runtimes of that time",
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m tf1_bn repair IN OUT`; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tf1_bn repair",
+        description="Copy a graph with fused batch norm so that the other TensorFlow loads it.",
+        allow_abbrev=False,
+    )
+    add_arguments(parser)
+    given = parser.parse_args(arguments)
+    try:
+        repair = _repairer(given.source)(given.source, given.target, given.old_runtime)
+    except (OSError, ValueError) as error:
+        say(str(error))
+        return 2
+    except KeyboardInterrupt:
+        say("interrupted, nothing was written")
+        return _INTERRUPTED
+    return put(f"{given.target}: {repair}\n", 0)
+
+
+def _repairer(source: str) -> Callable[[str, str, bool], Repair]:
+    if os.path.isdir(source):
+        return repair_saved_model
+    if os.path.basename(source) in _SAVED_MODEL_FILES:
+        raise ValueError(f"{source} belongs to a SavedModel: give its folder.")
+    return repair_graph if source.endswith((".pb", ".pbtxt")) else repair_meta_graph
+
+
+def _repair(graph_def: Any, old_runtime: bool) -> Repair:
+    """Repairs in place, the bodies of functions too."""
+    repair = Repair([], [])
+    nodes = list(graph_def.node)
+    for function in graph_def.library.function:
+        nodes.extend(function.node_def)
+    for node in nodes:
+        if node.op in _GRADIENTS and _SHAPES in node.attr:
+            del node.attr[_SHAPES]
+            repair.stale_shapes.append(node.name)
+        if old_runtime and node.op in _FUSED and _FACTOR in node.attr:
+            factor = node.attr[_FACTOR].f
+            if factor != 1.0:
+                raise ValueError(
+                    f"node {node.name!r} has {_FACTOR} {factor}, which an old runtime cannot do."
+                )
+            del node.attr[_FACTOR]
+            repair.average_factors.append(node.name)
+    return repair
+
+
+def _repair_file(
+    source: str, target: str, kind: Any, graphs: Callable[[Any], Any], old_runtime: bool
+) -> Repair:
+    source, target = os.fspath(source), os.fspath(target)
+    _check_apart(source, target)
+    return _rewrite(source, target, kind, graphs, old_runtime)
+
+
+def _rewrite(
+    source: str, target: str, kind: Any, graphs: Callable[[Any], Any], old_runtime: bool
+) -> Repair:
+    message, is_text = _read(source, kind)
+    repair = Repair([], [])
+    for graph_def in graphs(message):
+        found = _repair(graph_def, old_runtime)
+        repair.stale_shapes.extend(found.stale_shapes)
+        repair.average_factors.extend(found.average_factors)
+    if not any(graph_def.node for graph_def in graphs(message)):
+        raise ValueError(f"{source} holds no {kind.DESCRIPTOR.name} with a graph in it.")
+    with written_beside(target) as opened:
+        if is_text:
+            opened.write(text_format.MessageToString(message).encode("utf-8"))
+        else:
+            opened.write(message.SerializeToString())
+    return repair
+
+
+def _read(path: str, kind: Any) -> tuple[Any, bool]:
+    """The message in a file, and whether it stands there as text."""
+    with open_regular(path, _MOST_BYTES) as opened:
+        content = opened.read()
+    message = kind()
+    with contextlib.suppress(DecodeError, SystemError), warnings.catch_warnings():
+        # Protobuf of TF 1.15's time only warns of an end too early, from C, hence SystemError.
+        warnings.simplefilter("error")
+        message.ParseFromString(content)
+        return message, False
+    try:
+        return text_format.Parse(content.decode("utf-8"), kind()), True
+    except (UnicodeDecodeError, text_format.ParseError, RecursionError):
+        raise ValueError(f"{path} is damaged or no {kind.DESCRIPTOR.name}.") from None
+
+
+def _graphs(saved_model: Any) -> list[Any]:
+    return [meta_graph.graph_def for meta_graph in saved_model.meta_graphs]
+
+
+def _message_class(name: str) -> Any:
+    """The class of a message that TensorFlow registers and does not export."""
+    descriptor = tf.MetaGraphDef.DESCRIPTOR.file.pool.FindMessageTypeByName(name)
+    if hasattr(message_factory, "GetMessageClass"):
+        return message_factory.GetMessageClass(descriptor)
+    # Not of a factory of its own: that would make TensorFlow's classes anew, unlike the old ones.
+    return symbol_database.Default().GetPrototype(descriptor)
+
+
+def _copy(message: Any) -> Any:
+    copied = type(message)()
+    copied.CopyFrom(message)
+    return copied
+
+
+def _check_type(name: str, value: Any, kind: Any) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"`{name}` must be a tf.{kind.__name__} (got {type(value).__name__}).")
+
+
+def _check_apart(source: str, target: str) -> None:
+    """Raises ValueError if writing `target` would touch `source`."""
+    inner, outer = os.path.realpath(target), os.path.realpath(source)
+    linked = os.path.exists(target) and os.path.samefile(source, target)
+    if linked or inner == outer or inner.startswith(outer + os.sep):
+        raise ValueError(f"{target} is, or lies in, {source}: the input is never overwritten.")
+
+
+def _check_tree(folder: str, above: tuple[str, ...]) -> None:
+    """Raises ValueError where a copy would have no end: a device, a pipe, a link to a parent."""
+    own = os.path.realpath(folder)
+    if own in above:
+        raise ValueError(f"{folder} is a link to a folder that it lies in.")
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            _check_tree(path, (*above, own))
+        elif not stat.S_ISREG(mode):
+            raise ValueError(f"{path} is neither a file nor a folder.")
+
+
+@contextlib.contextmanager
+def _folder_beside(target: str) -> Iterator[str]:
+    """A new folder's path, which takes the name `target` at the end, and is gone after failure."""
+    parent, name = os.path.split(os.path.abspath(target))
+    scratch = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
+    try:
+        beside = os.path.join(scratch, name)
+        yield beside
+        os.rename(beside, target)
+    finally:
+        shutil.rmtree(scratch)

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imports every file that registers a gradient, for graphs that were built in another process."""
+
+from __future__ import annotations
+
+from ..call import update_mode
+from ..kernels import gradient, old_gradients
+from . import replica_merge, tower_tapes
+
+__all__ = ["gradient", "old_gradients", "replica_merge", "tower_tapes", "update_mode"]

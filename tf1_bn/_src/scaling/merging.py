@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batch statistics that are merged across towers, replicas and processes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from typing import Any, Callable, Iterator, NamedTuple
+
+from ..call.call_plan import Plan
+from ..call.core import Applied, apply_batch_norm, normalize, with_updates
+from ..kernels.moments import Moments, moments_or
+from ..plan.kernel_choice import Kernel, KernelChoice
+from ..runtime.open_scopes import OpenScopes, in_replica
+from ..runtime.tensorflow_v1 import Tensor, tf
+from ..state.variable_kinds import full_name
+from .batch_statistics import BatchStatistics, at_least_one, batch_statistics
+from .replica_merge import check_place, merged_in_strategy
+
+MERGED = KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, "the statistics are merged across replicas")
+
+Merge = Callable[[BatchStatistics], BatchStatistics]
+
+
+class Shared(NamedTuple):
+    """Merged statistics of replicas that also share the variables.
+
+    `applied` is one list for all of them: the first puts in what it added to the graph, and the
+    others take over its update ops, because one merged batch is one update.
+    """
+
+    statistics: BatchStatistics
+    applied: list[Applied]
+
+
+class Meeting:
+    """How the tower that runs in a thread meets the others; `towers` subclasses it."""
+
+    def check_place(self, layer_name: str) -> None:
+        """Checks that the layer stands where the others can be built while it waits."""
+        raise NotImplementedError
+
+    def meet(self, layer_name: str, statistics: BatchStatistics) -> Shared:
+        """Waits for the other towers to bring their statistics of this layer."""
+        raise NotImplementedError
+
+
+class _Scope(NamedTuple):
+    """A scope of `cross_replica`."""
+
+    merge: Merge | None
+
+
+_scopes = OpenScopes()
+
+
+class _Here(threading.local):
+    """What is true of this thread alone."""
+
+    meeting: Meeting | None = None
+
+
+_here = _Here()
+
+
+@contextlib.contextmanager
+def cross_replica(merge: Merge | None = None) -> Iterator[None]:
+    """Inside, the layers that are called for training merge their batch statistics.
+
+    It concerns `tf1_bn.batch_normalization` and `tf1_bn.BatchNormalization` alike. Each call counts
+    its values per channel, their mean and the sum of their squared deviations, hands these to
+    `merge`, and normalizes with the mean and variance of what comes back; gradients flow through
+    it. Merged calls use the composed kernel: the moving variance moves towards the merged batch's
+    population variance, whatever the rank. Calls with `training=False` are left as they are.
+    Where the phase is a tensor, a call in inference brings a count of 0 and is normalized as ever;
+    the averages of towers and replicas move if any of them trains.
+
+    May be opened inside the function of a tower or replica, or around `tf1_bn.run_towers` and
+    `strategy.run`. A strategy's replicas run in threads that do not say who started them: without a
+    scope of their own they take the one opened last outside of replicas, in whichever thread.
+
+    Args:
+      merge: a function of this replica's `BatchStatistics` to the merged ones. It is called once
+        for each layer call, where that call stands in the graph, outside of the layer's own
+        conditional. None merges with what the call stands in: the towers of `tf1_bn.run_towers`,
+        or the replicas of a `tf.distribute` strategy.
+
+    Raises:
+      TypeError: `merge` cannot be called, or gives no `BatchStatistics`.
+      ValueError: of a layer call for training: `merge` is None and there are neither towers nor
+        replicas; it stands in a `tf.cond` or loop inside of a tower or replica; replicas call
+        different layers; `virtual_batch_size` is set, which splits batches instead of merging them.
+    """
+    if merge is not None and not callable(merge):
+        raise TypeError(f"`merge` must be None or a callable (got {merge!r}).")
+    with _scopes.opened(_Scope(merge)):
+        yield
+
+
+def in_tower() -> bool:
+    """Whether the running code is the function of a tower."""
+    return _here.meeting is not None
+
+
+def open_scope() -> Any:
+    """The `cross_replica` scope around the running code; None outside of any."""
+    return _scopes.innermost()
+
+
+@contextlib.contextmanager
+def tower_thread(meeting: Meeting, inherited: Any) -> Iterator[None]:
+    """Makes this thread a tower's: it meets the others, inside the scope its starter was in."""
+    _here.meeting = meeting
+    try:
+        with _scopes.inheriting(inherited):
+            yield
+    finally:
+        _here.meeting = None
+
+
+def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Applied:
+    """`apply_batch_norm`, with merged statistics where a `cross_replica` scope is open."""
+    scope = None if training is False else open_scope()
+    if scope is None:
+        return apply_batch_norm(inputs, training, plan)
+    if plan.spec.virtual_batch_size is not None:
+        raise ValueError(
+            "`virtual_batch_size` must be None inside of `tf1_bn.cross_replica`: it splits the "
+            f"batch whose parts are to be merged (got {plan.spec.virtual_batch_size!r})."
+        )
+    meet = _meeting_point(scope.merge, full_name(plan.variables.moving_mean, "moving_mean"))
+    # Outside of the layer's conditional, so that replicas in different phases still meet.
+    with tf.name_scope("cross_replica"):
+        merged = meet(batch_statistics(inputs, training, plan))
+        statistics = merged.statistics
+        variance = statistics.m2 / at_least_one(statistics.count)
+        moments = Moments(tf.identity(statistics.mean, "mean"), tf.identity(variance, "variance"))
+        always = training is True and bool(plan.geometry.static_count)
+        filled = None if always else tf.greater(statistics.count, 0.0, name="has_values")
+    plan = plan._replace(
+        choice=MERGED,
+        moments_fn=lambda seen, *_: _where_seen(moments, inputs, seen),
+        has_values_fn=lambda *_: filled,
+    )
+    outcome = normalize(inputs, training, plan)
+    if merged.applied:
+        return merged.applied[0]._replace(outputs=outcome.normalized.outputs)
+    wait = []
+    if training is not True and scope.merge is None:
+        # The averages move if any tower or replica trains, whatever this one does.
+        towards = moments_or(moments, outcome.state.moving, filled)
+        normalized = outcome.normalized._replace(moments=towards)
+        outcome = outcome._replace(normalized=normalized, active=filled)
+        # In inference the outputs are computed from what the updates write.
+        wait = [normalized.outputs]
+    with tf.control_dependencies(wait):
+        applied = with_updates(outcome, plan)
+    merged.applied.append(applied)
+    return applied
+
+
+def _where_seen(moments: Moments, inputs: Tensor, seen: Tensor) -> Moments:
+    """The moments for a branch that sees `seen` in the place of `inputs`.
+
+    Where the layer switches its tensors itself, what stands outside has to be switched as well.
+    """
+    if seen is inputs or seen.op.type != "Switch":
+        return moments
+    predicate = seen.op.inputs[1]
+    return Moments(*(tf.raw_ops.Switch(data=m, pred=predicate).output_true for m in moments))
+
+
+def _meeting_point(merge: Merge | None, layer_name: str) -> Callable[[BatchStatistics], Shared]:
+    """What brings this call's statistics together with those of the others."""
+    if merge is not None:
+        return functools.partial(_merged_by, merge)
+    if _here.meeting is not None:
+        _here.meeting.check_place(layer_name)
+        return functools.partial(_here.meeting.meet, layer_name)
+    if in_replica():
+        check_place(layer_name)
+        return lambda own: Shared(merged_in_strategy(own, layer_name), [])
+    raise ValueError(
+        "`tf1_bn.cross_replica` found nothing to merge with: call the layer in a function given to "
+        "`tf1_bn.run_towers` or to the `run` of a tf.distribute strategy, or name a `merge` "
+        f"(got {merge!r})."
+    )
+
+
+def _merged_by(merge: Merge, own: BatchStatistics) -> Shared:
+    merged = merge(own)
+    if not isinstance(merged, BatchStatistics):
+        raise TypeError(f"`merge` must return a tf1_bn.BatchStatistics (got {merged!r}).")
+    return Shared(merged, [])

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Variables that a call made before it failed: a graph cannot drop them, so a retry takes them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Callable, NamedTuple, Sequence
+
+from ..runtime.graph_collections import (
+    GraphLengths,
+    add_once,
+    collected_since,
+    graphs_around,
+    lengths,
+)
+from ..runtime.tensorflow_v1 import Variable, is_variable, tf
+from .same import same
+from .variable_kinds import beside
+
+_LOG = logging.getLogger("tf1_bn")
+# As in graph_collections: what is kept stays with its graph.
+_LEFT = ("tf1_bn", "left variables")
+
+_OTHER_CALL = (
+    "Variable {name} was left by a call that failed, and a graph cannot drop it. A retry takes it "
+    "if it asks for the same variable, which was made with {what}={found!r} (got {wanted!r}): "
+    "repeat the call that failed, or use another `name` or a new graph."
+)
+_SHARED = (
+    "Variable {name} does not exist, or was not created with tf.get_variable(): a call that failed "
+    "left it, and counts as not made (got `reuse=True`). Repeat that call without reuse first."
+)
+_UNFINISHED = (
+    "The op {name!r} was left by a call that was interrupted while TensorFlow made this variable, "
+    "and a graph cannot drop it: use another `name` for the layer, or a new graph (got {name!r})."
+)
+
+
+class Left(NamedTuple):
+    """A variable that was left: what was asked for, what stood in which collection, and so on.
+
+    `finished` is False if its making was interrupted.
+    """
+
+    name: str
+    request: dict[str, Any]
+    items: list[tuple[Any, Any]]
+    finished: bool
+
+
+class Making:
+    """The making of one variable, which ends when `after` is set."""
+
+    def __init__(self, name: str, request: dict[str, Any]) -> None:
+        self.name, self.request = name, request
+        self.before = lengths()
+        self.after: list[GraphLengths] | None = None
+
+    def left(self) -> Left | None:
+        """What has come of it; None if it neither made anything nor was interrupted."""
+        items = collected_since(self.before, self.after)
+        finished = self.after is not None
+        return None if finished and not items else Left(self.name, self.request, items, finished)
+
+
+class _Here(threading.local):
+    """What this thread's running calls have made so far; None outside of any."""
+
+    def __init__(self) -> None:
+        self.made: list[Making] | None = None
+
+
+here = _Here()
+
+
+def get_variable(name: str, shape: Sequence[int], **settings: Any) -> Variable:
+    """`tf.get_variable` in the current scope, or the variable that an equal call left behind.
+
+    Raises:
+      ValueError: as of `tf.get_variable`; an other call left a variable of this name.
+    """
+    scope = tf.get_variable_scope()
+    full = f"{scope.name}/{name}" if scope.name else name
+    request = {
+        "shape": tuple(shape),
+        "synchronization": tf.VariableSynchronization.AUTO,
+        "aggregation": tf.VariableAggregation.NONE,
+        **settings,
+        "use_resource": settings.get("use_resource", scope.use_resource),
+        "caching_device": settings.get("caching_device", scope.caching_device),
+    }
+    left = _find(full)
+    making = Making(full, request)
+    if here.made is not None:
+        here.made.append(making)
+    if left is None:
+        variable = tf.get_variable(name, tuple(shape), **settings)
+    else:
+        variable = _take(left, request, lambda: tf.get_variable(name, tuple(shape), **settings))
+    making.after = lengths()
+    return variable
+
+
+def is_of_tensorflow(error: BaseException) -> bool:
+    """Whether TensorFlow or this package raised it, and no function of the user's."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raiser = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
+    return str(raiser).startswith(("tensorflow", "tf1_bn"))
+
+
+def leave(made: Sequence[Making]) -> set[int]:
+    """Keeps the variables of a failed call for a retry, and tells the identities of its items."""
+    kept = _kept()
+    lefts = [left for left in (making.left() for making in made) if left is not None]
+    for left in lefts:
+        before = next((other for other in kept if other.name == left.name), None)
+        kept[:] = [other for other in kept if other is not before]
+        kept.append(left if before is None else _merged(before, left))
+    return {id(item) for left in lefts for _, item in left.items}
+
+
+def _merged(before: Left, again: Left) -> Left:
+    """What is left when a retry has failed as well; the variable is the first one's, if any."""
+    if not any(is_variable(item) for _, item in before.items):
+        return again
+    items = {(key, id(item)): (key, item) for key, item in [*before.items, *again.items]}
+    return before._replace(items=list(items.values()))
+
+
+def is_left(name: str) -> bool:
+    """Whether the variable of this full name was left by a call that failed."""
+    return _find(name) is not None
+
+
+def _take(left: Left, request: dict[str, Any], get: Callable[[], Variable]) -> Variable:
+    scope = tf.get_variable_scope()
+    if scope.reuse is True:
+        raise ValueError(_SHARED.format(name=left.name))
+    made = [item for _, item in left.items if is_variable(item)]
+    if made:
+        _check_same(left, request)
+    created: list[str] = []
+    sharing = tf.variable_scope(
+        scope, reuse=tf.AUTO_REUSE, constraint=scope.constraint, auxiliary_name_scope=False
+    )
+    with sharing, tf.variable_creator_scope(_creator(made, created)):
+        variable = get()
+    home = home_graph()
+    for key, item in left.items:
+        add_once(key, [item], home)
+    if made and not left.finished and not created:
+        _regularize(made, left, request.get("regularizer") or scope.regularizer)
+    kept = _kept()
+    kept[:] = [other for other in kept if other is not left]
+    _LOG.debug("%s: taken over from a call that failed", left.name)
+    return variable
+
+
+def _creator(made: Sequence[Variable], created: list[str]) -> Callable[..., Variable]:
+    """Makes what was not made yet under the name that the interrupted call used up."""
+
+    def create(next_creator: Callable[..., Variable], **kwargs: Any) -> Variable:
+        name = kwargs.get("name")
+        if not isinstance(name, str) or tf.distribute.has_strategy():
+            return next_creator(**kwargs)
+        known = next((variable for variable in made if variable.op.name == name), None)
+        if known is not None:
+            return known
+        if _has_op(name):
+            raise ValueError(_UNFINISHED.format(name=name))
+        created.append(name)
+        # A name that ends so is taken as it is, as by `tf.name_scope`.
+        return next_creator(**{**kwargs, "name": f"{name}/"})
+
+    return create
+
+
+def _regularize(made: Sequence[Variable], left: Left, regularizer: Any) -> None:
+    """The loss that TensorFlow adds behind a new variable, if the call came to an end before."""
+    losses = tf.GraphKeys.REGULARIZATION_LOSSES
+    if regularizer is None or any(key == losses for key, _ in left.items):
+        return
+    for variable in dict.fromkeys(made):
+        with beside(variable), tf.name_scope(f"{variable.op.name}/Regularizer/"):
+            loss = regularizer(variable)
+        if loss is not None:
+            tf.add_to_collection(losses, loss)
+
+
+def _check_same(left: Left, request: dict[str, Any]) -> None:
+    for what in sorted({*left.request, *request}):
+        wanted, found = request.get(what), left.request.get(what)
+        # The reason why the call failed may be the regularizer, and have been put right.
+        changed = what == "regularizer" and not left.finished
+        if not changed and not same(wanted, found):
+            raise ValueError(
+                _OTHER_CALL.format(name=left.name, what=what, wanted=wanted, found=found)
+            )
+
+
+def home_graph() -> Any:
+    """The graph that keeps the variables: the outermost one, which is a function's under eager."""
+    graphs = graphs_around()
+    if len(graphs) == 1:
+        return graphs[0]
+    with tf.init_scope():
+        return graphs[-2 if tf.executing_eagerly() else -1]
+
+
+def _kept() -> list[Left]:
+    return home_graph().get_collection_ref(_LEFT)  # type: ignore[no-any-return]
+
+
+def _find(name: str) -> Left | None:
+    return next((left for left in _kept() if left.name == name), None)
+
+
+def _has_op(name: str) -> bool:
+    try:
+        home_graph().get_operation_by_name(name)
+    except KeyError:
+        return False
+    return True

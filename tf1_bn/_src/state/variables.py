@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The variables of a layer: what they are and in which order TF1 makes them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
+
+from ..plan.geometry import Geometry
+from ..plan.spec import BatchNormSpec
+from ..runtime.tensorflow_v1 import Tensor, Variable, tf
+from .leftovers import is_left
+from .undoing import variable_scope
+from .variable_kinds import made_beside
+
+
+class BatchNormVariables(NamedTuple):
+    """What a layer has learned and measured; None where it is switched off."""
+
+    gamma: Variable | None
+    beta: Variable | None
+    moving_mean: Variable
+    moving_variance: Variable
+    moving_stddev: Variable | None = None
+    renorm_mean: Variable | None = None
+    renorm_stddev: Variable | None = None
+
+
+def variable_names(spec: BatchNormSpec) -> tuple[str, ...]:
+    """The names below the layer's scope, in creation order."""
+    learned = (("gamma", spec.scale), ("beta", spec.center))
+    renorm = ("moving_stddev", "renorm_mean", "renorm_stddev") if spec.renorm else ()
+    return (
+        tuple(name for name, wanted in learned if wanted)
+        + ("moving_mean", "moving_variance")
+        + renorm
+    )
+
+
+def create_variables(
+    spec: BatchNormSpec, geometry: Geometry, add_weight: Callable[..., Variable]
+) -> BatchNormVariables:
+    """Makes or reuses the variables in the current scope, all of `geometry.param_shape`.
+
+    gamma and beta are trainable; the statistics are not, are never partitioned, and under a
+    distribution strategy are kept per replica and read as their mean.
+    """
+    shared = {"shape": geometry.param_shape, "dtype": tf.as_dtype(geometry.param_dtype)}
+    mean_initializer = spec.moving_mean_initializer
+    variance_initializer = spec.moving_variance_initializer
+
+    def learned(name: str) -> Variable:
+        return add_weight(
+            name,
+            initializer=getattr(spec, f"{name}_initializer"),
+            regularizer=getattr(spec, f"{name}_regularizer"),
+            constraint=getattr(spec, f"{name}_constraint"),
+            trainable=True,
+            **shared,
+        )
+
+    def statistic(name: str, initializer: Any) -> Variable:
+        return add_weight(
+            name,
+            initializer=initializer,
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.MEAN,
+            **shared,
+        )
+
+    def stddev_initializer(*args: Any, **kwargs: Any) -> Tensor:
+        return tf.sqrt(variance_initializer(*args, **kwargs))
+
+    names = variable_names(spec)
+    _refuse_half_layers(names, **shared)
+    gamma = learned("gamma") if spec.scale else None
+    beta = learned("beta") if spec.center else None
+    with _no_partitioner():
+        made = BatchNormVariables(
+            gamma,
+            beta,
+            statistic("moving_mean", mean_initializer),
+            statistic("moving_variance", variance_initializer),
+        )
+        if not spec.renorm:
+            return made
+        # A scope's initializer has no value to take the root of before it is called.
+        root = None if variance_initializer is None else stddev_initializer
+        with made_beside(made.moving_variance):
+            moving_stddev = statistic("moving_stddev", root)
+        with made_beside(made.moving_mean):
+            renorm_mean = statistic("renorm_mean", mean_initializer)
+        with made_beside(moving_stddev):
+            renorm_stddev = statistic("renorm_stddev", root)
+        return made._replace(
+            moving_stddev=moving_stddev, renorm_mean=renorm_mean, renorm_stddev=renorm_stddev
+        )
+
+
+@contextlib.contextmanager
+def _no_partitioner() -> Iterator[None]:
+    scope = tf.get_variable_scope()
+    if scope.partitioner is None:
+        yield
+        return
+    # Entering a scope by object yields a copy, so the user's own keeps its partitioner.
+    with variable_scope(scope, auxiliary_name_scope=False) as (copied, _):
+        copied.set_partitioner(None)
+        yield
+
+
+def _refuse_half_layers(names: Sequence[str], shape: Sequence[int], dtype: Any) -> None:
+    """Raises before anything is made if a later variable of the layer could not be made.
+
+    TensorFlow checks one variable at a time, and would leave the first ones of the layer behind.
+    """
+    scope = tf.get_variable_scope()
+    # With reuse=True nothing is ever made. A getter may rename what it is asked for.
+    if scope.reuse is True or scope.custom_getter is not None or not _any_in_use(scope, names):
+        return
+    present = [_names_an_op(scope, name) and not is_left(_full_name(scope, name)) for name in names]
+    # All or none: TensorFlow refuses at the first variable.
+    if all(present) or not any(present):
+        return
+    found = [name for name, is_there in zip(names, present) if is_there]
+    with tf.variable_scope(scope, reuse=True, auxiliary_name_scope=False) as sharing:
+        shared = []
+        for name in found:
+            # The statistics are never partitioned, and shared as they were made.
+            split = name in ("gamma", "beta")
+            sharing.set_partitioner(scope.partitioner if split else None)
+            if _is_shared(name, shape, dtype, fits=bool(scope.reuse)):
+                shared.append(name)
+    # AUTO_REUSE makes only what is missing.
+    if shared and not scope.reuse:
+        raise ValueError(
+            f"Variable {_full_name(scope, shared[0])} already exists, disallowed. Did you mean to "
+            "set `reuse=True` or `reuse=tf.AUTO_REUSE`? The layer needs "
+            f"{list(names)} and only {shared} exist under this `name`."
+        )
+
+
+def _is_shared(name: str, shape: Sequence[int], dtype: Any, fits: bool) -> bool:
+    try:
+        tf.get_variable(name, shape, dtype)
+    except ValueError as error:
+        missing = "does not exist" in str(error)
+        if fits and not missing:
+            raise
+        return not missing
+    return True
+
+
+def _full_name(scope: Any, name: str) -> str:
+    return f"{scope.name}/{name}" if scope.name else name
+
+
+def _any_in_use(scope: Any, names: Sequence[str]) -> bool:
+    # Scopes count too and case does not, but it is many times quicker than asking for ops.
+    graph = tf.get_default_graph()
+    with tf.name_scope(None):
+        return any(
+            graph.unique_name(name, mark_as_used=False) != name
+            for name in (_full_name(scope, name) for name in names)
+        )
+
+
+def _names_an_op(scope: Any, name: str) -> bool:
+    for op_name in (name, f"{name}/part_0"):
+        with contextlib.suppress(KeyError):
+            tf.get_default_graph().get_operation_by_name(_full_name(scope, op_name))
+            return True
+    return False

@@ -1,8 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""Imports every file that registers a gradient, for graphs that were built in another process."""
-
-from __future__ import annotations
-
-from . import gradient, old_gradients, replica_merge, tower_tapes, update_mode
-
-__all__ = ["gradient", "old_gradients", "replica_merge", "tower_tapes", "update_mode"]
