@@ -218,7 +218,7 @@ def public_packages(session: nox.Session) -> None:
 
 def lint(session: nox.Session) -> None:
     session.install(*LINT_REQUIREMENTS)
-    if not run_all(session, ("ruff", "check", "."), ("mypy",)):
+    if not run_all(session, ("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)):
         session.error("ruff or mypy found something")
 
 

@@ -67,59 +67,33 @@ TABLE: dict = {
     ("output", "float64", "large combination"): Tolerance(4e-14, "8.1e-15; times 5"),
     ("gradient", "float64", "large combination"): Tolerance(2e-13, "3.3e-14; times 6"),
     ("state", "float64", "large combination"): Tolerance(2e-14, "3.9e-15; times 5"),
-    ("output", "float32", "cross"): Tolerance(
-        5e-6, "1e-6, fused against composed; times 5"
-    ),
-    ("state", "float32", "cross"): Tolerance(
-        2e-6, "3.6e-7, fused against composed; times 5"
-    ),
+    ("output", "float32", "cross"): Tolerance(5e-6, "1e-6, fused against composed; times 5"),
+    ("state", "float32", "cross"): Tolerance(2e-6, "3.6e-7, fused against composed; times 5"),
     # tests/graph/test_xla.py: compiled against not, 9 layers, and NumPy.
-    ("output", "float32", "XLA"): Tolerance(
-        2e-6, "3.4e-7; times 6"
-    ),
-    ("gradient", "float32", "XLA"): Tolerance(
-        6e-6, "1e-6; times 6"
-    ),
-    ("state", "float32", "XLA"): Tolerance(
-        1e-6, "1.6e-7; times 6"
-    ),
+    ("output", "float32", "XLA"): Tolerance(2e-6, "3.4e-7; times 6"),
+    ("gradient", "float32", "XLA"): Tolerance(6e-6, "1e-6; times 6"),
+    ("state", "float32", "XLA"): Tolerance(1e-6, "1.6e-7; times 6"),
     # tests/distribute: shards against the whole batch in NumPy; "far" has mean 1000, deviation 0.5.
-    ("output", "float64", "merged"): Tolerance(
-        6e-15, "6.2e-16; times 10"
-    ),
-    ("gradient", "float64", "merged"): Tolerance(
-        1e-14, "1.3e-15; times 8"
-    ),
-    ("state", "float64", "merged"): Tolerance(
-        3e-14, "3.7e-15; times 8"
-    ),
+    ("output", "float64", "merged"): Tolerance(6e-15, "6.2e-16; times 10"),
+    ("gradient", "float64", "merged"): Tolerance(1e-14, "1.3e-15; times 8"),
+    ("state", "float64", "merged"): Tolerance(3e-14, "3.7e-15; times 8"),
     ("output", "float32", "merged"): Tolerance(
         5e-6, "1.1e-7, two layers with a square between 8.7e-7; times 6"
     ),
-    ("gradient", "float32", "merged"): Tolerance(
-        5e-6, "5.7e-7; times 9"
-    ),
-    ("state", "float32", "merged"): Tolerance(
-        1e-6, "1.1e-7; times 9"
-    ),
+    ("gradient", "float32", "merged"): Tolerance(5e-6, "5.7e-7; times 9"),
+    ("state", "float32", "merged"): Tolerance(1e-6, "1.1e-7; times 9"),
     ("output", "float64", "merged, far"): Tolerance(
         4e-13, "4.6e-14, rounding of inputs 2000 deviations away; times 9"
     ),
     ("gradient", "float64", "merged, far"): Tolerance(
         2e-12, "3.2e-13, as the outputs, times the sum of 14 rows; times 6"
     ),
-    ("state", "float64", "merged, far"): Tolerance(
-        3e-14, "3.2e-15; times 9"
-    ),
+    ("state", "float64", "merged, far"): Tolerance(3e-14, "3.2e-15; times 9"),
     ("output", "float32", "merged, far"): Tolerance(
         3e-4, "5.3e-5, a last place of 1000 is 1.2e-4 deviations; times 6"
     ),
-    ("gradient", "float32", "merged, far"): Tolerance(
-        1.5e-3, "2.6e-4, as the outputs; times 6"
-    ),
-    ("state", "float32", "merged, far"): Tolerance(
-        5e-6, "6.9e-7; times 7"
-    ),
+    ("gradient", "float32", "merged, far"): Tolerance(1.5e-3, "2.6e-4, as the outputs; times 6"),
+    ("state", "float32", "merged, far"): Tolerance(5e-6, "6.9e-7; times 7"),
     ("output", "float64", "NumPy any"): Tolerance(4e-14, "3.4e-15; times 12"),
     ("state", "float64", "NumPy any"): Tolerance(
         1e-7, "1e-9, as 1 - momentum is rounded through float32; a unit of float32"
@@ -145,9 +119,7 @@ TABLE: dict = {
     ("output", "float32", "same"): Tolerance(
         2e-6, "9.5e-7 where every axis is a channel, 2.3e-7 elsewhere; doubled"
     ),
-    ("gradient", "float32", "same"): Tolerance(
-        4e-6, "4.8e-7, with oneDNN 6e-7; times 7"
-    ),
+    ("gradient", "float32", "same"): Tolerance(4e-6, "4.8e-7, with oneDNN 6e-7; times 7"),
     ("gradient", "float32", "live"): Tolerance(
         4e-5, "2.1e-5 in one of 150 random states of 10 graphs of TF 1.15.5, run live; times 2"
     ),
@@ -157,24 +129,18 @@ TABLE: dict = {
     ("gradient", "float32", "large"): Tolerance(
         2e-5, "6e-6 where sums have up to 2e4 terms; times 3"
     ),
-    ("state", "float16", "large"): Tolerance(
-        4e-6, "as float32"
-    ),
+    ("state", "float16", "large"): Tolerance(4e-6, "as float32"),
     ("state", "bfloat16", "large"): Tolerance(
         2e-4, "5.8e-5, how TF 1.15's own op sums 4000 squares in float32; times 3"
     ),
     ("state", "float32", "large"): Tolerance(
         4e-6, "1.2e-6 where sums have up to 2e4 terms; times 3"
     ),
-    ("state", "float32", "same"): Tolerance(
-        1e-6, "8.9e-8, with oneDNN 2.1e-7; times 5"
-    ),
+    ("state", "float32", "same"): Tolerance(1e-6, "8.9e-8, with oneDNN 2.1e-7; times 5"),
     ("state", "float32", "free running"): Tolerance(
         2e-5, "2.8e-6 after 10 steps of training, most of it the ghosts' last digits; times 7"
     ),
-    ("loss", "float32", "same"): Tolerance(
-        1e-6, "0; eight units in the last place of float32"
-    ),
+    ("loss", "float32", "same"): Tolerance(1e-6, "0; eight units in the last place of float32"),
     ("output", "float64", "same"): Tolerance(
         1e-14, "1e-16; times 100, still a millionth of a float32 rounding"
     ),
@@ -190,18 +156,14 @@ TABLE: dict = {
     ("gradient", "float16", "same"): Tolerance(
         4e-3, "1.9e-3, as 1.15.5 does the affine step in half; four units of 2**-10"
     ),
-    ("state", "float16", "same"): Tolerance(
-        1e-6, "0, statistics are float32; as for float32"
-    ),
+    ("state", "float16", "same"): Tolerance(1e-6, "0, statistics are float32; as for float32"),
     ("output", "bfloat16", "same"): Tolerance(
         2e-2, "1.1e-2, as 1.15.5 does the affine step in half; 2.5 units of 2**-7"
     ),
     ("gradient", "bfloat16", "same"): Tolerance(
         2e-2, "9.1e-3, as 1.15.5 does the affine step in half; 2.5 units of 2**-7"
     ),
-    ("state", "bfloat16", "same"): Tolerance(
-        1e-6, "0, statistics are float32; as for float32"
-    ),
+    ("state", "bfloat16", "same"): Tolerance(1e-6, "0, statistics are float32; as for float32"),
 }
 
 
@@ -218,9 +180,7 @@ def error_of(actual: Any, expected: Any) -> float:
         return 0.0
     a, e = actual.astype("float64"), expected.astype("float64")
     finite = np.isfinite(e)
-    if not np.array_equal(finite, np.isfinite(a)) or not np.array_equal(
-        np.isnan(a), np.isnan(e)
-    ):
+    if not np.array_equal(finite, np.isfinite(a)) or not np.array_equal(np.isnan(a), np.isnan(e)):
         return float("inf")
     if not np.array_equal(a[~finite & ~np.isnan(e)], e[~finite & ~np.isnan(e)]):
         return float("inf")

@@ -111,9 +111,7 @@ def _variables(channels: int) -> dict[str, Any]:
     initial = {"gamma": tf.ones_initializer(), "beta": tf.zeros_initializer()}
     initial.update(moving_mean=tf.zeros_initializer(), moving_variance=tf.ones_initializer())
     return {
-        name: tf.get_variable(
-            name, [channels], initializer=made, trainable=name not in STATISTICS
-        )
+        name: tf.get_variable(name, [channels], initializer=made, trainable=name not in STATISTICS)
         for name, made in initial.items()
     }
 

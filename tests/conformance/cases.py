@@ -377,10 +377,7 @@ def _reuse() -> list:
         "shared_unnamed", "shared_unnamed_auto", "train_and_eval_graph", "eval_then_train_graph",
         "towers", "towers_unnamed", "discriminator",
     )  # fmt: skip
-    cases = [
-        Case("reuse", V2, "True", program=name, consume="one_by_one")
-        for name in sharing
-    ]
+    cases = [Case("reuse", V2, "True", program=name, consume="one_by_one") for name in sharing]
     for name in ("towers", "discriminator", "shared_by_name"):
         cases.append(Case("reuse", V4, "placeholder", program=name, consume="one_by_one"))
         cases.append(Case("reuse", V2, "placeholder", program=name, consume="one_by_one"))

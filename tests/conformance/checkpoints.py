@@ -74,9 +74,7 @@ def write(prefix: Path, function: Any) -> dict:
             for v in variables:
                 value = make_state(v.op.name, v.shape.as_list()).astype("float32")
                 session.run(v.initializer, {v.initializer.inputs[1]: value})
-            tf.train.Saver().save(
-                session, str(prefix), write_meta_graph=False, write_state=False
-            )
+            tf.train.Saver().save(session, str(prefix), write_meta_graph=False, write_state=False)
             return network.numbers(session)
 
 

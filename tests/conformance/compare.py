@@ -52,7 +52,7 @@ def instead_of(case: Case) -> Golden:
     structure, arrays = _record_of(case)
     assert case.like is not None, f"{case.name} does not say what it must be like"
     like = json.loads(json.dumps(structure["instead"]))
-    chosen = {k[len(INSTEAD):]: v for k, v in arrays.items() if k.startswith(INSTEAD)}
+    chosen = {k[len(INSTEAD) :]: v for k, v in arrays.items() if k.startswith(INSTEAD)}
     dtype = case.like.get("dtype", case.dtype)
     if "error" in structure:
         # A case may be like itself in another dtype, so the structure has the case's own.
@@ -84,9 +84,7 @@ def aspects_of(structure: dict) -> dict:
     return parts
 
 
-def structure_differences(
-    expected: dict, actual: dict, case: Case, v2: bool = V2_MODE
-) -> dict:
+def structure_differences(expected: dict, actual: dict, case: Case, v2: bool = V2_MODE) -> dict:
     """A sentence for each aspect in which the structures differ."""
     both_fail = "error" in expected and "error" in actual
     if both_fail and expected["error"]["type"] in actual["error"]["is_a"]:
@@ -137,7 +135,7 @@ def _name_under_v2(update: dict, case: Case) -> str:
     name = update["name"]
     # A branch or loop body is a graph of its own, without the name scope around it.
     inner = {"in_cond": "cond/", "in_while_loop": "outer/while/"}.get(case.program, "")
-    name = name[len(inner):] if name.startswith(inner) else name
+    name = name[len(inner) :] if name.startswith(inner) else name
     resource = case.scope.get("use_resource") is not False
     if resource and update["family"] == "assign_sub" and not name.endswith("VariableOp"):
         name += "/AssignSubVariableOp"

@@ -35,9 +35,7 @@ def test_a_deviation_is_well_formed(deviation: Deviation) -> None:
 
 
 @pytest.mark.parametrize("deviation", LINES, ids=_id)
-def test_a_deviation_is_still_needed(
-    deviation: Deviation, candidate: Any, outcome_of: Any
-) -> None:
+def test_a_deviation_is_still_needed(deviation: Deviation, candidate: Any, outcome_of: Any) -> None:
     if deviation not in for_candidate(candidate.label):
         pytest.skip("about another candidate or another TensorFlow")
     unneeded = {}

@@ -35,9 +35,7 @@ class Watched:
             line.process.note(line)
 
     def of(self, process: Any, words: str) -> list[str]:
-        return [
-            line.text for line in self.lines if line.process is process and words in line.text
-        ]
+        return [line.text for line in self.lines if line.process is process and words in line.text]
 
     def until(self, condition: Callable[[], Any], meanwhile: Callable[[], Any] = list) -> None:
         end = time.monotonic() + TIME_LIMIT

@@ -173,8 +173,7 @@ def test_nothing_to_run(name: str, tmp_path: Path) -> None:
 )
 def test_module(name: str, tmp_path: Path) -> None:
     facts = (
-        "import sys\n"
-        "print(sys.argv, sys.path[0], __name__, __package__, __spec__.name, __file__)"
+        "import sys\nprint(sys.argv, sys.path[0], __name__, __package__, __spec__.name, __file__)"
     )
     write(tmp_path, "package/__init__.py", "print('parent')")
     write(tmp_path, "package/__main__.py", facts)

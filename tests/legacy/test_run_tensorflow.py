@@ -16,6 +16,7 @@ kept = pytest.mark.tf_max("2.15", reason="plain python can run it up to here")
 # --force makes ours run where TensorFlow's own still works.
 OURS = ("--force", "--neighbours")
 
+
 def test_conv_and_lstm_train(tmp_path: Path) -> None:
     ended = under_run(*OURS, str(PROGRAMS / "conv_lstm.py"), "80", cwd=tmp_path)
     assert ended.code == 0, ended.err

@@ -10,14 +10,27 @@ MOMENTUM, EPSILON = 0.997, 1e-5
 
 def batch_norm(inputs, training):
     return tf.layers.batch_normalization(
-        inputs=inputs, axis=3, momentum=MOMENTUM, epsilon=EPSILON,
-        center=True, scale=True, training=training, fused=True)
+        inputs=inputs,
+        axis=3,
+        momentum=MOMENTUM,
+        epsilon=EPSILON,
+        center=True,
+        scale=True,
+        training=training,
+        fused=True,
+    )
 
 
 def conv(inputs, filters, size, strides):
     return tf.layers.conv2d(
-        inputs=inputs, filters=filters, kernel_size=size, strides=strides, padding="SAME",
-        use_bias=False, kernel_initializer=tf.variance_scaling_initializer(seed=7))
+        inputs=inputs,
+        filters=filters,
+        kernel_size=size,
+        strides=strides,
+        padding="SAME",
+        use_bias=False,
+        kernel_initializer=tf.variance_scaling_initializer(seed=7),
+    )
 
 
 def block(inputs, filters, training, strides):
@@ -53,8 +66,9 @@ def main(flags):
     with tf.variable_scope(tf.get_variable_scope(), reuse=True):
         predictions = tf.argmax(rebuilt(images), axis=1)
     loss = tf.losses.sparse_softmax_cross_entropy(labels, logits)
-    loss += 1e-4 * tf.add_n([
-        tf.nn.l2_loss(v) for v in tf.trainable_variables() if "batch_normalization" not in v.name])
+    loss += 1e-4 * tf.add_n(
+        [tf.nn.l2_loss(v) for v in tf.trainable_variables() if "batch_normalization" not in v.name]
+    )
     step = tf.train.get_or_create_global_step()
     optimizer = tf.train.MomentumOptimizer(0.05, 0.9)
     minimize = optimizer.minimize(loss, step)

@@ -18,13 +18,38 @@ with open("clicks.txt", "w") as clicks:
         clicks.write(f"{clicked} {' '.join(words)}\n")
 
 hparams = prepare_hparams(
-    None, model_type="xDeepFM", method="classification", data_format="ffm",
-    FEATURE_COUNT=FIELDS * VALUES, FIELD_COUNT=FIELDS, dim=4, layer_sizes=[7, 6],
-    cross_layer_sizes=[6, 3], cross_activation="identity", activation=["relu", "relu"],
-    dropout=[0.0, 0.0], use_Linear_part=True, use_CIN_part=True, use_DNN_part=True,
-    enable_BN=True, init_method="tnormal", init_value=0.1, loss="log_loss", optimizer="adam",
-    learning_rate=0.01, batch_size=32, epochs=8, metrics=["auc"], show_step=100, save_epoch=100,
-    embed_l2=0.0, layer_l2=0.0, cross_l2=0.0, save_model=False, write_tfevents=False)
+    None,
+    model_type="xDeepFM",
+    method="classification",
+    data_format="ffm",
+    FEATURE_COUNT=FIELDS * VALUES,
+    FIELD_COUNT=FIELDS,
+    dim=4,
+    layer_sizes=[7, 6],
+    cross_layer_sizes=[6, 3],
+    cross_activation="identity",
+    activation=["relu", "relu"],
+    dropout=[0.0, 0.0],
+    use_Linear_part=True,
+    use_CIN_part=True,
+    use_DNN_part=True,
+    enable_BN=True,
+    init_method="tnormal",
+    init_value=0.1,
+    loss="log_loss",
+    optimizer="adam",
+    learning_rate=0.01,
+    batch_size=32,
+    epochs=8,
+    metrics=["auc"],
+    show_step=100,
+    save_epoch=100,
+    embed_l2=0.0,
+    layer_l2=0.0,
+    cross_l2=0.0,
+    save_model=False,
+    write_tfevents=False,
+)
 model = XDeepFMModel(hparams, FFMTextIterator, seed=4)
 before = model.run_eval("clicks.txt")["auc"]
 model.fit("clicks.txt", "clicks.txt")
