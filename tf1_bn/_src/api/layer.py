@@ -9,7 +9,7 @@ import re
 from typing import Any, Callable, Sequence
 
 from ..call.call_plan import Plan
-from ..call.core import Applied
+from ..call.calls import Call, note_call, told
 from ..call.stranded_updates import warn_if_stranded
 from ..call.update_mode import after_updates, in_place
 from ..kernels.moments import Moments, MomentsFn, batch_moments
@@ -19,7 +19,7 @@ from ..objects.layer_attributes import SpecAttribute, VariableAttribute
 from ..plan.geometry import Geometry, check_same_layer, geometry_of
 from ..plan.kernel_choice import KernelChoice, choose_kernel
 from ..plan.spec import BatchNormSpec, check_reuse, is_scope
-from ..runtime.graph_collections import Call, add_once, next_layer_name, record_call
+from ..runtime.graph_collections import add_once, next_layer_name
 from ..runtime.tensorflow_v1 import (
     Tensor,
     as_written,
@@ -203,6 +203,11 @@ class BatchNormalization(GraphLayer):
     def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         """As calling the layer."""
         raise_if_eager(type(self).__name__)
+        given = dict(zip(("training",), args), **kwargs)
+        with told(self, inputs, given) as done:
+            return done(self._apply(inputs, *args, **kwargs))
+
+    def _apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         scope = kwargs.pop("scope", None)
         check_scope_name(scope)
         training = args[0] if args else kwargs.get("training", False)
@@ -262,16 +267,17 @@ class BatchNormalization(GraphLayer):
         assert self._variables is not None, "call needs the variables that build makes"
         flag = resolve_training(training)
         plan = self._plan(geometry, self._variables, flag)
-        applied = apply_in_scope(inputs, flag, plan)
-        if plan.in_place and applied.moments is not None:
-            return self._after_updates(applied)
-        self.add_update(applied.updates, inputs=inputs)
-        if applied.updates_again is not None and self.trainable:
-            statistics = (self.moving_mean, self.moving_variance)
-            again, phase = applied.updates_again, (applied.moments, applied.active)
-            record_call(Call(inputs, applied.outputs, applied.updates, again, statistics, *phase))
-            warn_if_stranded(applied.updates, self.name)
-        return applied.outputs
+        made = apply_in_scope(inputs, flag, plan)
+        outputs = made.outputs
+        if plan.in_place and made.updates:
+            outputs = self._after_updates(made)
+        else:
+            made = made._replace(collected=made.collected and self.trainable)
+            self.add_update(made.updates, inputs=inputs)
+            if made.collected:
+                warn_if_stranded(made.updates, self.name)
+        note_call(made._replace(outputs=outputs))
+        return outputs
 
     def _plan(self, geometry: Geometry, variables: BatchNormVariables, training: Any) -> Plan:
         choice = self._choose(geometry)
@@ -287,9 +293,8 @@ class BatchNormalization(GraphLayer):
         plan = Plan(self._spec, geometry, choice, variables, self._moments_fn(), moves=not lost)
         return plan._replace(in_place=self.trainable and in_place())
 
-    def _after_updates(self, applied: Applied) -> Tensor:
-        assert applied.moments is not None, "only training has updates"
-        return after_updates(applied.outputs, applied.updates, applied.moments.mean)
+    def _after_updates(self, made: Call) -> Tensor:
+        return after_updates(made.outputs, made.updates, made.moments.mean)
 
     def _moments(
         self, inputs: Tensor, reduction_axes: Sequence[int], keep_dims: bool, mask: Any = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterable
 
+from ..call.calls import Call, collected_calls
 from ..call.stranded_updates import check_updates_can_run
 from ..kernels.moments import Moments
-from ..runtime.graph_collections import Call, recorded_calls
 from ..runtime.tensorflow_v1 import Operation, Tensor, as_written, tf
 
 TOWER_POLICIES = ("all", "first", "averaged")
@@ -61,7 +61,7 @@ def minimize(
     _check_loss(loss)
     _check_policy(towers)
     _check_graph(loss, "minimize")
-    check_updates_can_run(loss, recorded_calls(loss.graph), _needed_ops([loss.op]))
+    check_updates_can_run(loss, collected_calls(loss.graph), _needed_ops([loss.op]))
     gradients = optimizer.compute_gradients(loss, var_list=var_list, **compute_gradients_kwargs)
     # On the gradients: around `apply_gradients` the updates would also become part of what an
     # optimizer puts beside the step, such as the queue runner of SyncReplicasOptimizer.
@@ -94,7 +94,7 @@ def update_ops_for(loss: Tensor, towers: str = "all") -> list[Operation]:
     _check_policy(towers)
     if towers == "averaged":
         _check_graph(loss, "update_ops_for")
-    calls = recorded_calls(loss.graph)
+    calls = collected_calls(loss.graph)
     needed = _needed_ops([loss.op])
     check_updates_can_run(loss, calls, needed)
     ours = {update for call in calls for update in call.updates}
@@ -129,9 +129,9 @@ def _sharing_calls(loss: Tensor, updates: Iterable[Operation]) -> list[list[Call
     """The calls among whose updates these are, two or more of one layer each, in order."""
     chosen = set(updates)
     by_layer: dict[int, list[Call]] = {}
-    for call in recorded_calls(loss.graph):
+    for call in collected_calls(loss.graph):
         if chosen.issuperset(call.updates):
-            by_layer.setdefault(id(call.statistics[0]), []).append(call)
+            by_layer.setdefault(id(call.variables.moving_mean), []).append(call)
     return [calls for calls in by_layer.values() if len(calls) > 1]
 
 

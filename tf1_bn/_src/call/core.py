@@ -4,49 +4,43 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, List, NamedTuple, Sequence
 
 from ..kernels.affine import Affine
 from ..kernels.moments import Moments
-from ..kernels.renorm import batch_stddev
+from ..kernels.renorm import RenormCorrection, batch_stddev
 from ..runtime.conditional import either
 from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, loses_gradient_in_cond, tf
 from ..state.moving_average import MovingAverage, assign_variance, move, rate_where, update_rate
 from ..state.variable_kinds import value_of
 from .call_plan import Normalized, Plan, State
+from .calls import Call
 from .phases import infer, train
 
 
-class Applied(NamedTuple):
-    """What a call adds to the graph: `updates` are for UPDATE_OPS, or for the outputs to wait for.
-
-    `updates_again` builds the same updates anew; each reads its variable when it runs, so that
-    the calls of a shared layer can be chained one after the other. It takes other moments to move
-    towards, and another condition than `active`, under which the batch's `moments` count.
-    """
-
-    outputs: Tensor
-    updates: tuple[Operation, ...]
-    updates_again: Callable[..., list[Operation]] | None
-    moments: Moments | None = None
-    active: Any = None
-
-
 class Outcome(NamedTuple):
-    """What `normalize` found, and when its statistics are to be taken over.
+    """A call without its updates, and what these have to be told.
 
-    `active` is False without training, None for always, otherwise a bool tensor; `scopes` are the
-    full names TF1 would give the two updates, after those of renorm, None where they come by
-    themselves.
+    Attributes:
+      call: what has been built of it.
+      state: what the variables hold.
+      correction: that of renorm, `[channels]` each, where no conditional hides it.
+      scopes: the full names that TF1 would give the two updates, after those of renorm; None where
+        they come by themselves.
     """
 
-    normalized: Normalized
-    active: Any
+    call: Call
     state: State
+    correction: RenormCorrection | None = None
     scopes: list[str] | None = None
 
 
-def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Applied:
+# Builds the update ops of an outcome; `fresh` ones read the variables anew, after what they wait
+# for.
+UpdatesFn = Callable[[Outcome, Plan, bool], List[Operation]]
+
+
+def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Call:
     """Normalizes `inputs`; `training` is True, False or a bool tensor decided at run time.
 
     A tensor costs one `tf.cond` around the two phases. Without training there are no updates.
@@ -54,50 +48,67 @@ def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Applied:
     return with_updates(normalize(inputs, training, plan), plan)
 
 
-def with_updates(outcome: Outcome, plan: Plan) -> Applied:
-    """The second half of `apply_batch_norm`: the update ops of what `normalize` found."""
-    outputs = outcome.normalized.outputs
-    if outcome.active is False or not plan.moves:
-        return Applied(outputs, (), None)
+def with_updates(outcome: Outcome, plan: Plan, build: UpdatesFn | None = None) -> Call:
+    """The second half of `apply_batch_norm`: the update ops of what `normalize` found.
 
-    def updates_again(
-        towards: Moments = outcome.normalized.moments, when: Any = outcome.active
-    ) -> list[Operation]:
-        normalized = outcome.normalized._replace(moments=towards)
-        other = outcome._replace(normalized=normalized, active=when, scopes=None)
-        return _update_ops(other, plan, fresh=True)
+    They are for the program to run, or with `plan.in_place` for the outputs to wait for.
+    """
+    call, build = outcome.call, build or _update_ops
+    if call.active is False or not plan.moves:
+        return call
+
+    def updates_again(towards: Any = call.moments, when: Any = call.active) -> list[Operation]:
+        other = call._replace(moments=towards, active=when)
+        return build(outcome._replace(call=other, scopes=None), plan, True)
 
     if plan.in_place:
         # In a loop, what the step before wrote is there when what comes of its outputs is.
-        with tf.control_dependencies([outputs]):
-            updates = tuple(updates_again())
+        with tf.control_dependencies([call.outputs]):
+            updates = updates_again()
     else:
-        updates = tuple(_update_ops(outcome, plan))
-    return Applied(outputs, updates, updates_again, outcome.normalized.moments, outcome.active)
+        updates = build(outcome, plan, False)
+    return call._replace(
+        updates=tuple(updates), updates_again=updates_again, collected=not plan.in_place
+    )
 
 
 def normalize(inputs: Tensor, training: Any, plan: Plan) -> Outcome:
     """The first half of `apply_batch_norm`: everything but the updates."""
     reshapes = _next_number("Reshape")
-    outcome = _normalize(inputs, training, plan)
-    outputs = _named(outcome.normalized.outputs, reshapes, plan)
-    return outcome._replace(normalized=outcome.normalized._replace(outputs=outputs))
-
-
-def _normalize(inputs: Tensor, training: Any, plan: Plan) -> Outcome:
     state = _state(plan, renorm=plan.spec.renorm and training is not False)
-    if training is False:
-        return Outcome(infer(inputs, state, plan), False, state)
     # TF1 calls it once a call, outside of any conditional.
-    adjustment = _adjustment(inputs, plan)
+    given = None if training is False else _adjustment(inputs, plan)
+    normalized, active, scopes = _normalize(inputs, training, given, state, plan)
+    outputs = _named(normalized.outputs, reshapes, plan)
+    call = Call(
+        inputs,
+        training,
+        outputs,
+        plan.variables,
+        plan.choice,
+        moments=normalized.moments,
+        active=active,
+        adjusted=given,
+    )
+    return Outcome(call, state, normalized.correction, scopes)
+
+
+def _normalize(
+    inputs: Tensor, training: Any, given: Any, state: State, plan: Plan
+) -> tuple[Normalized, Any, list[str] | None]:
+    """The phase, or both; when the batch counts, as `Call.active`; and `Outcome.scopes`."""
+    if training is False:
+        return infer(inputs, state, plan), False, None
+    dtype = plan.geometry.param_dtype
+    adjustment = None if given is None else Affine(*(tf.cast(part, dtype) for part in given))
     # The moments of an empty batch are NaN and must reach neither averages nor gradients.
     filled = plan.has_values_fn(inputs, plan.geometry)
     if training is True:
-        return Outcome(train(inputs, adjustment, filled, state, plan), filled, state)
+        return train(inputs, adjustment, filled, state, plan), filled, None
     # An empty batch is normalized and moves nothing, as in inference.
     active = training if filled is None else tf.logical_and(training, filled)
     normalized, scopes = _either_phase(inputs, active, adjustment, state, plan)
-    return Outcome(normalized, active, state, scopes)
+    return normalized, active, scopes
 
 
 def _either_phase(
@@ -150,8 +161,8 @@ def _update_ops(outcome: Outcome, plan: Plan, fresh: bool = False) -> list[Opera
 
     `fresh` ones read the variables anew, after what they wait for.
     """
-    spec, variables, batch = plan.spec, plan.variables, outcome.normalized.moments
-    active, dtype = outcome.active, plan.geometry.param_dtype
+    spec, variables, batch = plan.spec, plan.variables, outcome.call.moments
+    active, dtype = outcome.call.active, plan.geometry.param_dtype
 
     def rate(momentum: Any, active: Tensor | None) -> Tensor:
         with tf.name_scope("rate"):
@@ -181,7 +192,7 @@ def _update_ops(outcome: Outcome, plan: Plan, fresh: bool = False) -> list[Opera
     stddev = batch_stddev(batch, spec.epsilon) if spec.renorm else None
     if spec.renorm:
         # The correction uses the averages as they were before this step.
-        users = outcome.normalized.correction or [outcome.normalized.outputs]
+        users = outcome.correction or [outcome.call.outputs]
         with tf.control_dependencies(list(users)):
             renorm_rate = rate(spec.renorm_momentum, active)
             pairs = zip(
@@ -259,9 +270,8 @@ def _state(plan: Plan, renorm: bool) -> State:
     )
 
 
-def _adjustment(inputs: Tensor, plan: Plan) -> Affine | None:
+def _adjustment(inputs: Tensor, plan: Plan) -> tuple[Any, Any] | None:
     if plan.spec.adjustment is None:
         return None
-    dtype = plan.geometry.param_dtype
     scale, bias = plan.spec.adjustment(tf.shape(inputs))
-    return Affine(tf.cast(scale, dtype), tf.cast(bias, dtype))
+    return scale, bias

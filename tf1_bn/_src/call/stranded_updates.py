@@ -6,8 +6,8 @@ from __future__ import annotations
 import warnings
 from typing import Any, Iterable, Iterator
 
-from ..runtime.graph_collections import Call
 from ..runtime.tensorflow_v1 import Operation, Tensor, tf
+from .calls import Call
 
 _ADVICE = (
     "inside of a tf.cond, tf.while_loop, tf.map_fn or RNN cell, where no op from outside can run "

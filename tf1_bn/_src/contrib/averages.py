@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from ..call.call_plan import Plan
-from ..call.core import normalize
+from ..call.calls import Call, note_call
+from ..call.core import normalize, with_updates
 from ..call.stranded_updates import warn_if_stranded
 from ..call.update_mode import after_updates
 from ..kernels.moments import Moments, MomentsFn, batch_moments, has_values, moments_or
 from ..plan.geometry import Geometry
-from ..runtime.graph_collections import Call, record_call
 from ..runtime.tensorflow_v1 import (
     Operation,
     Tensor,
@@ -49,59 +49,59 @@ class Averages(NamedTuple):
 
     def moved_by_updates(self, inputs: Tensor, training: Any, collections: Any) -> Tensor:
         """The outputs; what updates goes to `collections`, and nothing depends on it."""
-        (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
-        if active is False:
-            return outputs
+        call = self._normalized(inputs, training, self.plan)
         variables = self.plan.variables
-        moving = (variables.moving_mean, variables.moving_variance)
-        collected = [_moved(*pair) for pair in zip(self._updates(moments, active), moving)]
+        collected = [_moved(*pair) for pair in zip(call.updates, variables[2:4])]
         for tensor in collected:
             tf.add_to_collections(collections, tensor)
-        updates = [tensor.op for tensor in collected]
-        record_call(
-            Call(
-                inputs,
-                outputs,
-                tuple(updates),
-                lambda towards=moments, when=active: self._updates(towards, when, fresh=True),
-                moving,
-                moments,
-                active,
-            )
-        )
-        warn_if_stranded(updates, _layer_name(variables))
-        return outputs
+        note_call(call._replace(updates=tuple(tensor.op for tensor in collected)))
+        warn_if_stranded([tensor.op for tensor in collected], _layer_name(variables))
+        return call.outputs
 
     def moved_with_outputs(self, inputs: Tensor, training: Any) -> Tensor:
         """As of a layer inside of `tf1_bn.updates("in_place")`."""
-        (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
-        if active is False:
-            return outputs
-        with tf.control_dependencies([outputs]):
-            updates = self._updates(moments, active, fresh=True)
-        return after_updates(outputs, updates, moments.mean)
+        call = self._normalized(inputs, training, self.plan._replace(in_place=True))
+        outputs = call.outputs
+        if call.updates:
+            outputs = after_updates(outputs, call.updates, call.moments.mean)
+        note_call(call._replace(outputs=outputs))
+        return outputs
+
+    def _normalized(self, inputs: Tensor, training: Any, plan: Plan) -> Call:
+        """The call with contrib's own updates, which are not collected yet."""
+        return with_updates(
+            normalize(inputs, training, plan),
+            plan,
+            lambda outcome, _, fresh: self._updates(
+                outcome.call.moments, outcome.call.active, fresh
+            ),
+        )
 
     def moved_in_place(self, inputs: Tensor, training: Any) -> Tensor:
         """Outputs that, in training, move the averages before they can be had."""
+        outputs = self._with_moves(inputs, training)
+        active = None if training is True else training
+        plan = self.plan
+        call = Call(inputs, training, outputs, plan.variables, plan.choice, active=active)
+        note_call(call)
+        return outputs
+
+    def _with_moves(self, inputs: Tensor, training: Any) -> Tensor:
         if not isinstance(training, bool) and self._are_refs_under_v2():
-            (outputs, moments, _), active, *_ = normalize(inputs, training, self.plan)
-            with tf.control_dependencies(self._updates(moments, active, fresh=True)):
-                return tf.identity(outputs)
+            return self._after_moves(inputs, training)
         if not self.plan.choice.fused:
             # The moments wait for the updates, so that gradients alone bring them about, too.
             plan = self.plan._replace(moments_fn=self._moving_moments)
-            return normalize(inputs, training, plan).normalized.outputs
+            return normalize(inputs, training, plan).call.outputs
 
         widen = loses_gradient_in_cond(inputs.dtype) and not isinstance(training, bool)
         seen = tf.cast(inputs, tf.float32) if widen else inputs
 
         def train() -> Tensor:
-            (outputs, moments, _), active, *_ = normalize(seen, True, self.plan)
-            with tf.control_dependencies(self._updates(moments, active, fresh=True)):
-                return tf.identity(outputs)
+            return self._after_moves(seen, True)
 
         def infer() -> Tensor:
-            return normalize(seen, False, self.plan).normalized.outputs
+            return normalize(seen, False, self.plan).call.outputs
 
         if isinstance(training, bool):
             return train() if training else infer()
@@ -113,6 +113,11 @@ class Averages(NamedTuple):
         scope, merge = tf.get_default_graph().unique_name("cond"), outputs.op.name.split("/")[-1]
         with tf.name_scope(f"{scope}/"):
             return tf.cast(outputs, inputs.dtype, name=merge)
+
+    def _after_moves(self, inputs: Tensor, training: Any) -> Tensor:
+        call = normalize(inputs, training, self.plan).call
+        with tf.control_dependencies(self._updates(call.moments, call.active, fresh=True)):
+            return tf.identity(call.outputs)
 
     def _are_refs_under_v2(self) -> bool:
         """Whether no conditional can assign: those of control flow v2 cannot to ref variables."""

@@ -14,6 +14,7 @@ import numpy as np
 from ..api.checks import check_call, check_scope_name, make_spec
 from ..api.layer import BatchNormalization
 from ..call.call_plan import Plan
+from ..call.calls import told
 from ..call.update_mode import in_place
 from ..kernels.moments import MomentsFn
 from ..plan.geometry import Geometry, geometry_of
@@ -131,6 +132,7 @@ def batch_norm(
         exists and is not to be reused, or the reverse.
       TypeError: an argument has a wrong type.
     """
+    given = dict(locals())
     raise_if_eager("tf1_bn.contrib.batch_norm")
     _check_arguments(activation_fn, updates_collections, data_format)
     initializers = _by_variable("param_initializers", param_initializers)
@@ -188,7 +190,7 @@ def batch_norm(
 
     getter = None if fused_form is not None else model_variable
     opened = variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter)
-    with opened as (made, _):
+    with told(batch_norm, given["inputs"], given) as done, opened as (made, _):
         inputs = tf.convert_to_tensor(inputs)
         if by_layer:
             layer = BatchNormalization(name=made.name, _scope=made, _reuse=reuse, **settings)
@@ -211,7 +213,7 @@ def batch_norm(
             )
         if activation_fn is not None:
             outputs = activation_fn(outputs)
-        return collect_output(outputs, outputs_collections, made.name)
+        return done(collect_output(outputs, outputs_collections, made.name))
 
 
 class _Form(NamedTuple):

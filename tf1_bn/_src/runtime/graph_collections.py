@@ -3,29 +3,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Sequence, Tuple
 
-from .tensorflow_v1 import Operation, Tensor, Variable, tf
+from .tensorflow_v1 import Operation, tf
 
 # TensorFlow exports and copies collections with string keys only, so these stay with their graph.
-_CALLS = ("tf1_bn", "calls")
+CALLS = ("tf1_bn", "calls")
 _LAYER_NAMES = ("tf1_bn", "layer names")
 _SUMS = ("tf1_bn", "sums")
 
 # The lengths of the collections of one graph, by key.
 GraphLengths = Tuple[Any, Dict[Any, int]]
-
-
-class Call(NamedTuple):
-    """One call of one layer in this graph, kept for `train_op`."""
-
-    inputs: Tensor
-    outputs: Tensor
-    updates: tuple[Operation, ...]
-    updates_again: Callable[..., list[Operation]]
-    statistics: tuple[Variable, ...]
-    moments: Any
-    active: Any
 
 
 def add_once(collection: str, items: Iterable[Any], graph: Any = None) -> None:
@@ -36,16 +24,6 @@ def add_once(collection: str, items: Iterable[Any], graph: Any = None) -> None:
         if id(item) not in known:
             known.add(id(item))
             graph.add_to_collection(collection, item)
-
-
-def record_call(call: Call) -> None:
-    """Remembers a call for as long as its graph lives."""
-    tf.get_default_graph().get_collection_ref(_CALLS).append(call)
-
-
-def recorded_calls(graph: Any) -> list[Call]:
-    """The training calls built in `graph`, in order."""
-    return list(graph.get_collection_ref(_CALLS))
 
 
 def record_sum(op: Operation, statistic: str) -> None:
@@ -107,7 +85,7 @@ def take_out_since(before: Sequence[GraphLengths], stays: Callable[[Any], bool])
 
 def _keys(graph: Any) -> list[Any]:
     # TensorFlow lists string keys only.
-    return [*graph.get_all_collection_keys(), _CALLS, _LAYER_NAMES, _SUMS]
+    return [*graph.get_all_collection_keys(), CALLS, _LAYER_NAMES, _SUMS]
 
 
 def _length(graph: Any, key: Any) -> int:

@@ -9,7 +9,8 @@ import threading
 from typing import Any, Callable, Iterator, NamedTuple
 
 from ..call.call_plan import Plan
-from ..call.core import Applied, apply_batch_norm, normalize, with_updates
+from ..call.calls import Call
+from ..call.core import apply_batch_norm, normalize, with_updates
 from ..kernels.moments import Moments, moments_or
 from ..plan.kernel_choice import Kernel, KernelChoice
 from ..runtime.open_scopes import OpenScopes, in_replica
@@ -31,7 +32,7 @@ class Shared(NamedTuple):
     """
 
     statistics: BatchStatistics
-    applied: list[Applied]
+    applied: list[Call]
 
 
 class Meeting:
@@ -119,7 +120,7 @@ def tower_thread(meeting: Meeting, inherited: Any) -> Iterator[None]:
         _here.meeting = None
 
 
-def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Applied:
+def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Call:
     """`apply_batch_norm`, with merged statistics where a `cross_replica` scope is open."""
     scope = None if training is False else open_scope()
     if scope is None:
@@ -145,15 +146,15 @@ def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Applied:
     )
     outcome = normalize(inputs, training, plan)
     if merged.applied:
-        return merged.applied[0]._replace(outputs=outcome.normalized.outputs)
+        return merged.applied[0]._replace(inputs=inputs, outputs=outcome.call.outputs)
     wait = []
     if training is not True and scope.merge is None:
         # The averages move if any tower or replica trains, whatever this one does.
         towards = moments_or(moments, outcome.state.moving, filled)
-        normalized = outcome.normalized._replace(moments=towards)
-        outcome = outcome._replace(normalized=normalized, active=filled)
+        call = outcome.call._replace(moments=towards, active=filled)
+        outcome = outcome._replace(call=call)
         # In inference the outputs are computed from what the updates write.
-        wait = [normalized.outputs]
+        wait = [call.outputs]
     with tf.control_dependencies(wait):
         applied = with_updates(outcome, plan)
     merged.applied.append(applied)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of a finished call: noted once in its graph, and told to whoever listens."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+
+from ..plan.kernel_choice import KernelChoice
+from ..runtime.graph_collections import CALLS
+from ..runtime.tensorflow_v1 import Operation, Tensor, tf
+from ..state.variables import BatchNormVariables
+
+
+def _no_updates(*_: Any) -> list[Operation]:
+    return []
+
+
+class Call(NamedTuple):
+    """One normalization in a graph.
+
+    Attributes:
+      inputs: the tensor that was normalized, of any shape with known channels.
+      training: True, False or a bool scalar tensor.
+      outputs: of the shape and dtype of `inputs`.
+      variables: those of the layer, each of the shape of its parameters.
+      choice: the kernel of each phase, and why.
+      updates: the ops that move the moving mean and variance; none in inference, and none where
+        `contrib.batch_norm` without `updates_collections` built them into the outputs.
+      updates_again: builds the same updates anew; each reads its variable when it runs, so that the
+        calls of a shared layer can be chained. Takes other moments to move towards, and another
+        condition than `active`.
+      moments: the batch's mean and variance, of the shape of the parameters; None in inference.
+      active: a bool scalar, where the batch counts; None for always, False for never.
+      adjusted: the scale and bias that `adjustment` returned, as they were; None without one.
+      collected: whether `updates` are left for the program, or `tf1_bn.minimize`, to run.
+    """
+
+    inputs: Tensor
+    training: Any
+    outputs: Tensor
+    variables: BatchNormVariables
+    choice: KernelChoice
+    updates: tuple[Operation, ...] = ()
+    updates_again: Callable[..., list[Operation]] = _no_updates
+    moments: Any = None
+    active: Any = False
+    adjusted: tuple[Any, Any] | None = None
+    collected: bool = False
+
+
+# Called with the outputs and the normalizations in the call once that has been built.
+Finish = Callable[[Any, Sequence[Call]], None]
+Listener = Callable[[Any, Any, Mapping[str, Any]], Finish]
+
+
+class _Here(threading.local):
+    """The normalizations of the outermost call that this thread builds; None outside of any."""
+
+    calls: list[Call] | None = None
+
+
+_here = _Here()
+_listeners: list[Listener] = []
+
+
+@contextlib.contextmanager
+def on_call(listener: Listener) -> Iterator[None]:
+    """Inside, `listener` hears of every call that any thread of the process builds.
+
+    A call is one of a layer or of `contrib.batch_norm`; what such a call calls itself is part of
+    it, and not told apart. Nothing is kept once it is built: a listener decides what it keeps.
+
+        def listener(maker, inputs, arguments):
+            # Nothing has been built yet. `maker` is the layer, or the function `batch_norm`;
+            # `inputs` is as given; `arguments` are those of the call by their names, as given.
+            def finish(outputs, calls):
+                # `calls` has one `Call`. It has several if a subclass calls `super().call` more
+                # than once, and none if it does not. `outputs` is what the caller gets.
+                ...
+            return finish
+
+        with on_call(listener):
+            build()
+
+    `finish` is not called if the call fails; an error that it raises makes the call fail.
+    """
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        # By identity: two listeners may be equal.
+        _listeners[:] = [other for other in _listeners if other is not listener]
+
+
+@contextlib.contextmanager
+def told(maker: Any, inputs: Any, arguments: Mapping[str, Any]) -> Iterator[Callable[[Any], Any]]:
+    """Inside, a call is built; yields the function that takes its outputs and tells of them."""
+    if not _listeners or _here.calls is not None:
+        yield lambda outputs: outputs
+        return
+    calls = _here.calls = []
+    finishes = [listener(maker, inputs, arguments) for listener in list(_listeners)]
+
+    def done(outputs: Any) -> Any:
+        for finish in finishes:
+            finish(outputs, calls)
+        return outputs
+
+    try:
+        yield done
+    finally:
+        _here.calls = None
+
+
+def note_call(call: Call) -> None:
+    """Remembers a normalization for as long as its graph lives."""
+    tf.get_default_graph().get_collection_ref(CALLS).append(call)
+    if _here.calls is not None:
+        _here.calls.append(call)
+
+
+def collected_calls(graph: Any) -> list[Call]:
+    """The calls of `graph` whose updates are for the program to run, in order."""
+    return [call for call in graph.get_collection_ref(CALLS) if call.collected]
