@@ -400,9 +400,10 @@ MUTATIONS = [
          (SURFACE,), "attributes"),
     ),
     *_of(
-        "_src/objects/dependents.py",
+        "_src/runtime/graph_search.py",
         ("updates found by the very input only",
-         "nodes.extend(node.inputs)", "nodes.extend(node.inputs[:0])", (SURFACE,), "updates"),
+         "for source in [*op.inputs, *op.control_inputs]:", "for source in op.control_inputs:",
+         (SURFACE,), "updates"),
     ),
     *_of(
         "_src/objects/session_values.py",
@@ -436,7 +437,7 @@ MUTATIONS = [
     *_of(
         "_src/call/core.py",
         ("an iteration reads the averages before the last one has written",
-         "updates = tuple(updates_again())", "updates = tuple(_update_ops(outcome, plan))",
+         "updates = updates_again()", "updates = build(outcome, plan, False)",
          (MODE,), "whatever and loop"),
     ),
     *_of(

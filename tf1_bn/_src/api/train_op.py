@@ -8,7 +8,8 @@ from typing import Any, Callable, Iterable
 from ..call.calls import Call, collected_calls
 from ..call.stranded_updates import check_updates_can_run
 from ..kernels.moments import Moments
-from ..runtime.tensorflow_v1 import Operation, Tensor, as_written, tf
+from ..runtime.graph_search import needed_ops
+from ..runtime.tensorflow_v1 import Operation, Tensor, as_written, op_of, tf
 
 TOWER_POLICIES = ("all", "first", "averaged")
 
@@ -61,7 +62,7 @@ def minimize(
     _check_loss(loss)
     _check_policy(towers)
     _check_graph(loss, "minimize")
-    check_updates_can_run(loss, collected_calls(loss.graph), _needed_ops([loss.op]))
+    check_updates_can_run(loss, collected_calls(loss.graph), set(needed_ops([loss])))
     gradients = optimizer.compute_gradients(loss, var_list=var_list, **compute_gradients_kwargs)
     # On the gradients: around `apply_gradients` the updates would also become part of what an
     # optimizer puts beside the step, such as the queue runner of SyncReplicasOptimizer.
@@ -95,16 +96,15 @@ def update_ops_for(loss: Tensor, towers: str = "all") -> list[Operation]:
     if towers == "averaged":
         _check_graph(loss, "update_ops_for")
     calls = collected_calls(loss.graph)
-    needed = _needed_ops([loss.op])
+    needed = set(needed_ops([loss]))
     check_updates_can_run(loss, calls, needed)
     ours = {update for call in calls for update in call.updates}
     wanted = {update for call in calls if call.outputs.op in needed for update in call.updates}
     collected = loss.graph.get_collection(tf.GraphKeys.UPDATE_OPS)
-    operations = [item if isinstance(item, tf.Operation) else item.op for item in collected]
     updates = [
         op
-        for op in operations
-        if op in wanted or (op not in ours and _data_sources(_needed_ops([op])) <= needed)
+        for op in map(op_of, collected)
+        if op in wanted or (op not in ours and _data_sources(needed_ops([op])) <= needed)
     ]
     for sharing in _sharing_calls(loss, updates):
         first, *others = _distinct(sharing)
@@ -205,18 +205,6 @@ def _identity(gradient: Any) -> Any:
     if not isinstance(gradient, tf.IndexedSlices):
         return tf.identity(gradient)
     return tf.IndexedSlices(tf.identity(gradient.values), gradient.indices, gradient.dense_shape)
-
-
-def _needed_ops(targets: Iterable[Operation]) -> set[Operation]:
-    seen = set(targets)
-    pending = list(seen)
-    while pending:
-        op = pending.pop()
-        for source in [tensor.op for tensor in op.inputs] + list(op.control_inputs):
-            if source not in seen:
-                seen.add(source)
-                pending.append(source)
-    return seen
 
 
 def _data_sources(operations: Iterable[Operation]) -> set[Operation]:

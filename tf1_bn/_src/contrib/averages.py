@@ -18,8 +18,8 @@ from ..runtime.tensorflow_v1 import (
     Operation,
     Tensor,
     Variable,
-    as_operation,
     loses_gradient_in_cond,
+    op_of,
     tf,
 )
 from ..state.moving_average import MovingAverage, move, rate_where, update_rate
@@ -173,7 +173,7 @@ def _move_debiased(average: MovingAverage, shadow: Shadow, active: Tensor | None
         old = read(biased)
         step = rate_where(active, tf.ones([], old.dtype))
         delta = (old - tf.cast(average.value, old.dtype)) * rate_where(active, rate)
-        moved = [as_operation(tf.assign_sub(biased, delta)), count_up(local_step, step)]
+        moved = [op_of(tf.assign_sub(biased, delta)), count_up(local_step, step)]
         with tf.control_dependencies(moved):
             weight = 1.0 - tf.pow(1.0 - rate, read(local_step))
             value = read(biased) / weight

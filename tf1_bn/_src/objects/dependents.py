@@ -7,6 +7,7 @@ import contextlib
 import threading
 from typing import Any, Callable, Iterator, Tuple
 
+from ..runtime.graph_search import needed_ops
 from ..runtime.tensorflow_v1 import is_variable, tf
 
 
@@ -87,21 +88,10 @@ _Key = Tuple[Any, str]
 
 
 def _leads_to(wanted: set[_Key], target: Any) -> bool:
-    nodes, seen = [target], set()
-    while nodes and wanted:
-        node = nodes.pop()
-        key = _key(node)
-        if key in wanted:
-            return True
-        if key in seen:
-            continue
-        seen.add(key)
-        if isinstance(node, tf.Operation):
-            nodes.extend(node.inputs)
-            nodes.extend(node.control_inputs)
-        else:
-            nodes.append(node.op)
-    return False
+    return bool(wanted) and (
+        _key(target) in wanted
+        or any(_key(node) in wanted for op in needed_ops([target]) for node in (op, *op.inputs))
+    )
 
 
 def _keys(sources: Any) -> set[_Key]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Callable, Sequence
 
 from ..runtime.graph_collections import add_once
-from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, tf
+from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, op_of, tf
 from ..settings.constraints import resolve_constraint
 from ..settings.initializers import resolve_initializer
 from ..settings.regularizers import resolve_regularizer
@@ -212,9 +212,9 @@ class GraphLayer(TrackedModule, Unconnected):
         """
         for update in updates if isinstance(updates, (list, tuple)) else [updates]:
             made = update() if callable(update) and not hasattr(update, "op") else update
-            if not isinstance(made, tf.Operation):
-                made = made.op if hasattr(made, "op") else tf.convert_to_tensor(made).op
-            self._updates.add(made, self._running.inputs)
+            if not isinstance(made, tf.Operation) and not hasattr(made, "op"):
+                made = tf.convert_to_tensor(made)
+            self._updates.add(op_of(made), self._running.inputs)
 
     @property
     def updates(self) -> list[Operation]:

@@ -8,7 +8,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, as_operation, tf
+from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, op_of, tf
 from .recording.consistency import role_of
 from .recording.recording import Call, Step
 
@@ -87,7 +87,7 @@ def build(make: Callable[..., Tensor], call: Call) -> Built:
             for v in [*tf.global_variables(), *tf.local_variables()]
             if v.op.name.startswith(f"{_SCOPE}/")
         }
-        updates = [as_operation(u) for u in tf.get_collection(tf.GraphKeys.UPDATE_OPS)]
+        updates = [op_of(u) for u in tf.get_collection(tf.GraphKeys.UPDATE_OPS)]
         gradients = _gradients(tf.reduce_sum(wide * weights), inputs, variables)
         session = _session(graph)
         session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])

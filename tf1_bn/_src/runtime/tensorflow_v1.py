@@ -132,6 +132,6 @@ def is_variable(value: Any) -> bool:
     return all(hasattr(type(value), name) for name in ("assign", "initializer"))
 
 
-def as_operation(assigned: Any) -> Operation:
-    """The op behind what an assign call returns: a tensor, an unread variable or an op."""
-    return assigned if isinstance(assigned, tf.Operation) else assigned.op
+def op_of(value: Any) -> Operation:
+    """The op behind a tensor, a variable or what an assignment returned; an op is its own."""
+    return value if isinstance(value, tf.Operation) else value.op

@@ -10,12 +10,12 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 from ..call.update_mode import inheriting_mode, open_mode
 from ..runtime.graph_place import opener_of_v1
 from ..runtime.open_scopes import in_replica
-from ..runtime.stepped_thread import SteppedThread
 from ..runtime.tensorflow_v1 import as_written, raise_if_eager, tf
 from ..state.leftovers import here
 from ..state.undoing import all_or_nothing
 from .batch_statistics import BatchStatistics, layer_of, merge_statistics
 from .merging import Meeting, Shared, in_tower, open_scope, tower_thread
+from .stepped_thread import SteppedThread
 from .tower_tapes import refused_around, refused_by_tapes
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, as_operation, tf, tf_version
+from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, op_of, tf, tf_version
 
 # The graphs of the branches and bodies of control flow v2.
 _BODIES = ("CondBranchFuncGraph", "WhileBodyFuncGraph", "WhileCondFuncGraph")
@@ -21,29 +21,29 @@ _OUT_OF_REACH = (
 def subtract(variable: Variable, delta: Tensor, scope: str) -> Operation:
     """variable -= delta; on a ref variable the op is named `scope`, elsewhere it lies below it."""
     if _is_ref_tensor(variable):
-        return as_operation(tf.assign_sub(variable, delta, use_locking=True, name=scope))
+        return op_of(tf.assign_sub(variable, delta, use_locking=True, name=scope))
     # Without the lock concurrent writers lose parts of each other's steps on a ref variable.
     wished = {"use_locking": True, "name": _name(variable, scope), "read_value": False}
-    return as_operation(variable.assign_sub(delta, **_accepted(variable.assign_sub, wished)))
+    return op_of(variable.assign_sub(delta, **_accepted(variable.assign_sub, wished)))
 
 
 def assign(variable: Variable, value: Tensor, scope: str) -> Operation:
     """variable = value, named as by `subtract`, but for resource variables, too."""
     if not hasattr(variable, "assign"):
         if _is_ref_tensor(variable):
-            return as_operation(tf.assign(variable, value, name=scope))
+            return op_of(tf.assign(variable, value, name=scope))
         # A wrapper may be able to subtract only.
         return subtract(variable, read(variable) - value, scope)
     # TF 1.15's aggregating variable refuses what differs between replicas, as names do.
     unnamed = tf_version() < (2, 0) and tf.distribute.has_strategy()
     wished = {"name": None if unnamed else scope, "read_value": False}
-    return as_operation(variable.assign(value, **_accepted(variable.assign, wished)))
+    return op_of(variable.assign(value, **_accepted(variable.assign, wished)))
 
 
 def count_up(variable: Variable, step: Tensor) -> Operation:
     """variable += step, unnamed."""
     counts = hasattr(variable, "assign_add") or _is_ref_tensor(variable)
-    return as_operation(tf.assign_add(variable, step) if counts else tf.assign_sub(variable, -step))
+    return op_of(tf.assign_add(variable, step) if counts else tf.assign_sub(variable, -step))
 
 
 def read(variable: Variable) -> Tensor:
