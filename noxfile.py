@@ -1,6 +1,7 @@
 """The test suite on each pair of Python and TensorFlow that the project promises, and the linters.
 
-`nox -s tests-tf1.15` runs one pair, `nox -s lint` the linters; plain `nox` runs everything but
+`nox -s tests-tf1.15` runs one pair, `nox -s lint` the linters; `nox -s tests-newest` is the whole
+suite, and each other run leaves out what would only repeat it. Plain `nox` runs everything but
 `nox -s mutations`, which takes a test process for each mistake of tests/mutations.
 Each run of the suite must reach the number of tests recorded in `.ci/minimum_tests.txt`.
 """
@@ -23,21 +24,39 @@ nox.options.default_venv_backend = "venv"
 REPORTS = Path(os.environ.get("TF1_BN_REPORTS", Path(".nox", "reports")))
 # The parts of the suite whose graphs differ with the kind of variables and of control flow.
 GRAPH_TESTS = ("tests/graph", "tests/conformance")
+
+
+def without(*names: str) -> tuple[str, ...]:
+    """Return pytest's arguments that leave files or folders of tests out."""
+    return tuple(f"--ignore=tests/{name}" for name in names)
+
+
 # What chooses its kernels or variables itself, or starts processes of its own, is the same in each
-# of these runs; so are XLA's kernels, whichever others are forced.
-ONCE = tuple(
-    f"--ignore=tests/graph/test_{name}.py"
-    for name in ("gradient_ways", "interrupted", "variable_kinds")
+# of the later runs; so are XLA's kernels, whichever others are forced.
+ONCE = without(*(f"graph/test_{name}.py" for name in ("gradient_ways", "interrupted")))
+ONCE += without("graph/test_variable_kinds.py")
+WITHOUT_XLA = (*ONCE, *without("graph/test_xla.py", "graph/test_functions.py"))
+FORCED = (*WITHOUT_XLA, *without("graph/test_kernels.py"))
+# Where the newest TensorFlow runs all of what XLA compiles, another one looks at every tenth.
+TENTHS = ("--tenth", "tests/graph/test_xla.py", "--tenth", "tests/graph/test_functions.py")
+# A cluster's processes meet TensorFlow's servers: the newest runs it all, 1.15 one death.
+WITHOUT_CLUSTER = without(
+    "distribute/test_cluster_counts.py",
+    "distribute/test_cluster_faults.py",
+    "examples/test_cluster_protocol.py",
+    "examples/test_train_digits_cluster.py",
 )
-WITHOUT_XLA = (*ONCE, "--ignore=tests/graph/test_xla.py")
-FORCED = (*WITHOUT_XLA, "--ignore=tests/graph/test_kernels.py")
-# A cluster's processes meet TensorFlow's servers, which 1.15 and the newest stand for.
-WITHOUT_CLUSTER = (
-    "tests",
-    "--ignore=tests/examples/test_train_digits_cluster.py",
-    "--ignore=tests/distribute/test_cluster_counts.py",
-    "--ignore=tests/distribute/test_cluster_faults.py",
+ONE_DEATH = (
+    "tests/examples/test_train_digits_cluster.py"
+    "::test_training_goes_on_after_a_kill[worker-worker 1]"
 )
+# They read the project's files, which are the same on every TensorFlow: the newest runs them.
+WITHOUT_TEXTS = without(
+    *(f"meta/test_{name}.py" for name in ("ci", "packaging", "project_files", "public_api_only")),
+    *("meta/test_rooms.py", "meta/test_tiers.py", "mutations"),
+)
+# The blocks of the guide that need the real tf.layers run on 1.15.
+WITHOUT_COMMANDS = without("meta/test_documents.py", "testing/test_commands.py")
 # TensorFlow's own layout pass for oneDNN ends the process ("Check failed: d < dims()") on a graph
 # whose update ops each run alone; the real layer of 2.15.1 and of tf_keras 2.21 dies there as well.
 WITHOUT_ONEDNN_CRASH = ("-k", "not discriminator")
@@ -76,7 +95,8 @@ PAIRS = (
         # TensorFlow 1.15 does not cap protobuf, and cannot import the newer one.
         ("tensorflow==1.15.5", "protobuf<3.21"),
         (
-            Run("tf1.15", ONEDNN_OFF),
+            Run("tf1.15", ONEDNN_OFF, ("tests", *WITHOUT_CLUSTER, *WITHOUT_TEXTS)),
+            Run("tf1.15-death", ONEDNN_OFF, (ONE_DEATH,)),
             Run("tf1.15-columns", COLUMNS, ("tests/conformance", *WITHOUT_THE_KERNEL)),
         ),
     ),
@@ -85,7 +105,11 @@ PAIRS = (
         ("3.11",),
         ("tensorflow-cpu==2.15.1",),
         (
-            Run("tf2.15", ONEDNN_OFF, WITHOUT_CLUSTER),
+            Run(
+                "tf2.15",
+                ONEDNN_OFF,
+                ("tests", *WITHOUT_CLUSTER, *WITHOUT_TEXTS, *WITHOUT_COMMANDS, *TENTHS),
+            ),
             Run("tf2.15-folded", FOLDED, (*GRAPH_TESTS, *FORCED, *WITHOUT_THE_KERNEL)),
         ),
     ),
@@ -94,10 +118,16 @@ PAIRS = (
         # The newest first; TensorFlow has no wheel for a Python above these.
         ("3.13", "3.12", "3.11"),
         ("tensorflow-cpu>=2.21",),
+        (Run("newest", ONEDNN_OFF, ("tests",)),),
+    ),
+    Pair(
+        # The same pair in other settings, apart so that both can run at once.
+        "newest-settings",
+        ("3.13", "3.12", "3.11"),
+        ("tensorflow-cpu>=2.21",),
         (
-            Run("newest", ONEDNN_OFF),
             Run("newest-folded", FOLDED, (*GRAPH_TESTS, *FORCED, *WITHOUT_THE_KERNEL)),
-            Run("newest-v2", V2_VARIABLES, (*GRAPH_TESTS, *ONCE)),
+            Run("newest-v2", V2_VARIABLES, (*GRAPH_TESTS, *ONCE, *TENTHS)),
             Run("newest-onednn", ONEDNN_ON, (*GRAPH_TESTS, *WITHOUT_XLA, *WITHOUT_ONEDNN_CRASH)),
         ),
     ),
@@ -111,7 +141,10 @@ PAIRS = (
 )
 PUBLIC_PACKAGES = ("deepxde", "scikit-learn", "pandas", "pyyaml", "tqdm", "retrying", "requests")
 LINT_PYTHONS = ("3.13", "3.12", "3.11")
-LINT_REQUIREMENTS = ("ruff==0.17.6", "mypy==2.4.1", "numpy")
+LINT_REQUIREMENTS = ("ruff==0.17.6", "mypy==2.4.1", "numpy", "pytest")
+# The rule of imports, read from the source; the rest of the file starts processes.
+IMPORT_RULE = ("python", "-m", "pytest", "-q", "-k", "not pure_file", "tests/meta/test_rooms.py")
+LINTERS = (("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",), IMPORT_RULE)
 
 
 def interpreter(version: str) -> str | None:
@@ -189,7 +222,7 @@ def run_tests(run: Run, session: nox.Session) -> bool:
     if report.exists():
         report.unlink()
     session.log(f"run {run.name}: {dict(run.environment)} {' '.join(run.arguments)}")
-    arguments = session.posargs or run.arguments
+    arguments = ["--all", *session.posargs] if session.posargs else run.arguments
     pytest = ("python", "-m", "pytest", "-q", f"--junitxml={report}", *arguments)
     # A selection by hand (`nox -s tests-newest -- -k name`) is not counted.
     count = [] if session.posargs else [("python", ".ci/count_tests.py", run.name, str(report))]
@@ -218,8 +251,8 @@ def public_packages(session: nox.Session) -> None:
 
 def lint(session: nox.Session) -> None:
     session.install(*LINT_REQUIREMENTS)
-    if not run_all(session, ("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)):
-        session.error("ruff or mypy found something")
+    if not run_all(session, *LINTERS):
+        session.error("ruff, mypy or the rule of imports found something")
 
 
 def mutations(session: nox.Session) -> None:
@@ -234,7 +267,9 @@ for _pair in PAIRS:
         f"Run the suite with {_pair.requirements[0]}.",
         functools.partial(run_pair, _pair),
     )
-add_session("lint", LINT_PYTHONS, "Run ruff, and mypy in its strict mode on the package.", lint)
+add_session(
+    "lint", LINT_PYTHONS, "Run ruff, mypy and the rule of imports; needs no TensorFlow.", lint
+)
 add_session(
     "packages", ("3.11",), "Train DeepXDE and recommenders models with tf1_bn.", public_packages
 )

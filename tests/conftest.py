@@ -10,6 +10,8 @@ from typing import Any, Iterator
 
 import pytest
 
+from tests.tiers import is_slow, tenth
+
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,6 +25,7 @@ KERNEL = os.environ.get("TF1_BN_TEST_KERNEL", "")
 MARKERS = (
     "tf_min(version, reason): the test needs this TensorFlow or a newer one",
     "tf_max(version, reason): the test needs this TensorFlow or an older one",
+    "slow: plain `pytest` leaves the test out, `pytest --all` runs it (see tests/tiers.py)",
     "needs_gpu(reason): the test needs a GPU that TensorFlow can see",
 )
 
@@ -72,9 +75,9 @@ def make_session(graph: Any = None) -> Any:
     return tf.Session(graph=graph, config=config)
 
 
-def _is_pure(path: Any) -> bool:
-    """Tests under tests/unit need no TensorFlow; one of them holds that line in its own process."""
-    return (TESTS / "unit") in Path(str(path)).resolve().parents
+def _is_pure(item: Any) -> bool:
+    """Tests of these folders need no TensorFlow in their process; one of tests/unit holds that."""
+    return not {TESTS / "unit", TESTS / "meta", TESTS / "mutations"}.isdisjoint(_file(item).parents)
 
 
 def _installed_tensorflow() -> str:
@@ -88,6 +91,14 @@ def _installed_tensorflow() -> str:
         info.name.split("-")[1] for name in names for info in site.glob(name + "-[0-9]*.dist-info")
     }
     return " or ".join(sorted(found)) or "of unknown version"
+
+
+def pytest_addoption(parser: Any) -> None:
+    group = parser.getgroup("tf1_bn")
+    group.addoption("--all", action="store_true", help="run the slow tests too")
+    group.addoption(
+        "--tenth", action="append", default=[], metavar="FILE", help="run a tenth of FILE's tests"
+    )
 
 
 def pytest_configure(config: Any) -> None:
@@ -106,9 +117,43 @@ def pytest_report_header(config: Any) -> list[str]:
     ]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
-    """Pure tests run first, while TensorFlow is not imported yet."""
-    items.sort(key=lambda item: not _is_pure(item.fspath))
+    """Choose the tests; pure ones run first, while TensorFlow is not imported yet."""
+    left_out = []
+    for item in items:
+        if is_slow(_file(item)):
+            item.add_marker("slow")
+        if _is_quick_tier(config) and item.get_closest_marker("slow"):
+            left_out.append(item)
+    for name in config.getoption("tenth"):
+        of_file = [item for item in items if _file(item) == Path(name).resolve()]
+        if not of_file:
+            raise pytest.UsageError(f"--tenth: no test of {name} is collected")
+        left_out += set(of_file).difference(tenth(of_file))
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+    items.sort(key=lambda item: not _is_pure(item))
+
+
+def _file(item: Any) -> Path:
+    return Path(str(item.fspath)).resolve()
+
+
+def _is_quick_tier(config: Any) -> bool:
+    """Tell whether nothing was asked for but `pytest`, perhaps with options."""
+    named = config.args_source is config.ArgsSource.ARGS
+    return not (named or config.getoption("all") or config.getoption("markexpr"))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: Any) -> None:
+    if _is_quick_tier(config):
+        terminalreporter.write_line(
+            "These were the quick tests. `pytest --all` runs the slow ones too;"
+            " `pytest PATH` runs everything there."
+        )
 
 
 def pytest_runtest_setup(item: Any) -> None:
@@ -126,7 +171,7 @@ def pytest_runtest_setup(item: Any) -> None:
 @pytest.fixture(autouse=True)
 def fresh_graph(request: Any) -> Iterator[Any]:
     """Give each test an empty default graph and the same seeds."""
-    if _is_pure(request.node.fspath):
+    if _is_pure(request.node):
         yield None
         return
     import numpy as np

@@ -363,6 +363,7 @@ def shown_by_eager_program(source: str) -> str:
     return done.stdout.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.tf_min("2.0", reason="TF 1.15 starts without eager execution")
 def test_eager_execution_is_refused_with_the_way_out() -> None:
     message = shown_by_eager_program(
@@ -379,6 +380,7 @@ def test_eager_execution_is_refused_with_the_way_out() -> None:
     assert "tf.Graph().as_default()" in message
 
 
+@pytest.mark.slow
 @pytest.mark.tf_min("2.0", reason="TF 1.15 starts without eager execution")
 def test_in_a_wrapped_function_of_an_eager_program() -> None:
     """In place is the form that needs no session: a call in training moves the averages."""

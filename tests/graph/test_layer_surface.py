@@ -339,6 +339,7 @@ print(module.bn.get_weights()[3].tolist())
 """
 
 
+@pytest.mark.slow
 def test_a_saved_model_of_a_module_has_the_variables(tmp_path: Any) -> None:
     done = run_python("-W", "ignore", "-c", SAVED_MODEL, str(tmp_path / "model"))
     assert done.returncode == 0 and done.stdout.strip() == "[40.0, 41.0, 42.0]", done.stderr

@@ -56,6 +56,8 @@ def test_top_level_holds_only_what_belongs_there() -> None:
         "README.md",
         "CHANGELOG.md",
         "CITATION.cff",
+        "CONTRIBUTING.md",
+        "ARCHITECTURE.md",
         "LICENSE",
         "tf1_bn",
         "tests",
