@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._src.runtime.after_import import after_import as _after_import
+from ._src.runtime.after_import import import_first as _import_first
 from ._src.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _import_first("tensorflow")
     value = getattr(importlib.import_module(f"._src.{_HOMES[name]}", __name__), name)
     globals()[name] = value
     return value

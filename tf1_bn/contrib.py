@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
-from ._src.contrib.batch_norm import batch_norm
+from ._src.runtime.after_import import import_first as _import_first
+
+_import_first("tensorflow")
+
+from ._src.contrib.batch_norm import batch_norm  # noqa: E402
 
 __all__ = ["batch_norm"]
 

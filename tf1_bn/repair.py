@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
-from ._src.repair import (
+from ._src.runtime.after_import import import_first as _import_first
+
+_import_first("tensorflow")
+
+from ._src.repair import (  # noqa: E402
     Repair,
     repair_graph,
     repair_graph_def,

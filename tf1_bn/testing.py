@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._src.runtime.after_import import import_first as _import_first
+
 if TYPE_CHECKING:
     from ._src.proof.parity.parity import assert_parity, check_parity
     from ._src.proof.record.recorder import Recorder, record
@@ -57,10 +59,14 @@ _HOMES = {
     "verify": "proof.verify.verifier",
 }
 
+_PURE = ("proof.recording.", "proof.report.")
+
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if not _HOMES[name].startswith(_PURE):
+        _import_first("tensorflow")
     return getattr(importlib.import_module(f"._src.{_HOMES[name]}", __package__), name)
 
 

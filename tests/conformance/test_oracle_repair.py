@@ -14,7 +14,7 @@ from google.protobuf import text_format
 from tests.conformance.oracle import GUIDE, read_meta, unpack_saved_model
 from tests.conftest import tensorflow
 from tf1_bn import batch_normalization
-from tf1_bn._src import repair
+from tf1_bn._src.cli.main import main
 from tf1_bn.repair import (
     repair_graph,
     repair_graph_def,
@@ -197,7 +197,7 @@ def test_an_interrupt_leaves_nothing(meta: str, tmp_path: Path, monkeypatch: Any
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "replace", interrupted)
-    assert repair.main([meta, str(tmp_path / "new.meta")]) == 130
+    assert main(["repair", meta, str(tmp_path / "new.meta")]) == 130
     assert [path.name for path in tmp_path.iterdir()] == ["old.meta"]
 
 
@@ -253,7 +253,7 @@ def test_the_command_line_knows_what_it_is_given(
     if kind == "saved model":
         source = str(unpack_saved_model(tmp_path))
 
-    assert repair.main([source, target]) == 0
+    assert main(["repair", source, target]) == 0
 
     said = capsys.readouterr().out
     count = 2 if kind == "saved model" else STALE
@@ -264,7 +264,7 @@ def test_the_command_line_knows_what_it_is_given(
 @pytest.mark.parametrize("source", ["missing.meta", "saved_model/saved_model.pb"])
 def test_the_command_line_says_what_is_wrong(source: str, tmp_path: Path, capsys: Any) -> None:
     unpack_saved_model(tmp_path)
-    assert repair.main([str(tmp_path / source), str(tmp_path / "out")]) == 2
+    assert main(["repair", str(tmp_path / source), str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith("tf1_bn: ")
     assert not (tmp_path / "out").exists()
 

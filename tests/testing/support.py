@@ -11,6 +11,7 @@ from tests.conftest import tensorflow
 
 DATA = Path(__file__).with_name("data")
 SMALL_NET = DATA / "small_net_tf1.15.5.npz"
+DENSE_NET = DATA / "dense_net_tf1.15.5.npz"
 SLIM_NET = DATA / "slim_net_tf1.15.5.npz"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.meta.project import ROOT
-from tests.testing.support import DATA, SLIM_NET, SMALL_NET
+from tests.testing.support import DATA, DENSE_NET, SLIM_NET, SMALL_NET
 
 SECONDS = 900
 PROGRAM = """
@@ -97,6 +97,36 @@ def test_the_slim_program_of_1_15_builds_the_same_here(tmp_path: Path) -> None:
     done = command("verify", str(SLIM_NET), str(DATA / "slim_net.py"), cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "proven: 12 same" in done.stdout
+
+
+def test_the_program_of_1_15_that_needs_neighbours(tmp_path: Path) -> None:
+    """What `run --neighbours` runs, `verify --neighbours` compares and `record` records."""
+    script = str(DATA / "dense_net.py")
+    done = command("verify", "--neighbours", str(DENSE_NET), script, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "proven: 2 same" in done.stdout
+
+    options = ("--neighbours", "--force", "--tf1-alias")
+    done = command("record", *options, script, "-o", "r.npz", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 batch-norm calls and 4 steps recorded in r.npz" in done.stderr
+    done = command("verify", *options, "r.npz", script, "--format", "json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["run", "record", "verify"])
+def test_every_command_has_the_options_of_what_a_program_finds(name: str, tmp_path: Path) -> None:
+    done = command(name, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for option in ("--neighbours", "--force", "--tf1-alias"):
+        assert option in done.stdout
+
+
+def test_a_failing_program_is_shown_without_our_frames(tmp_path: Path) -> None:
+    program(tmp_path, end="{}['lost']")
+    for arguments in (["record", "program.py", "-o", "r.npz"], ["verify", SMALL_NET, "program.py"]):
+        done = command(*map(str, arguments), cwd=tmp_path)
+        assert "KeyError: 'lost'" in done.stderr and "_src" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,19 +10,17 @@ Both can be taken out without a change of any number.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import shutil
 import stat
 import tempfile
 import warnings
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, NamedTuple
 
 from google.protobuf import message_factory, symbol_database, text_format
 from google.protobuf.message import DecodeError
 
-from .files.streams import put, say
 from .files.whole_files import open_regular, written_beside
 from .runtime.tensorflow_v1 import tf
 
@@ -31,7 +29,6 @@ _FACTOR = "exponential_avg_factor"
 _GRADIENTS = ("FusedBatchNormGrad", "FusedBatchNormGradV2", "FusedBatchNormGradV3")
 _FUSED = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
-_INTERRUPTED = 130
 # Protobuf itself takes no larger message.
 _MOST_BYTES = 2**31 - 1
 
@@ -122,43 +119,19 @@ def repair_saved_model(source: str, target: str, old_runtime: bool = False) -> R
     return repairs[0]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command line's arguments to `parser`."""
-    parser.add_argument("source", metavar="IN", help="a .meta file, GraphDef or SavedModel folder")
-    parser.add_argument("target", metavar="OUT", help="where to write the repaired copy")
-    parser.add_argument(
-        "--old-runtime",
-        action="store_true",
-        help=f"also drop {_FACTOR}, for TensorFlow up to 2.1 and runtimes of that time",
-    )
+def repair_any(source: str, target: str, old_runtime: bool = False) -> Repair:
+    """Repairs what `source` is by its name: a SavedModel's folder, a GraphDef or a `.meta` file.
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m tf1_bn repair IN OUT`; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tf1_bn repair",
-        description="Copy a graph with fused batch norm so that the other TensorFlow loads it.",
-        allow_abbrev=False,
-    )
-    add_arguments(parser)
-    given = parser.parse_args(arguments)
-    try:
-        repair = _repairer(given.source)(given.source, given.target, given.old_runtime)
-    except (OSError, ValueError) as error:
-        say(str(error))
-        return 2
-    except KeyboardInterrupt:
-        say("interrupted, nothing was written")
-        return _INTERRUPTED
-    return put(f"{given.target}: {repair}\n", 0)
-
-
-def _repairer(source: str) -> Callable[[str, str, bool], Repair]:
+    Raises:
+      OSError: `source` cannot be read or `target` not be written.
+      ValueError: as the function for that kind of file.
+    """
     if os.path.isdir(source):
-        return repair_saved_model
+        return repair_saved_model(source, target, old_runtime)
     if os.path.basename(source) in _SAVED_MODEL_FILES:
         raise ValueError(f"{source} belongs to a SavedModel: give its folder.")
-    return repair_graph if source.endswith((".pb", ".pbtxt")) else repair_meta_graph
+    repair = repair_graph if source.endswith((".pb", ".pbtxt")) else repair_meta_graph
+    return repair(source, target, old_runtime)
 
 
 def _repair(graph_def: Any, old_runtime: bool) -> Repair:

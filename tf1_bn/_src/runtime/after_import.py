@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import sys
@@ -19,6 +20,19 @@ def after_import(name: str, then: Callable[[], None]) -> None:
         then()
     else:
         sys.meta_path.insert(0, _Finder(name, then))
+
+
+def import_first(name: str) -> None:
+    """Imports the module `name` before files of ours that need it; if it is missing, they say so.
+
+    Whoever waits for that import by `after_import` may use those files, and must not find them
+    half imported.
+    """
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
 
 
 class _Finder(importlib.abc.MetaPathFinder):

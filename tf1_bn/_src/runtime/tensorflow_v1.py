@@ -15,7 +15,10 @@ from ..plan.spec import is_number
 
 try:
     import tensorflow.compat.v1 as tf
-except ImportError as error:
+except ModuleNotFoundError as error:
+    # One that is there and broken tells its own cause.
+    if error.name not in ("tensorflow", "tensorflow.compat", "tensorflow.compat.v1"):
+        raise
     raise ImportError(
         "tf1_bn needs TensorFlow 1.15 or later: install it with "
         "`pip install 'tf1_bn[tensorflow]'` or beside tf1_bn as your platform needs it."

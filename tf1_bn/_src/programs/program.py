@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs an unedited program as `python` does, with `install` done as soon as it imports TensorFlow.
+"""THE program runner: runs a script or module in this process as `python` does, as `__main__`.
 
 Nothing here imports TensorFlow: a program may set environment variables before it does.
 """
 
 from __future__ import annotations
 
-import atexit
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
@@ -15,23 +13,14 @@ import pkgutil
 import runpy
 import sys
 import types
-from typing import Any, Callable, NamedTuple, NoReturn
+from typing import Any, Callable, NamedTuple
 
 from ..runtime import after_import
+from . import preparation
 
 _HERE = os.path.abspath(__file__)
 # Whose frames stand in no traceback of the program.
-_OURS = (_HERE, os.path.abspath(after_import.__file__))
-
-
-class Options(NamedTuple):
-    """What `python -m tf1_bn run` is told besides the program."""
-
-    neighbours: bool = False
-    force: bool = False
-    tf1_alias: bool = False
-    report: bool = True
-    kernels: bool = False
+_OURS = (_HERE, *(os.path.abspath(str(each.__file__)) for each in (after_import, preparation)))
 
 
 class Program(NamedTuple):
@@ -50,19 +39,20 @@ class CannotStart(Exception):
         self.code = code
 
 
-def run(program: Program, options: Options) -> None:
-    """Runs `program` to its end in this process, as `__main__`.
+def run(program: Program, before: Callable[[], None] = lambda: None) -> None:
+    """Runs `program` to its end in this process; calls `before` once it has been found.
+
+    `sys.argv`, `sys.path[0]` and `__main__` are the program's from then on, also after its end,
+    as its exit handlers and threads expect.
 
     Raises:
       CannotStart: there is no such program.
-      BaseException: what the program raises; printed, its traceback begins in the program.
+      BaseException: what the program raises, SystemExit included. Printed by Python, its
+        traceback begins in the program.
     """
-    report = _prepare(options)
     try:
         code, main = (_module if program.is_module else _script)(program)
-        if options.report or options.kernels:
-            # Registered first, so it speaks after the program's own exit handlers.
-            atexit.register(report, os.getpid())
+        before()
         sys.modules["__main__"] = main
         exec(code, vars(main))
     except (CannotStart, SystemExit):
@@ -72,97 +62,12 @@ def run(program: Program, options: Options) -> None:
         raise
 
 
-# -- what the program meets ----------------------------------------------------------------------
+def traceback_alone(error: BaseException, is_module: bool) -> types.TracebackType | None:
+    """The traceback that `error` would have if the program ran by plain `python`."""
+    return _program_frames(error.__traceback__, is_module)
 
 
-def _prepare(options: Options) -> Callable[[int], None]:
-    """Arranges that TensorFlow is patched when imported; returns the report for the end."""
-    watches: list[Any] = []
-
-    def patch() -> None:
-        from .install import install
-        from .watch import Watch
-
-        install(force=options.force, neighbours=options.neighbours)
-        watches.append(Watch())
-        watches[0].start()
-        if options.tf1_alias:
-            _alias()
-
-    def report(process: int) -> None:
-        # A forked child that runs exit handlers has nothing to report.
-        if os.getpid() != process or sys.stderr is None:
-            return
-        said = []
-        if options.report:
-            counts = watches[0].report() if watches else "TensorFlow was not imported"
-            said.append(f"tf1_bn: {counts}.")
-        if options.kernels and watches:
-            said.append(watches[0].kernels())
-        try:
-            print("\n".join(said), file=sys.stderr, flush=True)
-        except (OSError, ValueError):
-            # Nobody reads stderr any more.
-            return
-
-    if "tensorflow" in sys.modules:
-        patch()
-    else:
-        sys.meta_path.insert(0, _AfterTensorFlow(patch))
-    return report
-
-
-class _AfterTensorFlow(importlib.abc.MetaPathFinder):
-    """Calls `then` once, right after `tensorflow` has been imported."""
-
-    def __init__(self, then: Callable[[], None]) -> None:
-        self._then = then
-
-    def find_spec(
-        self, name: str, path: Any = None, target: Any = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name != "tensorflow":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        loader: Any = spec and spec.loader
-        if loader is None:
-            sys.meta_path.insert(0, self)
-            return spec
-        exec_module = loader.exec_module
-
-        def exec_then(module: types.ModuleType) -> None:
-            del loader.exec_module
-            try:
-                exec_module(module)
-            except BaseException:
-                # The program may repair what was wrong and import again.
-                sys.meta_path.insert(0, self)
-                raise
-            self._then()
-
-        loader.exec_module = exec_then
-        return spec
-
-
-def _alias() -> None:
-    """Makes `import tensorflow` give `tensorflow.compat.v1`, without v2 behaviour."""
-    from ..runtime.tensorflow_v1 import tf, tf_version
-
-    if tf_version() < (2, 0):
-        return
-    full = sys.modules["tensorflow"]
-    tf.disable_v2_behavior()
-    # Submodules are still looked for where they are, and `import tensorflow.compat.v1` leads here.
-    tf.__path__ = [*tf.__path__, *(path for path in full.__path__ if path not in tf.__path__)]
-    tf.compat.v1 = tf
-    for name in ("python", "core"):
-        if not hasattr(tf, name) and f"tensorflow.{name}" in sys.modules:
-            setattr(tf, name, sys.modules[f"tensorflow.{name}"])
-    sys.modules["tensorflow"] = tf
-
-
-# -- the program ---------------------------------------------------------------------------------
+# -- finding the program -------------------------------------------------------------------------
 
 
 def _script(program: Program) -> tuple[types.CodeType, types.ModuleType]:
@@ -262,6 +167,10 @@ def _hide_our_frames(error: BaseException, is_module: bool) -> None:
 
     def print_once(kind: Any, value: Any, traceback: Any) -> None:
         sys.excepthook = hook
+        if value is not error:
+            # Somebody above caught the program's, and this is another.
+            hook(kind, value, traceback)
+            return
         own = _program_frames(traceback, is_module)
         sys.last_traceback = own
         value.__traceback__ = own
@@ -297,10 +206,3 @@ def _file(frame: types.TracebackType) -> str:
 
 def _is_runpy(file_name: str) -> bool:
     return file_name in ("<frozen runpy>", runpy.__file__)
-
-
-def exit_with(error: CannotStart) -> NoReturn:
-    """Ends as plain `python` does when it finds nothing to run."""
-    python = getattr(sys, "orig_argv", [sys.executable])[0]
-    print(f"{python}: {error}", file=sys.stderr)
-    sys.exit(error.code)

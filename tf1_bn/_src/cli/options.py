@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `run`, `record` and `verify` have in common: a program, and options of what it finds."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any, Sequence
+
+from ..programs.preparation import Options
+from ..programs.program import CannotStart, Program, run
+
+_WHAT_IT_FINDS = (
+    ("--neighbours", "also bring back the other tf.layers and tf.nn.rnn_cell"),
+    ("--force", "also replace an original batch normalization that works"),
+    (
+        "--tf1-alias",
+        "`import tensorflow` gives tensorflow.compat.v1, v2 behaviour disabled (no contrib)",
+    ),
+)
+
+
+class ProgramFailed(Exception):
+    """The program ended with this exit code, or could not be found."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of what the program finds."""
+    for flag, effect in _WHAT_IT_FINDS:
+        parser.add_argument(flag, action="store_true", help=effect)
+
+
+def options_of(parsed: Any) -> Options:
+    """The options of what the program finds, of a parsed command line."""
+    return Options(parsed.neighbours, parsed.force, parsed.tf1_alias)
+
+
+def add_program(parser: argparse.ArgumentParser, **how: Any) -> None:
+    """Adds SCRIPT and -m, with what stands behind -- for the program's arguments."""
+    parser.add_argument("program", metavar="SCRIPT", **how)
+    parser.add_argument("-m", dest="module", action="store_true", help="SCRIPT names a module")
+
+
+def program_of(parsed: Any) -> Program:
+    """The program of a parsed command line."""
+    return Program(parsed.program, list(parsed.program_arguments), parsed.module)
+
+
+def split_at_dashes(given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our own words, and those behind the first `--`.
+
+    >>> split_at_dashes(["train.py", "-o", "x", "--", "--steps", "3"])
+    (['train.py', '-o', 'x'], ['--steps', '3'])
+    """
+    listed = list(given)
+    at = listed.index("--") if "--" in listed else len(listed)
+    return listed[:at], listed[at + 1 :]
+
+
+def run_to_its_end(program: Program) -> None:
+    """Runs a program that a command goes on after; what it raises passes through.
+
+    Raises:
+      ProgramFailed: there is no such program, or it ended itself with an exit code other than 0.
+    """
+    if not program.is_module and not os.path.exists(program.name):
+        raise ProgramFailed(f"there is no script {program.name}", 2)
+    try:
+        run(program)
+    except CannotStart as error:
+        raise ProgramFailed(str(error), 2) from None
+    except SystemExit as stop:
+        # Many programs end by sys.exit(main()), tf.app.run among them.
+        if stop.code not in (None, 0):
+            code = stop.code if isinstance(stop.code, int) else 1
+            raise ProgramFailed(f"the program ended with exit code {code}", code) from None

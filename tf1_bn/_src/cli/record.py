@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `record` command."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..files.streams import say
+from ..programs.preparation import Options, prepare
+from ..proof.recording.recording import Recording
+from ..runtime.after_import import import_first
+from .options import (
+    ProgramFailed,
+    add_options,
+    add_program,
+    options_of,
+    program_of,
+    run_to_its_end,
+)
+
+_USAGE_ERROR = 2
+_INTERRUPTED = 130
+
+
+def add_record(commands: Any) -> None:
+    """Adds the command to a parser's `commands`."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "record",
+        help="keep what a program's batch-norm layers do",
+        usage="%(prog)s [options] SCRIPT -o FILE [-- ARGS...]",
+        description=(
+            "Run a program on the TensorFlow it was written for, and keep what its batch-norm "
+            "layers do. Everything after -- is for the program."
+        ),
+        allow_abbrev=False,
+    )
+    add_program(parser, help="a Python file, with -m a module")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where to write")
+    parser.add_argument("--steps", type=int, default=3, help="training runs a layer (default 3)")
+    parser.add_argument(
+        "--sample-kb", type=int, default=256, help="keep some channels of larger inputs"
+    )
+    parser.add_argument("--total-mb", type=int, default=64, help="most of all arrays together")
+    parser.add_argument("--stop", action="store_true", help="end the program once all is recorded")
+    add_options(parser)
+    parser.set_defaults(command=record_command)
+
+
+def record_command(parsed: Any) -> int:
+    """`python -m tf1_bn record SCRIPT -o FILE [-- ARGS...]`; returns the exit code."""
+    try:
+        return _record(parsed)
+    except KeyboardInterrupt:
+        say("interrupted, nothing was written")
+        return _INTERRUPTED
+
+
+def _record(parsed: Any) -> int:
+    try:
+        recorder = _recorder(parsed)
+    except (ImportError, OSError, ValueError) as error:
+        say(str(error))
+        return _USAGE_ERROR
+    try:
+        with recorder:
+            run_to_its_end(program_of(parsed))
+    except ProgramFailed as error:
+        say(f"{error}; nothing was written")
+        return error.code
+    except OSError as error:
+        if recorder.recording is not None:
+            say(f"cannot write {parsed.output}: {error.strerror or error}; nothing was written")
+            return _USAGE_ERROR
+        if not isinstance(error, BrokenPipeError):
+            # The program's own, which tells where it comes from.
+            raise
+        say(f"the program wrote to a pipe that nobody reads ({error}); nothing was written")
+        return 1
+    recording = recorder.recording
+    assert recording is not None, "a block that ends well has a recording"
+    return _tell(recording, parsed.output)
+
+
+def _recorder(parsed: Any) -> Any:
+    import_first("tensorflow")
+    from ..proof.record.recorder import record
+
+    options = options_of(parsed)
+    # Without any of the options the program is to find TensorFlow as it is.
+    if options != Options():
+        prepare(options)
+    return record(
+        parsed.output,
+        parsed.steps,
+        parsed.sample_kb * 1024,
+        parsed.total_mb * 2**20,
+        parsed.stop,
+    )
+
+
+def _tell(recording: Recording, path: str) -> int:
+    steps = sum(len(call.steps) for call in recording.calls)
+    say(f"{len(recording.calls)} batch-norm calls and {steps} steps recorded in {path}")
+    for call in recording.calls:
+        for note in call.notes:
+            say(f"{call.name}: {note}")
+    if not steps:
+        say("no session run used a batch-norm call, so there is nothing to verify numbers with")
+    return 0 if steps else 1

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `verify` command."""
+
+from __future__ import annotations
+
+import argparse
+import traceback
+from typing import Any
+
+from ..files.streams import put, say
+from ..programs.preparation import prepare
+from ..programs.program import traceback_alone
+from ..proof.recording.recording import Recording, RecordingError, load_recording
+from ..proof.report.report import COULD_NOT_COMPARE, Report
+from ..runtime.after_import import import_first
+from .options import (
+    ProgramFailed,
+    add_options,
+    add_program,
+    options_of,
+    program_of,
+    run_to_its_end,
+)
+
+_INTERRUPTED = 130
+
+
+def add_verify(commands: Any) -> None:
+    """Adds the command to a parser's `commands`."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "verify",
+        help="replay a recording on this TensorFlow and compare",
+        usage="%(prog)s [options] FILE [SCRIPT] [-- ARGS...]",
+        description=(
+            "Replay a recording on this TensorFlow with tf1_bn and compare; with SCRIPT also run "
+            "the program, always as with --force, and compare what it builds. Exit code 0: "
+            "proven, 1: different, 2: could not compare."
+        ),
+        allow_abbrev=False,
+    )
+    parser.add_argument("recording", metavar="FILE", help="what `record` wrote")
+    add_program(parser, nargs="?", help="the same program again")
+    parser.add_argument("--json", metavar="FILE", help="also write the report as JSON")
+    parser.add_argument("--html", metavar="FILE", help="also write the report as one HTML page")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--all", action="store_true", help="show the rows that agree, too")
+    add_options(parser)
+    parser.set_defaults(command=verify_command)
+
+
+def verify_command(parsed: Any) -> int:
+    """`python -m tf1_bn verify FILE [SCRIPT] [-- ARGS...]`; returns the exit code."""
+    try:
+        report = _verified(parsed)
+        code = _written(report, parsed)
+        text = report.as_json() if parsed.format == "json" else report.text(parsed.all)
+        return put(text, code)
+    except (ImportError, OSError, ProgramFailed, RecordingError) as error:
+        say(str(error))
+        return COULD_NOT_COMPARE
+    except KeyboardInterrupt:
+        say("interrupted")
+        return _INTERRUPTED
+
+
+def _written(report: Report, parsed: Any) -> int:
+    """Writes the files that are asked for; the exit code, which no lost file makes a success."""
+    code = report.exit_code
+    for path, write in ((parsed.json, report.write_json), (parsed.html, report.write_html)):
+        try:
+            if path:
+                write(path)
+        except OSError as error:
+            say(f"cannot write {path}: {error.strerror or error}")
+            code = code or COULD_NOT_COMPARE
+    return code
+
+
+def _verified(parsed: Any) -> Report:
+    recording = load_recording(parsed.recording)
+    import_first("tensorflow")
+    from ..proof.structure import compare_structure
+    from ..proof.verify.verifier import verify
+
+    report = verify(recording)
+    if parsed.program is None:
+        return report
+    structure = compare_structure(recording, _rebuilt(parsed))
+    return report._replace(sections=[*structure.sections, *report.sections])
+
+
+def _rebuilt(parsed: Any) -> Recording:
+    """The program once more, on this TensorFlow and with this package's batch norm."""
+    from ..programs.install import uninstall
+    from ..proof.record.recorder import Recorder
+    from ..proof.record.sessions import Limits
+
+    program = program_of(parsed)
+    # Nothing is written and no step is needed, only what the program builds and runs.
+    recorder = Recorder(limits=Limits(steps=0))
+    prepare(options_of(parsed)._replace(force=True))
+    try:
+        with recorder:
+            run_to_its_end(program)
+    except (ProgramFailed, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        # A program that does not run here is not compared, which is not the same as different.
+        own = traceback_alone(error, program.is_module)
+        traceback.print_exception(type(error), error, own)
+        raise ProgramFailed(f"the program raised {type(error).__name__}", 1) from None
+    finally:
+        uninstall()
+    assert recorder.recording is not None, "a block that ends well has a recording"
+    return recorder.recording
