@@ -35,7 +35,7 @@ FIRST = {
     "theirs: a submodule": "from tensorflow.python.framework import ops",
     "threads": (
         "import importlib, threading\n"
-        "names = ['tensorflow', 'tf1_bn.contrib', 'tensorflow.compat.v1', 'tf1_bn.repair']\n"
+        "names = ['tensorflow', 'tf1_bn.contrib', 'tensorflow', 'tf1_bn.repair']\n"
         "threads = [threading.Thread(target=importlib.import_module, args=[n]) for n in names]\n"
         "for thread in threads: thread.start()\n"
         "for thread in threads: thread.join()"
