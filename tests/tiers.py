@@ -10,6 +10,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parent
 # Each with what takes the time.
 SLOW = {
+    "contrib/test_conformance.py": "the recorded cases once more, by the function of contrib",
     "distribute": "towers, replicas and clusters of processes",
     "examples/test_cluster_protocol.py": "it starts processes",
     "examples/test_small_examples.py": "it trains five examples",

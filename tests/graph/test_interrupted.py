@@ -312,6 +312,7 @@ def test_what_is_left_does_not_keep_the_graph() -> None:
     assert reference() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", BUILDS, ids=lambda build: build.__name__)
 def test_a_build_interrupted_at_any_line_leaves_nothing(build: Any) -> None:
     """`python -m tests.graph.line_interrupts 500` tries more of the lines."""

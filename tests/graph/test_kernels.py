@@ -160,6 +160,7 @@ def test_every_fold_is_exact(fold: str, phase: str, fused: bool, session: Any) -
         assert_close(value, want.reshape(value.shape), name, "float32", "large")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fold", sorted(FOLDS))
 def test_second_derivatives_are_those_of_elementary_ops(
     fold: str, fused: bool, session: Any

@@ -245,6 +245,7 @@ def test_momentum_may_be_a_tensor_or_an_int(session: Any) -> None:
 STILL = {"renorm": True, "renorm_clipping": {"rmin": 1.0, "rmax": 1.0, "dmax": 0.0}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [{}, {"fused": False}, {"axis": [1, 3]}, {"axis": 2}, {"virtual_batch_size": 2}, STILL],
