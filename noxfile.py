@@ -267,9 +267,7 @@ for _pair in PAIRS:
         f"Run the suite with {_pair.requirements[0]}.",
         functools.partial(run_pair, _pair),
     )
-add_session(
-    "lint", LINT_PYTHONS, "Run ruff, mypy and the rule of imports; needs no TensorFlow.", lint
-)
+add_session("lint", LINT_PYTHONS, "Run ruff, mypy and the rule of imports.", lint)
 add_session(
     "packages", ("3.11",), "Train DeepXDE and recommenders models with tf1_bn.", public_packages
 )

@@ -55,7 +55,7 @@ def peer_layer() -> Callable[..., Any] | None:
             layer(tf.zeros([2, 2]))
     except (AttributeError, ImportError):
         return None
-    return layer  # type: ignore[no-any-return]
+    return layer
 
 
 def peer_name() -> str:

@@ -28,7 +28,9 @@ class Deviation(NamedTuple):
         return re.fullmatch(re.escape(self.pattern).replace(r"\*", ".*"), name) is not None
 
     def concerns(self, label: str) -> bool:
-        name, sign, version = re.fullmatch(r"([\w.]+?)(?:(>=|<)([\d.]+))?", self.candidate).groups()
+        read = re.fullmatch(r"([\w.]+?)(?:(>=|<)([\d.]+))?", self.candidate)
+        assert read is not None, self.candidate
+        name, sign, version = read.groups()
         if name != label:
             return False
         if sign is None:

@@ -86,7 +86,7 @@ def build(function: Any, graph: Graph) -> Ends:
     return Ends(
         x.name,
         weights.name,
-        training.name if graph.dynamic else None,
+        None if isinstance(training, bool) else training.name,
         outputs.name,
         {
             # How a gradient is put together, and so its name, is each implementation's own.

@@ -299,7 +299,7 @@ def pairs(kind: str) -> list:
         else:
             always = OF_FUNCTIONS if full else OF_FUNCTIONS[:3]
             mapped = KERNELS[kernel].why in ("composed", "columns")
-            always = [way for way in always if mapped or way != "vectorized_map"]
+            always = tuple(way for way in always if mapped or way != "vectorized_map")
             found += [(kernel, way, "True") for way in always]
             found += [(kernel, way, "fed") for way in OF_FED_FUNCTIONS[: None if full else 1]]
             found += [(kernel, "jit_compile", "True")] if kernel in COMPILED else []
