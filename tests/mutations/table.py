@@ -475,8 +475,8 @@ MUTATIONS = [
     ),
     *_of(
         "_src/objects/layer_weights.py",
-        ("a number among the losses", "found = _as_tensors(losses)",
-         "found = [loss for loss in losses if loss is not None]", (STRUCTURE,), "number"),
+        ("a number among the losses", "return _as_tensors(losses)",
+         "return [loss for loss in losses if loss is not None]", (STRUCTURE,), "number"),
     ),
     *_of(
         "_src/api/checks.py",

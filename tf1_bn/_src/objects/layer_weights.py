@@ -60,11 +60,10 @@ class LayerWeights:
                 self.add_losses(_regularization(item))
         return variable
 
-    def add_losses(self, losses: Sequence[Tensor | None]) -> None:
-        """Adds losses, as tensors, to the layer and to REGULARIZATION_LOSSES."""
-        found = _as_tensors(losses)
-        self._losses.extend(found)
-        add_once(tf.GraphKeys.REGULARIZATION_LOSSES, found)
+    def add_losses(self, losses: Sequence[Tensor]) -> None:
+        """Adds losses to the layer and to REGULARIZATION_LOSSES."""
+        self._losses.extend(losses)
+        add_once(tf.GraphKeys.REGULARIZATION_LOSSES, losses)
 
     @property
     def losses(self) -> list[Tensor]:
