@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any, Iterator
-from unittest import mock
+from typing import Any, ContextManager
 
 # The fused op, or elementary ops on rows of columns.
 KERNELS = ("fused", "columns")
 
 
-@contextlib.contextmanager
-def forced(kernel: str) -> Iterator[None]:
+def forced(kernel: str) -> ContextManager[None]:
     """Inside, every size counts as large enough for `kernel`; "" leaves the choice alone."""
-    from tf1_bn._src.api import layer
-    from tf1_bn._src.contrib import batch_norm as contrib
-    from tf1_bn._src.plan import kernel_choice
-    from tf1_bn._src.runtime import tensorflow_v1
+    from tf1_bn._src.runtime.machine import as_on, machine
 
-    host = tensorflow_v1.host()._replace(quick=kernel == "fused")
-    changes: dict[str, Any] = {"_smallest": lambda *_: 0, "GHOST_SLICE": 0}
+    here = machine()
+    if not kernel:
+        return as_on(here)
+    changes: dict[str, Any] = {"fused_training": 0, "ghost_training": 0, "ghost_slice": 0}
     if kernel == "columns":
         # Two rows beside each other where channels are last.
-        changes = {"COLUMN_ELEMENTS": 0, "SIDE_BY_SIDE_ELEMENTS": 0, "COLUMN_ROWS": 0}
-        changes["COLUMN_WIDTH"] = 9
-    with contextlib.ExitStack() as stack:
-        if kernel:
-            for module in (layer, contrib):
-                stack.enter_context(mock.patch.object(module, "host", lambda: host))
-            for name, value in changes.items():
-                stack.enter_context(mock.patch.object(kernel_choice, name, value))
-        yield
+        changes = {"column_elements": 0, "side_by_side_elements": 0, "column_rows": 0}
+        changes["column_width"] = 9
+    costs = here.costs._replace(**changes)
+    return as_on(here._replace(quick=kernel == "fused", costs=costs))

@@ -10,9 +10,8 @@ number of rows and of elements; and the constants that follow.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, ContextManager, Mapping, Sequence
 
 from tests.benchmarks.grid import Case, Phase
 from tests.benchmarks.kernel_rule import Point, best_rule
@@ -44,20 +43,15 @@ def smallest_multiple(ratios: Mapping[int, float]) -> int | None:
     return None
 
 
-@contextlib.contextmanager
-def columns_from(elements: float) -> Iterator[None]:
+def columns_from(elements: float) -> ContextManager[None]:
     """Inside, elementary ops take columns from so many elements on, whatever the rows."""
-    from tf1_bn._src.plan import kernel_choice
+    from tf1_bn._src.runtime.machine import as_on, machine
 
-    names = ("COLUMN_ELEMENTS", "SIDE_BY_SIDE_ELEMENTS", "COLUMN_ROWS")
-    kept = {name: getattr(kernel_choice, name) for name in names}
-    kernel_choice.COLUMN_ELEMENTS = kernel_choice.SIDE_BY_SIDE_ELEMENTS = elements  # type: ignore
-    kernel_choice.COLUMN_ROWS = 1
-    try:
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(kernel_choice, name, value)
+    here = machine()
+    costs = here.costs._replace(
+        column_elements=elements, side_by_side_elements=elements, column_rows=1
+    )
+    return as_on(here._replace(costs=costs))
 
 
 def times(case: Case, budget: float, kernels: Sequence[str]) -> dict[str, float]:

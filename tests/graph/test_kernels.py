@@ -11,8 +11,9 @@ import pytest
 from tests.conftest import V2_MODE, tensorflow
 from tests.tolerances import assert_close
 from tf1_bn import BatchNormalization
-from tf1_bn._src.plan.kernel_choice import Kernel
-from tf1_bn._src.runtime import tensorflow_v1 as _compat
+from tf1_bn._src.plan.kernel_choice import Kernel, Rows
+from tf1_bn._src.plan.row_layout import Fold
+from tf1_bn._src.runtime.machine import machine
 
 tf = tensorflow()
 EPSILON = 1e-3
@@ -66,7 +67,7 @@ def _takes(fold: str, phase: str, fused: bool) -> str:
 def _made_of(norm: BatchNormalization) -> str:
     if norm.kernel.kernel is Kernel.FUSED:
         return "op"
-    return "as it is" if norm.kernel.columns is None else "columns"
+    return "as it is" if norm.kernel.in_training.columns is None else "columns"
 
 
 def _inputs(shape: Any, mean: float = 3.0, stddev: float = 2.0) -> Any:
@@ -144,7 +145,7 @@ def test_every_fold_is_exact(fold: str, phase: str, fused: bool, session: Any) -
 
     # TF 1.15 dies on a batch of no ghosts, so it does not fold one that may have none.
     open_ghosts = phase == "open batch" and "virtual_batch_size" in options
-    if not open_ghosts or _compat.host().no_channels:
+    if not open_ghosts or machine().no_channels:
         assert _made_of(norm) == _takes(fold, phase, fused), norm.kernel
     got = session.run([outputs, *gradients], {inputs: x})
     session.run(norm.updates, {inputs: x})
@@ -284,5 +285,5 @@ def test_each_call_logs_its_kernel_and_the_reason(caplog: Any) -> None:
         "net/bn: composed: fused=False",
         "net/bn: composed: fused=False",
     ]
-    choice = layer.kernel._replace(inference=Kernel.FUSED)
+    choice = layer.kernel._replace(in_inference=Rows(Fold(3)))
     assert str(choice) == "composed in training, fused in inference: fused=False"

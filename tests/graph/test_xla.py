@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import numpy as np
 import pytest
@@ -11,8 +11,7 @@ import pytest
 import tf1_bn
 from tests.conftest import V2_MODE, make_session, tensorflow, tf_version
 from tests.tolerances import assert_close
-from tf1_bn._src.api import layer as layer_module
-from tf1_bn._src.runtime import tensorflow_v1 as _compat
+from tf1_bn._src.runtime.machine import as_on, machine
 
 tf = tensorflow()
 MOMENTUM, EPSILON = 0.75, 1e-3
@@ -33,11 +32,13 @@ WAYS = ("jit_scope", "xla.compile", "tf.function")
 
 
 @pytest.fixture(autouse=True)
-def _host_of_columns(request: Any, monkeypatch: Any) -> None:
+def _machine_of_columns(request: Any) -> Iterator[None]:
     """Where a case is named after columns, the op is one that wants them."""
+    here = machine()
     if "columns" in request.node.name:
-        host = _compat.host()._replace(quick=True, vectors=True)
-        monkeypatch.setattr(layer_module, "host", lambda: host)
+        here = here._replace(quick=True, vectors=True)
+    with as_on(here):
+        yield
 
 
 def _inputs(shape: tuple, channel_axis: int) -> Any:

@@ -12,8 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from tests.graph import ways_program
 from tests.graph.ways_cases import OLD
-from tf1_bn._src.api import layer
-from tf1_bn._src.runtime import tensorflow_v1 as _compat
+from tf1_bn import _compat, layer
 
 
 def main(folder: str) -> None:

@@ -26,10 +26,10 @@ from tests.properties.combination import (
     plain_session,
     tf,
 )
-from tf1_bn._src.api import layer
 from tf1_bn._src.plan.geometry import geometry_of
 from tf1_bn._src.plan.kernel_choice import KernelChoice, choose_kernel
 from tf1_bn._src.plan.spec import BatchNormSpec
+from tf1_bn._src.runtime.machine import machine
 
 RANKS = (1, 2, 3, 4, 5)
 UNKNOWN = ("nothing", "batch", "batch and one more", "all but channels")
@@ -169,7 +169,7 @@ def _choice_of(combination: Combination) -> KernelChoice:
     spec = BatchNormSpec(axis=list(combination.axes), fused=combination.fused, **features)
     geometry = geometry_of(spec, combination.known, combination.dtype)
     with forced(combination.kernel):
-        return choose_kernel(spec, geometry, layer.host())._replace(reason="")
+        return choose_kernel(spec, geometry, machine())._replace(reason="")
 
 
 # Beyond each threshold of the kernel choice, known and unknown, and more values in a channel than

@@ -6,26 +6,21 @@ from typing import Any
 
 import pytest
 
+from tf1_bn._src.plan.costs import Costs, Machine
 from tf1_bn._src.plan.geometry import geometry_of
-from tf1_bn._src.plan.row_layout import (
-    Costs,
-    Fold,
-    column_fold,
-    inference_fold,
-    row_fold,
-    rows_shape,
-)
+from tf1_bn._src.plan.row_layout import Fold, column_fold, inference_fold, row_fold, rows_shape
 from tf1_bn._src.plan.spec import BatchNormSpec
 
 # An op that takes any number of channels, and one that wants fours and has at least six rows.
-ANY = Costs(4, 100, multiple=1, min_rows=float("inf"))
-FOURS = Costs(4, 100, multiple=4, min_rows=6)
+COSTS = Costs(ghost_slices=4, ghost_slice=100, column_rows=6)
+ANY = Machine(quick=False, costs=COSTS)
+FOURS = Machine(vectors=True, costs=COSTS)
 
 
-def _rows(shape: Any, costs: Costs = ANY, **options: Any) -> Any:
+def _rows(shape: Any, machine: Machine = ANY, **options: Any) -> Any:
     spec = BatchNormSpec(**options)
     geometry = geometry_of(spec, shape, "float32")
-    return _without_reason(row_fold(geometry, spec.virtual_batch_size, costs))
+    return _without_reason(row_fold(geometry, spec.virtual_batch_size, machine))
 
 
 def _in_inference(shape: Any, dtype: str = "float32", **options: Any) -> Any:
@@ -139,7 +134,7 @@ def test_the_op_has_no_columns_of_half_precision() -> None:
     ],
 )
 def test_elementary_ops_get_columns_of_any_number(shape: Any, axis: Any, fold: Any) -> None:
-    assert _columns(shape, Costs(0, 0, min_rows=6, columns=100), axis=axis) == fold
+    assert _columns(shape, Costs(column_rows=6, column_width=100), axis=axis) == fold
 
 
 @pytest.mark.parametrize(
@@ -158,7 +153,7 @@ def test_ghosts_beside_each_other_may_make_vectors(shape: Any, fold: Any) -> Non
 
 
 def test_the_width_of_a_row_is_what_the_op_takes_for_channels() -> None:
-    assert (_rows((7, 12)).width, _columns((7, 12, 20), FOURS, axis=1).width) == (12, 240)
+    assert (_rows((7, 12)).width, _columns((7, 12, 20), COSTS, axis=1).width) == (12, 240)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tf1_bn._src.plan.costs import Machine
 from tf1_bn._src.plan.geometry import geometry_of
-from tf1_bn._src.plan.kernel_choice import Host, Kernel, choose_kernel
+from tf1_bn._src.plan.kernel_choice import Kernel, Tf1Fused, choose_kernel
 from tf1_bn._src.plan.spec import BatchNormSpec
 
 CONV = (4, 3, 2, 5)
@@ -16,10 +17,10 @@ FUSED, COMPOSED = Kernel.FUSED, Kernel.COMPOSED
 
 
 def _choice(shape: Any = CONV, dtype: str = "float32", layer_dtype: Any = None, **options: Any):
-    host = Host(**{key: options.pop(key) for key in Host._fields if key in options})
+    machine = Machine(**{key: options.pop(key) for key in Machine._fields if key in options})
     overridden = options.pop("moments_overridden", False)
     spec = BatchNormSpec(**options)
-    return choose_kernel(spec, geometry_of(spec, shape, dtype, layer_dtype), host, overridden)
+    return choose_kernel(spec, geometry_of(spec, shape, dtype, layer_dtype), machine, overridden)
 
 
 @pytest.mark.parametrize("fused", [None, True, "yes"])
@@ -33,16 +34,16 @@ def test_rank_4_has_tf1s_own_fused_kernel_at_any_size(
 ) -> None:
     choice = _choice(dtype=dtype, axis=axis, fused=fused, quick=quick)
 
-    assert choice.fused and choice.fold is None and choice.columns is None
-    assert (choice.kernel, choice.inference, choice.data_format) == (FUSED, FUSED, layout)
-    assert choice.reason and not choice.transposed
+    assert choice.contract.fused and choice.reason
+    assert choice.in_training == choice.in_inference == Tf1Fused(layout, transposed=False)
+    assert (choice.kernel, choice.inference) == (FUSED, FUSED)
 
 
 def test_channels_first_is_transposed_where_the_op_runs_nhwc_alone() -> None:
     choice = _choice(axis=1, nchw_runs=False)
 
-    assert choice.fused and choice.transposed
-    assert choice.data_format == "NHWC"
+    assert choice.contract.fused
+    assert choice.in_training == choice.in_inference == Tf1Fused("NHWC", transposed=True)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_channels_first_is_transposed_where_the_op_runs_nhwc_alone() -> None:
 def test_where_the_fused_op_cannot_serve_elementary_ops_do(options: Any, reason: str) -> None:
     choice = _choice(**options)
 
-    assert (choice.kernel, choice.inference, choice.fused) == (COMPOSED, COMPOSED, False)
+    assert (choice.kernel, choice.inference, choice.contract.fused) == (COMPOSED, COMPOSED, False)
     assert reason in choice.reason
 
 
@@ -117,9 +118,9 @@ def test_small_ones_are_composed_unless_fused_is_true(
 ) -> None:
     small, forced = _choice(quick=quick, **options), _choice(quick=quick, fused=True, **options)
 
-    assert (small.kernel, small.inference, small.fused) == (COMPOSED, COMPOSED, False)
+    assert (small.kernel, small.inference, small.contract.fused) == (COMPOSED, COMPOSED, False)
     assert reason in small.reason and "elements" in small.reason or "slower" in small.reason
-    assert (forced.kernel, forced.fused) == (FUSED, False)
+    assert (forced.kernel, forced.contract.fused) == (FUSED, False)
     assert reason in forced.reason and "fused=True" in forced.reason
 
 
@@ -166,12 +167,12 @@ def test_the_size_decides_on_a_quick_host(
 
 def _columns(choice: Any) -> Any:
     if choice.kernel is FUSED:
-        assert choice.columns is None
         return None
-    if choice.columns is None:
+    columns = choice.in_training.columns
+    if columns is None:
         return 0
-    assert f"{choice.columns.width} columns of " in choice.reason
-    return choice.columns.width
+    assert f"{columns.width} columns of " in choice.reason
+    return columns.width
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_elementary_ops_get_columns_for_whatever_reason_they_are_taken(
     choice = _choice((32, 28, 28, 50), quick=False, **options)
 
     assert reason in choice.reason and _columns(choice) in (2800, 1400)
-    assert _choice((32, 28, 28, 50), moments_overridden=True, **options).columns is None
+    assert _choice((32, 28, 28, 50), moments_overridden=True, **options).in_training.columns is None
 
 
 @pytest.mark.parametrize(

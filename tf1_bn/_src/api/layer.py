@@ -17,13 +17,13 @@ from ..objects.graph_layer import GraphLayer
 from ..objects.input_spec import InputSpec, check_input, check_is_spec
 from ..objects.layer_attributes import SpecAttribute, VariableAttribute
 from ..plan.geometry import Geometry, check_same_layer, geometry_of
-from ..plan.kernel_choice import KernelChoice, choose_kernel
+from ..plan.kernel_choice import KernelChoice, Rows, choose_kernel
 from ..plan.spec import BatchNormSpec, check_reuse, is_scope
 from ..runtime.graph_collections import add_once, next_layer_name
+from ..runtime.machine import machine
 from ..runtime.tensorflow_v1 import (
     Tensor,
     as_written,
-    host,
     loses_sizes_in_cond,
     raise_if_eager,
     tf,
@@ -281,7 +281,7 @@ class BatchNormalization(GraphLayer):
 
     def _plan(self, geometry: Geometry, variables: BatchNormVariables, training: Any) -> Plan:
         choice = self._choose(geometry)
-        open_sizes = choice.fold is not None and None in geometry.input_shape
+        open_sizes = isinstance(choice.in_training, Rows) and None in geometry.input_shape
         if open_sizes and not isinstance(training, bool) and loses_sizes_in_cond():
             choice = choice.composed("unknown sizes in a conditional, which XLA could not compile")
         scope = full_name(variables.moving_mean, "moving_mean").rpartition("/")[0]
@@ -390,7 +390,7 @@ class BatchNormalization(GraphLayer):
         return f"<{type(self).__name__} {self.name!r} ({given}), {state}>"
 
     def _choose(self, geometry: Geometry) -> KernelChoice:
-        return choose_kernel(self._spec, geometry, host(), self._moments_overridden())
+        return choose_kernel(self._spec, geometry, machine(), self._moments_overridden())
 
     def _moments_overridden(self) -> bool:
         return getattr(self._moments, "__func__", None) is not BatchNormalization._moments

@@ -9,12 +9,12 @@ from typing import Any, Callable, List, NamedTuple, Sequence
 from ..kernels.affine import Affine
 from ..kernels.moments import Moments
 from ..kernels.renorm import RenormCorrection, batch_stddev
-from ..runtime.conditional import either
 from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, loses_gradient_in_cond, tf
 from ..state.moving_average import MovingAverage, assign_variance, move, rate_where, update_rate
 from ..state.variable_kinds import value_of
 from .call_plan import Normalized, Plan, State
 from .calls import Call
+from .conditional import either
 from .phases import infer, train
 
 

@@ -27,7 +27,7 @@ from ..kernels.whole import (
     fused_training,
 )
 from ..plan.geometry import Geometry
-from ..plan.kernel_choice import Kernel
+from ..plan.kernel_choice import Composed, Rows, Tf1Fused
 from ..runtime.tensorflow_v1 import Tensor, may_be_compiled, tf
 from .call_plan import Normalized, Plan, State
 
@@ -36,10 +36,13 @@ def train(
     inputs: Tensor, adjustment: Affine | None, filled: Tensor | None, state: State, plan: Plan
 ) -> Normalized:
     spec, geometry = plan.spec, plan.geometry
-    if filled is not None and plan.choice.kernel is Kernel.FUSED and may_be_compiled(filled.op):
+    by_op = not isinstance(plan.choice.in_training, Composed)
+    if filled is not None and by_op and may_be_compiled(filled.op):
         state = state._replace(learned=_without_nan_gradient(state.learned, filled))
-    if plan.choice.fused:
-        outputs, batch = fused_training(inputs, state.learned, spec.epsilon, geometry, plan.choice)
+    if isinstance(plan.choice.in_training, Tf1Fused):
+        epsilon = plan.choice.contract.epsilon(spec.epsilon)
+        way = plan.choice.in_training
+        outputs, batch = fused_training(inputs, state.learned, epsilon, geometry, way)
         return Normalized(outputs, moments_or(batch, state.moving, filled))
     inner, outer = _split(adjustment, state.learned, plan)
     run = _kernel(plan)
@@ -51,9 +54,9 @@ def train(
 
 
 def _kernel(plan: Plan) -> Callable[..., Normalized]:
-    if plan.moments_fn is None and plan.choice.kernel is Kernel.FUSED:
+    if plan.moments_fn is None and isinstance(plan.choice.in_training, Rows):
         return _folded_training
-    if plan.moments_fn is None and plan.choice.columns is not None:
+    if plan.moments_fn is None and plan.choice.in_training != Composed():
         return _column_training
     return _composed_training
 
@@ -69,9 +72,9 @@ def _without_nan_gradient(affine: Affine, filled: Tensor) -> Affine:
 def _folded_training(
     inputs: Tensor, affine: Affine, filled: Tensor | None, state: State, plan: Plan
 ) -> Normalized:
-    spec, choice = plan.spec, plan.choice
-    fold = choice.fold
-    assert fold is not None, "a folded kernel needs its fold"
+    spec, way = plan.spec, plan.choice.in_training
+    assert isinstance(way, Rows), "a folded kernel needs its fold"
+    fold = way.fold
     batch = FoldedBatch(
         fold_input(inputs, fold, spec.virtual_batch_size),
         fold,
@@ -93,8 +96,9 @@ def _column_training(
     inputs: Tensor, affine: Affine, filled: Tensor | None, state: State, plan: Plan
 ) -> Normalized:
     """By elementary ops on rows of columns."""
-    fold = plan.choice.columns
-    assert fold is not None, "columns need their fold"
+    way = plan.choice.in_training
+    assert isinstance(way, Composed) and way.columns is not None, "columns need their fold"
+    fold = way.columns
     batch = measure_columns(inputs, fold, plan.geometry.param_dtype)
     moments = moments_or(_shaped(batch.moments, plan), state.moving, filled)
     correction, affine = None, Affine(*_flat(affine))
@@ -153,20 +157,21 @@ def _unghosted(outputs: Tensor, inputs: Tensor, plan: Plan) -> Tensor:
 
 
 def infer(inputs: Tensor, state: State, plan: Plan) -> Normalized:
-    choice, moving, affine = plan.choice, state.moving, state.learned
-    if choice.fused:
-        outputs = fused_inference(inputs, moving, affine, plan.spec.epsilon, plan.geometry, choice)
-    elif choice.inference is Kernel.FUSED and choice.inference_fold is not None:
+    way, moving, affine = plan.choice.in_inference, state.moving, state.learned
+    epsilon = plan.choice.contract.epsilon(plan.spec.epsilon)
+    if isinstance(way, Tf1Fused):
+        outputs = fused_inference(inputs, moving, affine, epsilon, plan.geometry, way)
+    elif isinstance(way, Rows):
         outputs = folded_inference(
-            fold_input(inputs, choice.inference_fold, None),
-            choice.inference_fold,
+            fold_input(inputs, way.fold, None),
+            way.fold,
             Moments(*_flat(moving)),
             Affine(*_flat(affine)),
-            float(plan.spec.epsilon),
+            float(epsilon),
         )
     else:
         outputs = composed_batch_norm(
-            inputs, _fit(moving, plan), _fit(affine, plan), plan.spec.epsilon, inputs.dtype
+            inputs, _fit(moving, plan), _fit(affine, plan), epsilon, inputs.dtype
         )
     return Normalized(outputs, moving)
 

@@ -20,7 +20,8 @@ from ..kernels.moments import MomentsFn
 from ..plan.geometry import Geometry, geometry_of
 from ..plan.kernel_choice import KernelChoice, choose_kernel
 from ..plan.spec import BatchNormSpec, check_reuse, is_tensor_like
-from ..runtime.tensorflow_v1 import Tensor, as_written, host, raise_if_eager, tf
+from ..runtime.machine import machine
+from ..runtime.tensorflow_v1 import Tensor, as_written, raise_if_eager, tf
 from ..runtime.training_flag import resolve_training, static_training
 from ..scaling.merging import open_scope
 from ..state.undoing import all_or_nothing, variable_scope
@@ -241,7 +242,7 @@ def _fused_form(spec: BatchNormSpec, geometry: Geometry) -> _Form | None:
         spec = dataclasses.replace(spec, axis=-1)
         batch, channels = geometry.input_shape
         geometry = geometry_of(spec, (batch, 1, 1, channels), geometry.dtype)
-    choice = choose_kernel(spec, geometry, host())
+    choice = choose_kernel(spec, geometry, machine())
     return _Form(spec, geometry, choice) if choice.fused else None
 
 
@@ -253,7 +254,7 @@ def _unfused_form(spec: BatchNormSpec, geometry: Geometry) -> _Form:
     spec = dataclasses.replace(
         spec, fused=False, adjustment=None, beta_regularizer=None, gamma_regularizer=None
     )
-    return _Form(spec, geometry, choose_kernel(spec, geometry, host()))
+    return _Form(spec, geometry, choose_kernel(spec, geometry, machine()))
 
 
 def _warn_ignored(argument: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..plan.geometry import Geometry
-from ..plan.kernel_choice import FUSED_MIN_EPSILON, KernelChoice
+from ..plan.kernel_choice import Tf1Fused
 from ..runtime.tensorflow_v1 import Tensor, scalar, tf
 from .affine import Affine
 from .gradient import Seen, with_gradient
@@ -103,11 +103,11 @@ def _add(x: Tensor, y: Tensor, name: str) -> Tensor:
 
 
 def fused_training(
-    inputs: Tensor, affine: Affine, epsilon: Any, geometry: Geometry, choice: KernelChoice
+    inputs: Tensor, affine: Affine, epsilon: Any, geometry: Geometry, way: Tf1Fused
 ) -> FusedResult:
     """TF 1.15's fused kernel: normalizes with the batch's moments in one op and returns both."""
     outputs, moments = _tf1_fused(
-        inputs, affine, no_moments(), epsilon, geometry, choice, is_training=True
+        inputs, affine, no_moments(), epsilon, geometry, way, is_training=True
     )
     return FusedResult(outputs, moments)
 
@@ -118,10 +118,10 @@ def fused_inference(
     affine: Affine,
     epsilon: Any,
     geometry: Geometry,
-    choice: KernelChoice,
+    way: Tf1Fused,
 ) -> Tensor:
     """TF 1.15's fused kernel with given moments."""
-    return _tf1_fused(inputs, affine, moments, epsilon, geometry, choice, is_training=False)[0]
+    return _tf1_fused(inputs, affine, moments, epsilon, geometry, way, is_training=False)[0]
 
 
 def _tf1_fused(
@@ -130,20 +130,20 @@ def _tf1_fused(
     moments: Moments,
     epsilon: Any,
     geometry: Geometry,
-    choice: KernelChoice,
+    way: Tf1Fused,
     is_training: bool,
 ) -> tuple[Tensor, Moments]:
     name = "FusedBatchNormV3"
     result = fused_op(
-        _to_nhwc(inputs) if choice.transposed else inputs,
+        _to_nhwc(inputs) if way.transposed else inputs,
         complete(affine, geometry.param_shape[0]),
         moments,
-        max(float(epsilon), FUSED_MIN_EPSILON),
+        epsilon,
         is_training,
-        choice.data_format,
-        f"nhwc/{name}" if choice.transposed else name,
+        way.data_format,
+        f"nhwc/{name}" if way.transposed else name,
     )
-    outputs = _to_nchw(result.y, name) if choice.transposed else result.y
+    outputs = _to_nchw(result.y, name) if way.transposed else result.y
     return outputs, Moments(result.batch_mean, result.batch_variance)
 
 

@@ -39,7 +39,11 @@ class Geometry(NamedTuple):
 
     @property
     def static_count(self) -> int | None:
-        """How many values go into one batch moment, None if not known before the run."""
+        """How many values go into one batch moment, None if not known before the run.
+
+        >>> geometry_of(BatchNormSpec(), (8, 4, 3), "float32").static_count
+        32
+        """
         count = 1
         for axis in self.reduction_axes:
             size = self.input_shape[axis]
@@ -61,6 +65,10 @@ def geometry_of(
       TypeError: `dtype` is no floating-point type.
       ValueError: the rank or a channel size is unknown, or `axis` or `virtual_batch_size` does not
         fit the shape.
+
+    >>> geometry = geometry_of(BatchNormSpec(axis=1), (8, 3, 4, 5), "float16")
+    >>> geometry.reduction_axes, geometry.param_shape, geometry.param_dtype
+    ((0, 2, 3), (3,), 'float32')
     """
     if dtype not in FLOAT_DTYPES:
         raise TypeError(f"`inputs` must have a dtype in {list(FLOAT_DTYPES)} (got {dtype}).")

@@ -4,50 +4,13 @@
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
+from .contract import Contract, contract_of
+from .costs import ANY_MACHINE, NEVER, Costs, Machine
 from .geometry import Geometry
-from .row_layout import Costs, Fold, column_fold, inference_fold, row_fold
-from .spec import BatchNormSpec, is_tensor_like
-
-# TF1 raises smaller epsilons to this for the fused op, as cuDNN demands; newer TF does not.
-FUSED_MIN_EPSILON = 1.001e-5
-
-# Elements from which the fused op is quicker than elementary ops. Derived by
-# `python -m tests.benchmarks.kernel_rule` on two cores, float32, time of a training step:
-#   TF 2.21 with oneDNN, fused / composed: 65 536 elements 2.4, 131 072 elements 0.7, 2 M 0.4;
-#   without oneDNN the op's gradient is the slower one at any size, but for bfloat16.
-# Inference, with oneDNN: 131 072 elements 1.5, 262 144 elements 0.8, 4 M 0.5; without: never.
-QUICK_TRAINING = 100_000
-QUICK_INFERENCE = 200_000
-# Ghost batches in the middle of the axes cost elementary ops five times as much per element.
-GHOST_TRAINING = 20_000
-# One fused op for each ghost batch beats one op on transposed data from this size of one on.
-GHOST_SLICE = 20_000
-MAX_GHOST_SLICES = 16
-# oneDNN has vector kernels for channels in multiples of these alone. Derived, as the numbers of
-# rows below, by `python -m tests.benchmarks.vector_rule`; composed / fused of 524 288 elements:
-#   float32: 512 channels 1.8, 513 0.4, 516 1.3, in inference 1.4, 0.3, 1.5;
-#   bfloat16: 512 channels 2.4, 520 0.5, in inference 2.6, 0.4.
-VECTOR_OF = {"float32": 4, "bfloat16": 16}
-# Elementary ops are quicker on rows of columns. By `python -m tests.benchmarks.vector_rule`, time
-# of a training step on the input as it is / on columns, float32:
-#   channels not last: 4 096 elements 0.9 to 1.1, 16 384 elements 1.2 to 1.4, 262 144 2 to 3;
-#   rows side by side: 4 096 elements 0.85, 32 768 elements 1.3;
-#   8 rows 1.5 to 2.6, 64 rows 1.5 to 4.6.
-COLUMN_ELEMENTS = 4_000
-SIDE_BY_SIDE_ELEMENTS = 32_000
-COLUMN_ROWS = 8
-COLUMN_WIDTH = 2048
-# Given moments, the fused op takes columns for other channels than it is quick for:
-#   64 rows 0.8 of the time of elementary ops, 128 rows 1.0, 256 rows 1.2.
-COLUMN_ROWS_IN_INFERENCE = 256
-# In inference the op takes long for few rows of many channels: 16 rows 0.6, 128 rows 1.05.
-ROWS_IN_INFERENCE = 128
-# Sizes not known beforehand: where guessing fused or composed wrongly loses the same factor.
-ASSUMED_BATCH = 256
-ASSUMED_SIZE = 32
-_NEVER = float("inf")
+from .row_layout import Fold, column_fold, inference_fold, row_fold
+from .spec import BatchNormSpec
 
 
 class Kernel(enum.Enum):
@@ -57,51 +20,60 @@ class Kernel(enum.Enum):
     COMPOSED = "composed"
 
 
-class Host(NamedTuple):
-    """What the machine's fused op can do.
+class Composed(NamedTuple):
+    """Elementary ops, on the input as it is or, in training, on rows of `columns`."""
 
-    `nchw_runs`: it takes channels first. `quick`: it has a quick gradient, as with oneDNN or on a
-    GPU; elsewhere its gradient is slower than one made of elementary ops. `no_channels`: it bears
-    an input of no channels at all, which is what an empty batch of ghosts folds to; TF 1.15 dies.
-    `float16_row`: its gradient bears a single row of float16; TF 1.15 dies.
-    `vectors`: it is quick for whole vectors of channels alone, as oneDNN is.
+    columns: Fold | None = None
+
+
+class Tf1Fused(NamedTuple):
+    """The fused op on images as they are, as TF 1.15 has it.
+
+    `transposed`: an NCHW input is turned to NHWC for it and back.
     """
 
-    nchw_runs: bool = True
-    quick: bool = True
-    no_channels: bool = True
-    float16_row: bool = True
-    vectors: bool = False
+    data_format: str
+    transposed: bool = False
 
 
-ANY_HOST = Host()
+class Rows(NamedTuple):
+    """The fused op on an input of any rank, seen as rows of channels or of columns."""
+
+    fold: Fold
+
+
+Way = Union[Composed, Tf1Fused, Rows]
 
 
 class KernelChoice(NamedTuple):
-    """The kernels of the two phases and the sentence that says why they were taken.
+    """What computes the two phases, and the sentence that says why.
 
     Attributes:
-      kernel: what runs in training.
-      inference: what runs in inference.
+      in_training: how a batch is normalized with its own moments.
+      in_inference: how inputs are normalized with given moments.
       reason: why.
-      fused: whether TF 1.15 takes its fused op here, whose numbers then count: the N / (N - 1)
-        variance in moving_variance and an epsilon of at least 1.001e-5.
-      data_format: what the fused op is given where `fused`.
-      transposed: whether an NCHW input is turned to NHWC for it and back, where `fused`.
-      fold: how the input is seen by the fused op where TF 1.15 would not take it.
-      inference_fold: the same in inference, which knows no ghost batches.
-      columns: how elementary ops see the input in training, None for as it is.
+      contract: whose numbers come of it, whatever computes them.
     """
 
-    kernel: Kernel
-    inference: Kernel
+    in_training: Way
+    in_inference: Way
     reason: str
-    fused: bool = False
-    data_format: str = ""
-    transposed: bool = False
-    fold: Fold | None = None
-    inference_fold: Fold | None = None
-    columns: Fold | None = None
+    contract: Contract
+
+    @property
+    def fused(self) -> bool:
+        """Whether the numbers are those of TF 1.15's fused op."""
+        return self.contract.fused
+
+    @property
+    def kernel(self) -> Kernel:
+        """What runs in training."""
+        return _kernel_of(self.in_training)
+
+    @property
+    def inference(self) -> Kernel:
+        """What runs in inference."""
+        return _kernel_of(self.in_inference)
 
     def __str__(self) -> str:
         phases = self.kernel.value
@@ -110,72 +82,76 @@ class KernelChoice(NamedTuple):
         return f"{phases}: {self.reason}"
 
     def composed(self, why: str) -> KernelChoice:
-        """The composed kernel in its place."""
-        return _composed(why, self.columns)
+        """Elementary ops on the input as it is, with the numbers of the same contract."""
+        return _composed(self.contract, why)
+
+
+def _kernel_of(way: Way) -> Kernel:
+    return Kernel.COMPOSED if isinstance(way, Composed) else Kernel.FUSED
+
+
+def _composed(contract: Contract, reason: str, columns: Fold | None = None) -> KernelChoice:
+    if columns is not None:
+        reason = f"{reason}; {columns.reason}"
+    return KernelChoice(Composed(columns), Composed(), reason, contract)
+
+
+MERGED = _composed(Contract(fused=False), "the statistics are merged across replicas")
 
 
 def choose_kernel(
     spec: BatchNormSpec,
     geometry: Geometry,
-    host: Host = ANY_HOST,
+    machine: Machine = ANY_MACHINE,
     moments_overridden: bool = False,
 ) -> KernelChoice:
-    """Picks the quickest kernel that gives the numbers of TF 1.15.
+    """Picks the quickest way to the numbers of TF 1.15.
 
-    Where TF 1.15 is fused, so are we: its fused kernel has numbers of its own. Elsewhere the fused
-    op serves whatever folds to its layout and is large enough; `fused=True` takes it at any size
-    and `fused=False` never.
+    Where TF 1.15 took its fused op, so do we, unless the machine is slow at it. Elsewhere the op
+    serves whatever folds to its layout and is large enough; `fused=True` takes it at any size and
+    `fused=False` never.
 
     Args:
       spec: the validated arguments.
       geometry: what they mean for the input.
-      host: what the machine can do.
+      machine: what it can do.
       moments_overridden: whether a subclass computes the batch moments itself.
+
+    >>> from .geometry import geometry_of
+    >>> spec = BatchNormSpec()
+    >>> print(choose_kernel(spec, geometry_of(spec, (32, 64), "float32")))
+    composed: rank 2; 2048 elements, fewer than 100000
     """
-    columns = None if moments_overridden else _columns(spec, geometry)
-    impossible = _why_not_fused(spec, geometry, moments_overridden)
-    if impossible:
-        return _composed(impossible, columns)
-    refusal = _why_not_tf1_fused(spec, geometry)
-    if not refusal:
-        return _tf1_fused(geometry, host)
-    if float(spec.epsilon) < FUSED_MIN_EPSILON:
-        reason = f"{refusal}; the fused op may raise an epsilon below {FUSED_MIN_EPSILON}"
-        return _composed(reason, columns)
-    costs = _costs(geometry, host)
-    fold = row_fold(geometry, spec.virtual_batch_size, costs)
-    if fold is not None and _may_have_no_channels(fold, geometry) and not host.no_channels:
-        return _composed(f"{refusal}; of unknown size, and the fused op dies here on no ghosts")
-    if _may_be_a_float16_row(spec, geometry) and not host.float16_row:
-        reason = f"{refusal}; maybe one row of float16, of which the fused op dies here"
-        return _composed(reason, columns)
-    return _folded(spec, geometry, host, fold, columns, refusal)
+    contract = contract_of(spec, geometry, moments_overridden)
+    columns = None if moments_overridden else _columns(spec, geometry, machine.costs)
+    if not contract.op_serves:
+        return _composed(contract, contract.why_not, columns)
+    if contract.fused:
+        return _tf1_fused(contract, geometry, machine, columns)
+    fold = row_fold(geometry, spec.virtual_batch_size, machine)
+    if fold is not None and _may_have_no_channels(fold, geometry) and not machine.no_channels:
+        reason = f"{contract.why_not}; of unknown size, and the fused op dies here on no ghosts"
+        return _composed(contract, reason)
+    if _may_be_a_float16_row(spec, geometry) and not machine.float16_row:
+        reason = f"{contract.why_not}; maybe one row of float16, of which the fused op dies here"
+        return _composed(contract, reason, columns)
+    forced = spec.fused is not None
+    way, why = _in_training(geometry, machine, fold, columns, forced)
+    in_inference = _in_inference(geometry, machine, forced)
+    return KernelChoice(way, in_inference, f"{contract.why_not}; {why}", contract)
 
 
-def _composed(reason: str, columns: Fold | None = None) -> KernelChoice:
-    if columns is not None:
-        reason = f"{reason}; {columns.reason}"
-    return KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, reason, columns=columns)
-
-
-def _costs(geometry: Geometry, host: Host) -> Costs:
-    multiple = VECTOR_OF.get(geometry.dtype, 1) if host.vectors else 1
-    rows = COLUMN_ROWS if host.quick else _NEVER
-    return Costs(MAX_GHOST_SLICES, GHOST_SLICE, multiple, rows, assumed_batch=ASSUMED_BATCH)
-
-
-def _columns(spec: BatchNormSpec, geometry: Geometry) -> Fold | None:
+def _columns(spec: BatchNormSpec, geometry: Geometry, costs: Costs) -> Fold | None:
     """How elementary ops see the input: as columns if that is quicker, None for as it is."""
     if spec.virtual_batch_size is not None:
         return None
-    costs = Costs(0, 0, min_rows=COLUMN_ROWS, columns=COLUMN_WIDTH, assumed_batch=ASSUMED_BATCH)
     fold = column_fold(geometry, costs)
     # A row of nothing but channels is one as it is.
     if fold is None or fold.slow or fold.width == fold.channels:
         return None
     side_by_side = fold.columns[1:] == fold.spread[1:]
-    least = SIDE_BY_SIDE_ELEMENTS if side_by_side else COLUMN_ELEMENTS
-    return fold if _elements(geometry) >= least else None
+    least = costs.side_by_side_elements if side_by_side else costs.column_elements
+    return fold if _elements(geometry, costs) >= least else None
 
 
 def _may_have_no_channels(fold: Fold, geometry: Geometry) -> bool:
@@ -190,114 +166,70 @@ def _may_be_a_float16_row(spec: BatchNormSpec, geometry: Geometry) -> bool:
     return all(sizes[axis] in (None, 0, 1) for axis in geometry.reduction_axes)
 
 
-def _tf1_fused(geometry: Geometry, host: Host) -> KernelChoice:
-    both = (Kernel.FUSED, Kernel.FUSED)
-    if geometry.channel_axes == (3,):
-        return KernelChoice(*both, "rank 4 with the channel axis last", True, "NHWC")
-    if host.nchw_runs:
-        return KernelChoice(*both, "rank 4 with channel axis 1", True, "NCHW")
-    reason = "rank 4 with channel axis 1, transposed as the fused op runs NHWC alone here"
-    return KernelChoice(*both, reason, True, "NHWC", transposed=True)
-
-
-def _folded(
-    spec: BatchNormSpec,
-    geometry: Geometry,
-    host: Host,
-    fold: Fold | None,
-    columns: Fold | None,
-    refusal: str,
+def _tf1_fused(
+    contract: Contract, geometry: Geometry, machine: Machine, columns: Fold | None
 ) -> KernelChoice:
-    """The quickest of the fused op and elementary ops in each phase."""
-    forced = spec.fused is not None
-    kernel, why = _in_training(geometry, host, fold, columns, forced)
-    if fold is None:
-        axes = list(geometry.channel_axes)
-        why = f"axis {axes} of rank {geometry.rank} does not fold to rows of channels"
-    seen = inference_fold(geometry, _costs(geometry, host))
-    in_inference = _in_inference(geometry, host, seen, forced)
-    if kernel is Kernel.COMPOSED and columns is not None:
-        why = f"{why}; {columns.reason}"
-    return KernelChoice(
-        kernel,
-        in_inference,
-        f"{refusal}; {why}",
-        fold=fold if kernel is Kernel.FUSED else None,
-        inference_fold=seen,
-        columns=columns if kernel is Kernel.COMPOSED else None,
-    )
+    """TF 1.15's own use of the op, or what is quicker and gives its numbers."""
+    if geometry.channel_axes == (3,):
+        way, reason = Tf1Fused("NHWC"), "rank 4 with the channel axis last"
+    elif machine.nchw_runs:
+        way, reason = Tf1Fused("NCHW"), "rank 4 with channel axis 1"
+    else:
+        way = Tf1Fused("NHWC", transposed=True)
+        reason = "rank 4 with channel axis 1, transposed as the fused op runs NHWC alone here"
+    return KernelChoice(way, way, reason, contract)
 
 
 def _in_training(
-    geometry: Geometry, host: Host, fold: Fold | None, columns: Fold | None, forced: bool
-) -> tuple[Kernel, str]:
+    geometry: Geometry, machine: Machine, fold: Fold | None, columns: Fold | None, forced: bool
+) -> tuple[Way, str]:
+    """What normalizes a batch, and why."""
+    composed = Composed(columns)
+    seen_as = "" if columns is None else f"; {columns.reason}"
     if fold is None:
-        return Kernel.COMPOSED, ""
+        axes = list(geometry.channel_axes)
+        why = f"axis {axes} of rank {geometry.rank} does not fold to rows of channels"
+        return composed, f"{why}{seen_as}"
     if forced:
-        return Kernel.FUSED, f"fused=True; {fold.reason}"
-    size = _elements(geometry)
+        return Rows(fold), f"fused=True; {fold.reason}"
+    size = _elements(geometry, machine.costs)
     known = "elements" if None not in geometry.input_shape else "elements assumed"
-    least = _smallest(geometry, host, fold)
+    least = _smallest(geometry, machine, fold)
     if fold.slow or (fold.transposed and columns is not None):
-        return Kernel.COMPOSED, "the fused op would be slower"
-    if least == _NEVER:
-        return Kernel.COMPOSED, "the fused op is slower for it here"
+        return composed, f"the fused op would be slower{seen_as}"
+    if least == NEVER:
+        return composed, f"the fused op is slower for it here{seen_as}"
     if size < least:
-        return Kernel.COMPOSED, f"{size} {known}, fewer than {least:.0f}"
-    return Kernel.FUSED, f"{size} {known}, at least {least:.0f}; {fold.reason}"
+        return composed, f"{size} {known}, fewer than {least:.0f}{seen_as}"
+    return Rows(fold), f"{size} {known}, at least {least:.0f}; {fold.reason}"
 
 
-def _in_inference(geometry: Geometry, host: Host, fold: Fold | None, forced: bool) -> Kernel:
+def _in_inference(geometry: Geometry, machine: Machine, forced: bool) -> Way:
+    """What normalizes with given moments."""
+    fold, costs = inference_fold(geometry, machine), machine.costs
     if fold is None or fold.transposed:
-        return Kernel.COMPOSED
+        return Composed()
     if forced:
-        return Kernel.FUSED
-    quick = host.quick or geometry.dtype == "bfloat16"
-    rows = COLUMN_ROWS_IN_INFERENCE if fold.columns else ROWS_IN_INFERENCE
-    size = _elements(geometry)
-    enough = size >= QUICK_INFERENCE and size >= rows * fold.width
-    return Kernel.FUSED if quick and enough and not fold.slow else Kernel.COMPOSED
+        return Rows(fold)
+    quick = machine.quick or geometry.dtype == "bfloat16"
+    rows = costs.column_rows_in_inference if fold.columns else costs.rows_in_inference
+    size = _elements(geometry, costs)
+    enough = size >= costs.fused_inference and size >= rows * fold.width
+    return Rows(fold) if quick and enough and not fold.slow else Composed()
 
 
-def _smallest(geometry: Geometry, host: Host, fold: Fold) -> float:
+def _smallest(geometry: Geometry, machine: Machine, fold: Fold) -> float:
     """From how many elements on the fused op is quicker in training."""
     if fold.ghosts and (fold.slices or fold.transposed):
-        return GHOST_TRAINING
+        return machine.costs.ghost_training
     bfloat16 = geometry.dtype == "bfloat16" and not fold.transposed
-    return QUICK_TRAINING if host.quick or bfloat16 else _NEVER
+    return machine.costs.fused_training if machine.quick or bfloat16 else NEVER
 
 
-def _elements(geometry: Geometry) -> int:
+def _elements(geometry: Geometry, costs: Costs) -> int:
     """How many elements the input has, as far as they are known."""
     count = 1
     for axis, size in enumerate(geometry.input_shape):
-        count *= size if size is not None else (ASSUMED_SIZE if axis else ASSUMED_BATCH)
+        assumed = costs.assumed_size if axis else costs.assumed_batch
+        count *= assumed if size is None else size
     return count
-
-
-def _why_not_fused(spec: BatchNormSpec, geometry: Geometry, moments_overridden: bool) -> str:
-    """What keeps the fused op out, be it TF 1.15's use of it or ours."""
-    if spec.fused is not None and not spec.fused:
-        return "fused=False"
-    if moments_overridden:
-        return "a subclass overrides _moments"
-    if is_tensor_like(spec.epsilon):
-        return "epsilon is a tensor, which the fused op cannot take"
-    if "float64" in (geometry.dtype, geometry.param_dtype):
-        return "the fused op has no float64 kernel"
-    return ""
-
-
-def _why_not_tf1_fused(spec: BatchNormSpec, geometry: Geometry) -> str:
-    """What TF 1.15 does not fuse though the op could."""
-    if spec.renorm:
-        return "renorm"
-    if spec.virtual_batch_size is not None:
-        return "virtual batches"
-    if spec.adjustment is not None:
-        return "adjustment"
-    if geometry.rank != 4:
-        return f"rank {geometry.rank}"
-    if geometry.channel_axes not in ((1,), (3,)):
-        return f"axis {list(geometry.channel_axes)}"
-    return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Iterable, NamedTuple, Sequence
 
+from .costs import NEVER, Costs, Machine
 from .geometry import HALF_DTYPES, Geometry
 
 _VECTOR = 16
@@ -12,26 +13,6 @@ _VECTOR = 16
 # rows as examples, inference 0.73; 64 0.93 and 0.82; 1 1.02 and 0.94.
 _EXAMPLES = 256
 _FEW_EXAMPLES = 16
-
-
-class Costs(NamedTuple):
-    """What decides between folds that give the same numbers.
-
-    Attributes:
-      max_slices: up to how many ghost batches are normalized one by one.
-      min_slice: from how many elements of a ghost batch on that is done.
-      multiple: the op is quick if its channels are a multiple of this.
-      min_rows: from how many rows on columns pay.
-      columns: how many columns a row has at least, where the rows allow it.
-      assumed_batch: how many examples a batch of unknown size is taken to have.
-    """
-
-    max_slices: int
-    min_slice: int
-    multiple: int = 1
-    min_rows: float = 1
-    columns: int = 256
-    assumed_batch: int = 256
 
 
 class Fold(NamedTuple):
@@ -96,13 +77,19 @@ def _channels(geometry: Geometry) -> _Channels:
     return _Channels(number, first, apart, _known_product(shape[last + 1 :]))
 
 
-def row_fold(geometry: Geometry, ghost_size: int | None, costs: Costs) -> Fold | None:
+def row_fold(geometry: Geometry, ghost_size: int | None, machine: Machine) -> Fold | None:
     """An input as rows of channels, which the op can train on; None if that cannot be had.
 
     Args:
       geometry: of the input.
       ghost_size: examples in a ghost batch, None without ghost batches.
-      costs: of the ways to fold.
+      machine: whose op trains on them.
+
+    >>> from .geometry import geometry_of
+    >>> from .spec import BatchNormSpec
+    >>> images = geometry_of(BatchNormSpec(axis=1), (8, 3, 4, 5), "float32")
+    >>> row_fold(images, None, Machine()).reason
+    'the channels are moved last'
     """
     channels = _channels(geometry)
     if not channels.number or channels.apart or not channels.after:
@@ -113,8 +100,8 @@ def row_fold(geometry: Geometry, ghost_size: int | None, costs: Costs) -> Fold |
         if not between:
             return None
         ghosts = fold._replace(between=between, ghosts=True)
-        return _ghost_fold(ghosts, geometry.input_shape[0], ghost_size, costs)
-    slow = bool(channels.number % costs.multiple)
+        return _ghost_fold(ghosts, geometry, ghost_size, machine)
+    slow = bool(channels.number % machine.vector(geometry.dtype))
     if channels.after == 1:
         return fold._replace(slow=slow, reason="the channels are last")
     # Behind a first axis of channels lie all their values, which sum as they are.
@@ -122,40 +109,63 @@ def row_fold(geometry: Geometry, ghost_size: int | None, costs: Costs) -> Fold |
     return fold._replace(transposed=True, slow=slow, reason="the channels are moved last")
 
 
-def inference_fold(geometry: Geometry, costs: Costs) -> Fold | None:
+def inference_fold(geometry: Geometry, machine: Machine) -> Fold | None:
     """The cheapest fold for the op in inference, None if there is none.
 
     With given moments the op serves columns as well, though half precision would be rounded twice.
     """
-    rows = row_fold(geometry, None, costs)
+    rows = row_fold(geometry, None, machine)
     if rows is not None and not rows.slow and not rows.transposed:
         return rows
-    columns = None if geometry.dtype in HALF_DTYPES else column_fold(geometry, costs)
+    columns = None if geometry.dtype in HALF_DTYPES else _op_columns(geometry, machine)
     if rows is None or (columns is not None and not columns.slow):
         return columns
     return rows
 
 
-def _ghost_fold(fold: Fold, batch: int | None, ghost_size: int, costs: Costs) -> Fold:
+def _op_columns(geometry: Geometry, machine: Machine) -> Fold | None:
+    costs = machine.costs
+    limits = costs._replace(
+        column_rows=costs.column_rows if machine.quick else NEVER,
+        column_width=costs.op_column_width,
+    )
+    return column_fold(geometry, limits, machine.vector(geometry.dtype))
+
+
+def _ghost_fold(fold: Fold, geometry: Geometry, ghost_size: int, machine: Machine) -> Fold:
+    batch, vector, costs = geometry.input_shape[0], machine.vector(geometry.dtype), machine.costs
     count = None if batch is None else batch // ghost_size
     # Each cut out has the channels alone; beside each other they are more of them.
-    slow = bool(fold.channels % costs.multiple)
-    slow_together = bool((fold.channels * (count or 1)) % costs.multiple)
+    slow = bool(fold.channels % vector)
+    slow_together = bool((fold.channels * (count or 1)) % vector)
     if fold.between == fold.after == 1:
         return fold._replace(slow=slow_together, reason="ghost batches are further channels")
     one_ghost = ghost_size * fold.channels * fold.between * fold.after
-    few = count is not None and count <= costs.max_slices
-    if fold.after == 1 and few and one_ghost >= costs.min_slice and not slow:
+    few = count is not None and count <= costs.ghost_slices
+    if fold.after == 1 and few and one_ghost >= costs.ghost_slice and not slow:
         reason = f"each of {count} ghost batches by itself"
         return fold._replace(slices=count or 0, reason=reason)
     reason = "ghost batches are moved beside the channels"
     return fold._replace(transposed=True, slow=slow_together, reason=reason)
 
 
-def column_fold(geometry: Geometry, costs: Costs) -> Fold | None:
+def column_fold(geometry: Geometry, costs: Costs, vector: int = 1) -> Fold | None:
     """The axes from the first channel axis on as columns, and some of the rows before them.
 
-    None if their sizes are unknown; `slow` where the rows are few.
+    Args:
+      geometry: of the input.
+      costs: from how many rows on columns pay, and how many columns a row has at least.
+      vector: columns in a vector of what takes them.
+
+    Returns:
+      A fold with columns, `slow` where the rows are few or their columns fill no vectors; None if
+      the sizes behind the first channel axis are unknown.
+
+    >>> from .geometry import geometry_of
+    >>> from .spec import BatchNormSpec
+    >>> images = geometry_of(BatchNormSpec(axis=1), (64, 3, 10, 10), "float32")
+    >>> column_fold(images, Costs()).reason
+    '2400 columns of 3 channels'
     """
     channels = _channels(geometry)
     shape, first = geometry.input_shape, channels.first
@@ -169,10 +179,10 @@ def column_fold(geometry: Geometry, costs: Costs) -> Fold | None:
 
     def demerits(count: int) -> tuple[bool, bool, int, int]:
         width = count * size
-        slow = rows < count * costs.min_rows or width % costs.multiple > 0
-        return slow, width % _VECTOR > 0, max(0, costs.columns - width), count
+        slow = rows < count * costs.column_rows or width % vector > 0
+        return slow, width % _VECTOR > 0, max(0, costs.column_width - width), count
 
-    most = max(1, costs.columns // channels.number) * _VECTOR
+    most = max(1, costs.column_width // channels.number) * _VECTOR
     count = min((n for n in range(1, most + 1) if known % n == 0), key=demerits, default=0)
     if not count:
         return None
@@ -193,6 +203,9 @@ def rows_shape(shape: Sequence[int | None], width: int) -> list[int]:
 
     The op shares its work out over both of the first axes, and is up to a third slower if one of
     them is 1.
+
+    >>> rows_shape((4096, 512), 512), rows_shape((None, 20, 50), 50)
+    ([256, 16, 1, 512], [-1, 20, 1, 50])
     """
     known = _product(size for size in shape if size is not None)
     if None in shape:

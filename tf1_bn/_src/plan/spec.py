@@ -68,7 +68,11 @@ class BatchNormSpec:
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """`axis` as a tuple of ints, negative ones unresolved."""
+        """`axis` as a tuple of ints, negative ones unresolved.
+
+        >>> BatchNormSpec(axis=[1, -1]).axes
+        (1, -1)
+        """
         listed = self.axis if isinstance(self.axis, (list, tuple)) else (self.axis,)
         return tuple(int(axis) for axis in listed)
 
@@ -113,7 +117,11 @@ def is_tensor_like(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a real Python or NumPy number (0-d arrays included)."""
+    """Whether `value` is a real Python or NumPy number (0-d arrays included).
+
+    >>> is_number(np.float32(0.5)), is_number("0.5")
+    (True, False)
+    """
     if isinstance(value, np.ndarray):
         return value.ndim == 0 and value.dtype.kind in "fiu"
     return isinstance(value, (numbers.Real, np.floating))

@@ -4,13 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
-import platform
-import sys
 from typing import Any, Callable, TypeVar
 
-from ..plan.kernel_choice import Host
 from ..plan.spec import is_number
 
 try:
@@ -35,12 +30,6 @@ EAGER_MESSAGE = (
     "`with tf.Graph().as_default():`, call `tf.compat.v1.disable_eager_execution()` at program "
     "start, or put it into a function given to `tf.compat.v1.wrap_function`."
 )
-
-# From this release on the CPU's FusedBatchNorm runs NCHW; before, only a GPU's does.
-_NCHW_ON_CPU_SINCE = (2, 3)
-# With oneDNN its gradient is quick: an option first, then the default of Linux on x86.
-_ONEDNN_SINCE = (2, 5)
-_ONEDNN_BY_DEFAULT_SINCE = (2, 9)
 
 
 def as_written(function: _Function) -> _Function:
@@ -69,28 +58,6 @@ def raise_if_eager(caller: str) -> None:
     """Raises ValueError under eager execution, before anything is created."""
     if tf.executing_eagerly():
         raise ValueError(EAGER_MESSAGE.format(caller=caller))
-
-
-@functools.lru_cache(maxsize=None)
-def host() -> Host:
-    """What the fused op of this TensorFlow can do on this machine."""
-    version = tf_version()
-    gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
-    return Host(
-        nchw_runs=gpu or version >= _NCHW_ON_CPU_SINCE,
-        quick=gpu or _has_onednn(version),
-        no_channels=version >= (2, 0),
-        float16_row=version >= (2, 0),
-        vectors=not gpu and _has_onednn(version),
-    )
-
-
-def _has_onednn(version: tuple[int, int]) -> bool:
-    wish = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "").lower()
-    if wish:
-        return wish in ("1", "true") and version >= _ONEDNN_SINCE
-    by_default = platform.machine().lower() in ("x86_64", "amd64") and os.name == "posix"
-    return by_default and sys.platform != "darwin" and version >= _ONEDNN_BY_DEFAULT_SINCE
 
 
 def in_tf_function() -> bool:

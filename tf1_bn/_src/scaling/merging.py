@@ -12,14 +12,12 @@ from ..call.call_plan import Plan
 from ..call.calls import Call
 from ..call.core import apply_batch_norm, normalize, with_updates
 from ..kernels.moments import Moments, moments_or
-from ..plan.kernel_choice import Kernel, KernelChoice
+from ..plan.kernel_choice import MERGED
 from ..runtime.open_scopes import OpenScopes, in_replica
 from ..runtime.tensorflow_v1 import Tensor, tf
 from ..state.variable_kinds import full_name
 from .batch_statistics import BatchStatistics, at_least_one, batch_statistics
 from .replica_merge import check_place, merged_in_strategy
-
-MERGED = KernelChoice(Kernel.COMPOSED, Kernel.COMPOSED, "the statistics are merged across replicas")
 
 Merge = Callable[[BatchStatistics], BatchStatistics]
 

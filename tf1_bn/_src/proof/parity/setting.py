@@ -7,8 +7,8 @@ from typing import Any, Callable, Mapping, NamedTuple
 
 import numpy as np
 
+from ...plan.contract import contract_of
 from ...plan.geometry import geometry_of
-from ...plan.kernel_choice import choose_kernel
 from ...plan.spec import BatchNormSpec
 from ..causes import GRADIENTS_ONLY, Observation, likely_cause
 from ..recording.model import Norm, scales
@@ -186,7 +186,7 @@ def _norm(setting: Setting, x: Any) -> Norm | None:
         return None
     if np.size(x) == 0:
         return None
-    fused = choose_kernel(spec, geometry).fused
+    fused = contract_of(spec, geometry).fused
     return Norm(
         channel_axes=geometry.channel_axes,
         momentum=config.get("momentum", 0.99),

@@ -7,8 +7,8 @@ from typing import Any, Mapping
 
 import numpy as np
 
+from ...plan.contract import contract_of
 from ...plan.geometry import geometry_of
-from ...plan.kernel_choice import choose_kernel
 from ...plan.spec import BatchNormSpec
 from ..recording.model import Norm
 from ..recording.recording import Call, Step
@@ -46,7 +46,7 @@ def _norm(call: Call, step: Step) -> Norm | None:
     )
     geometry = geometry_of(spec, x.shape, call.dtype)
     adjusted = config.get("adjustment")
-    fused = choose_kernel(spec, geometry).fused
+    fused = contract_of(spec, geometry).fused
     if call.kind == "contrib" and x.ndim == 2:
         # Contrib gives rank 2 to the fused kernel, as rank 4 with height and width 1.
         fused = config["fused"] is not False and not config["renorm"] and call.dtype != "float64"

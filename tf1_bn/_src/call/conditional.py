@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Callable, Sequence
 
-from .tensorflow_v1 import Tensor, tf
+from ..runtime.tensorflow_v1 import Tensor, tf
 
 Computation = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 

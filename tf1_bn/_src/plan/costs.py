@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is quick, and what works at all, on a machine: every measured number, no TensorFlow."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+NEVER = float("inf")
+
+
+class Costs(NamedTuple):
+    """From which sizes on one way to the same numbers is quicker than another.
+
+    Measured on two cores. `K` is `python -m tests.benchmarks.kernel_rule`, `V` is
+    `python -m tests.benchmarks.vector_rule`; a ratio above 1 means that the other way is slower.
+
+    Attributes:
+      fused_training: elements from which the fused op beats elementary ops in a training step (K;
+        composed / fused with oneDNN: 65 536 elements 0.4, 131 072 elements 1.4, 2 M 2.5).
+      fused_inference: the same in inference (K; 131 072 elements 0.7, 262 144 elements 1.3, 4 M 2).
+      ghost_training: elements from which the op beats elementary ops on ghost batches that lie in
+        the middle of the axes, which cost those five times as much (K, `--kind ghost_conv`).
+      ghost_slice: elements of one ghost batch from which an op for each beats one op on transposed
+        data (K, `--kind ghost_conv`).
+      ghost_slices: ghost batches up to which that is done.
+      float32_vector: channels; oneDNN is quick for multiples of it alone (V; composed / fused of
+        524 288 elements: 512 channels 1.8, 513 0.4, 516 1.3; in inference 1.4, 0.3, 1.5).
+      bfloat16_vector: the same (V; 512 channels 2.4, 520 0.5; in inference 2.6, 0.4).
+      column_elements: elements from which elementary ops are quicker on rows of columns, where
+        channels are not last (V; as it is / on columns: 4 096 elements 0.9 to 1.1, 16 384 elements
+        1.2 to 1.4, 262 144 elements 2 to 3).
+      side_by_side_elements: the same where several rows lie side by side (V; 4 096 elements 0.85,
+        32 768 elements 1.3).
+      column_rows: rows from which columns pay (V; 8 rows 1.5 to 2.6, 64 rows 1.5 to 4.6).
+      column_width: columns that a row has at least for elementary ops, where the rows allow it.
+      op_column_width: the same for the fused op in inference.
+      rows_in_inference: rows from which the op beats elementary ops in inference (V; 16 rows 0.6,
+        128 rows 1.05).
+      column_rows_in_inference: the same on columns (V; 64 rows 0.8, 128 rows 1.0, 256 rows 1.2).
+      assumed_batch: examples that a batch of unknown size is taken to have: where a wrong guess
+        loses the same factor either way.
+      assumed_size: values that any other axis of unknown size is taken to have.
+    """
+
+    fused_training: float = 100_000
+    fused_inference: int = 200_000
+    ghost_training: int = 20_000
+    ghost_slice: int = 20_000
+    ghost_slices: int = 16
+    float32_vector: int = 4
+    bfloat16_vector: int = 16
+    column_elements: float = 4_000
+    side_by_side_elements: float = 32_000
+    column_rows: float = 8
+    column_width: int = 2048
+    op_column_width: int = 256
+    rows_in_inference: int = 128
+    column_rows_in_inference: int = 256
+    assumed_batch: int = 256
+    assumed_size: int = 32
+
+    def vector(self, dtype: str) -> int:
+        """Channels in a vector of the op's quick kernels; 1 where they take any number.
+
+        >>> Costs().vector("float32"), Costs().vector("float16")
+        (4, 1)
+        """
+        return {"float32": self.float32_vector, "bfloat16": self.bfloat16_vector}.get(dtype, 1)
+
+
+class Machine(NamedTuple):
+    """What TensorFlow's fused op can do here, and what is quick.
+
+    Attributes:
+      nchw_runs: it takes channels first.
+      quick: it has a quick gradient, as with oneDNN or on a GPU; elsewhere its gradient is slower
+        than one made of elementary ops.
+      no_channels: it bears an input of no channels at all, which is what an empty batch of ghosts
+        folds to; TF 1.15 dies of it.
+      float16_row: its gradient bears a single row of float16; TF 1.15 dies of it.
+      vectors: it is quick for whole vectors of channels alone, as oneDNN is.
+      costs: from which sizes on what is quicker.
+    """
+
+    nchw_runs: bool = True
+    quick: bool = True
+    no_channels: bool = True
+    float16_row: bool = True
+    vectors: bool = False
+    costs: Costs = Costs()
+
+    def vector(self, dtype: str) -> int:
+        """Of how many channels the op wants multiples; 1 for any number.
+
+        >>> Machine().vector("float32"), Machine(vectors=True).vector("float32")
+        (1, 4)
+        """
+        return self.costs.vector(dtype) if self.vectors else 1
+
+
+ANY_MACHINE = Machine()
