@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
-from ..kernels.affine import Affine
-from ..kernels.moments import Moments, MomentsFn, has_values
+from ..kernels.batch import Affine
+from ..kernels.moments import Moments, MomentsFn
 from ..kernels.renorm import RenormCorrection
 from ..plan.geometry import Geometry
 from ..plan.kernel_choice import KernelChoice
@@ -15,11 +15,23 @@ from ..runtime.tensorflow_v1 import Tensor
 from ..state.variables import BatchNormVariables
 
 
+class Given(NamedTuple):
+    """The moments of a batch of which this call sees a part.
+
+    `moments` have the shape and dtype of the variables; `filled` is a scalar bool tensor, False if
+    the whole batch is empty, None if it can never be.
+    """
+
+    moments: Moments
+    filled: Tensor | None
+
+
 class Plan(NamedTuple):
     """Everything decided before the first op of a call.
 
     `moments_fn` only if a subclass has one; `in_place` if the outputs are to wait for the updates;
-    `moves` is False where no update ops are to be built.
+    `given` only if the batch's moments come from outside of the call; `moves` is False where no
+    update ops are to be built.
     """
 
     spec: BatchNormSpec
@@ -28,16 +40,21 @@ class Plan(NamedTuple):
     variables: BatchNormVariables
     moments_fn: MomentsFn | None = None
     in_place: bool = False
-    has_values_fn: Callable[[Tensor, Geometry], Tensor | None] = has_values
+    given: Given | None = None
     moves: bool = True
 
 
 class State(NamedTuple):
-    """What the variables hold when the call runs, read once; `renorm` are mean and deviation."""
+    """What a phase starts from: what the variables hold when the call runs, read once.
+
+    All of the shape and dtype of the variables; `renorm` are mean and deviation, `given` the
+    batch's moments where they come from outside of the call.
+    """
 
     learned: Affine
     moving: Moments
     renorm: tuple[Tensor, Tensor] | None = None
+    given: Moments | None = None
 
 
 class Normalized(NamedTuple):

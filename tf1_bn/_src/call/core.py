@@ -6,8 +6,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Callable, List, NamedTuple, Sequence
 
-from ..kernels.affine import Affine
-from ..kernels.moments import Moments
+from ..kernels.batch import Affine
+from ..kernels.moments import Moments, has_values
 from ..kernels.renorm import RenormCorrection, batch_stddev
 from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, loses_gradient_in_cond, tf
 from ..state.moving_average import MovingAverage, assign_variance, move, rate_where, update_rate
@@ -102,7 +102,7 @@ def _normalize(
     dtype = plan.geometry.param_dtype
     adjustment = None if given is None else Affine(*(tf.cast(part, dtype) for part in given))
     # The moments of an empty batch are NaN and must reach neither averages nor gradients.
-    filled = plan.has_values_fn(inputs, plan.geometry)
+    filled = plan.given.filled if plan.given else has_values(inputs, plan.geometry)
     if training is True:
         return train(inputs, adjustment, filled, state, plan), filled, None
     # An empty batch is normalized and moves nothing, as in inference.
@@ -123,7 +123,8 @@ def _either_phase(
         left = iter(tensors)
         seen = next(left)
         affine = Affine(*(value if value is None else next(left) for value in state.learned))
-        return seen, State(affine, Moments(*left), state.renorm)
+        moving, given = Moments(next(left), next(left)), Moments(*left) if state.given else None
+        return seen, State(affine, moving, state.renorm, given)
 
     def training_phase(tensors: Sequence[Tensor]) -> list[Tensor]:
         seen, switched = parts(tensors)
@@ -137,7 +138,7 @@ def _either_phase(
     learned = [value for value in state.learned if value is not None]
     outputs, mean, variance = either(
         training,
-        [wide, *learned, *state.moving],
+        [wide, *learned, *state.moving, *(state.given or ())],
         training_phase,
         inference_phase,
         "wide_cond" if widen else "cond",
@@ -267,6 +268,7 @@ def _state(plan: Plan, renorm: bool) -> State:
         Affine(*(None if value is None else tf.cast(value, dtype) for value in learned)),
         Moments(read(variables.moving_mean), read(variables.moving_variance)),
         (read(variables.renorm_mean), read(variables.renorm_stddev)) if renorm else None,
+        plan.given.moments if plan.given else None,
     )
 
 

@@ -9,43 +9,23 @@ the columns of a channel are then added up, and what belongs to a channel is spr
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from ..plan.row_layout import Fold
 from ..runtime.tensorflow_v1 import Tensor, tf
-from .affine import Affine
+from .batch import Affine, Batch, Measured, flat
+from .composed import factor_of
 from .gradient import Seen, with_gradient
 from .moments import Moments, inverse_count_of
-from .row_view import over_columns, sum_of_columns
-from .whole import factor_of
+from .row_view import as_input, over_columns, sum_of_columns
 
 
-class Columns(NamedTuple):
-    """A batch less its own mean, as rows of columns.
-
-    Attributes:
-      rows: `[rows, columns]`, in the dtype of the arithmetic.
-      centered: the same less the mean of each channel.
-      moments: of the shape `fold.spread`.
-      inverse_count: 1 / the number of values in each moment.
-      fold: how the columns belong to channels.
-    """
-
-    rows: Tensor
-    centered: Tensor
-    moments: Moments
-    inverse_count: Any
-    fold: Fold
-
-
-def measure_columns(inputs: Tensor, fold: Fold, dtype: Any) -> Columns:
-    """The batch as columns, and the mean and population variance of its channels.
+def measure_columns(batch: Batch, fold: Fold) -> Measured:
+    """By elementary ops on `[rows, columns]`, with a gradient by hand.
 
     Args:
-      inputs: of the static shape that `fold` was made for.
+      batch: of the static shape that `fold` was made for.
       fold: with columns.
-      dtype: of the arithmetic, float32 or wider.
     """
+    inputs, dtype = batch.inputs, batch.geometry.param_dtype
     with tf.name_scope("moments"):
         rows = tf.reshape(inputs, [-1, fold.width])
         rows = rows if rows.dtype == dtype else tf.cast(rows, dtype)
@@ -58,24 +38,23 @@ def measure_columns(inputs: Tensor, fold: Fold, dtype: Any) -> Columns:
         mean = mean_of(rows, "mean")
         centered = rows - over_columns(mean, fold.columns)
         variance = mean_of(tf.square(centered), "variance")
-        return Columns(rows, centered, Moments(mean, variance), inverse_count, fold)
+    moments = batch.settled(Moments(mean, variance))
 
+    def normalize(affine: Affine) -> tuple[Tensor, Moments]:
+        affine = flat(affine)
+        with tf.name_scope("batchnorm"):
+            mean, variance = (tf.reshape(value, fold.spread) for value in moments)
+            scale, offset = (
+                value if value is None else tf.reshape(value, fold.spread) for value in affine
+            )
+            inverse_stddev, factor = factor_of(variance, Affine(scale, None), batch.epsilon)
+            columns = tf.broadcast_to(factor, fold.columns)
+            outputs = centered * tf.reshape(columns, [-1])
+            if offset is not None:
+                outputs = outputs + over_columns(offset, fold.columns)
+            forward = Seen(rows, None, mean, inverse_stddev, factor, inverse_count)
+            outputs = with_gradient(outputs, forward, Affine(scale, offset), columns)
+            outputs = as_input(tf.cast(outputs, inputs.dtype), inputs, "add_1")
+        return outputs, batch.reported(moments, inverse_count)
 
-def normalize_columns(batch: Columns, moments: Moments, affine: Affine, epsilon: Any) -> Tensor:
-    """centered / sqrt(variance + epsilon) * scale + offset, as `[rows, columns]`.
-
-    Args:
-      batch: what `measure_columns` made.
-      moments: its moments, or what stands for those of an empty batch.
-      affine: `[channels]` each or None.
-      epsilon: added to the variance.
-    """
-    fold = batch.fold
-    scale, offset = (value if value is None else tf.reshape(value, fold.spread) for value in affine)
-    inverse_stddev, factor = factor_of(moments.variance, Affine(scale, None), epsilon)
-    columns = tf.broadcast_to(factor, fold.columns)
-    outputs = batch.centered * tf.reshape(columns, [-1])
-    if offset is not None:
-        outputs = outputs + over_columns(offset, fold.columns)
-    seen = Seen(batch.rows, None, moments.mean, inverse_stddev, factor, batch.inverse_count)
-    return with_gradient(outputs, seen, Affine(scale, offset), columns)
+    return Measured(lambda: moments, normalize)

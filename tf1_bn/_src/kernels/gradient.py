@@ -13,7 +13,7 @@ from typing import Any, Callable, NamedTuple
 
 from ..runtime.graph_place import in_function
 from ..runtime.tensorflow_v1 import Operation, Tensor, register_gradient, tf
-from .affine import Affine
+from .batch import Affine
 from .moments import sum_like
 from .row_view import over_columns, sum_of_columns
 

@@ -3,100 +3,73 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from ..plan.row_layout import Fold, rows_shape
 from ..runtime.tensorflow_v1 import Tensor, tf
 
 
-class Folded(NamedTuple):
-    """An input seen by the fused op.
+class Layout(NamedTuple):
+    """How an input becomes NHWC rows for the fused op: split, moved or cut, and put into rows.
 
     Attributes:
-      rows: NHWC tensors, the channels last; more than one only for ghost batches cut out.
-      ghosts: how often the channels are repeated in each, an int or a scalar tensor.
-      unfold: makes the layer's output of as many such tensors, under a name.
+      rows: the shape of each tensor of rows, the channels last.
+      split: the sizes that the input is given first; empty for as it is.
+      order: the axes of that in the order of the rows; empty where nothing moves.
+      slices: how many tensors axis 1 of that is cut into; 0 for a single one.
+      ghosts: how often the channels are repeated in a row, an int or a scalar tensor.
     """
 
-    rows: list[Tensor]
-    ghosts: Any
-    unfold: Callable[[Sequence[Tensor], str], Tensor]
-
-
-def fold_input(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
-    """Folds to rows of channels or columns, of rank 4; moves data only where `fold` says so."""
-    # A scope of its own leaves the names that TF1 gives to its ops.
-    with tf.name_scope("fold"):
-        if fold.columns:
-            return _columns(inputs, fold)
-        if fold.slices:
-            return _ghost_slices(inputs, fold, ghost_size)
-        if fold.transposed:
-            return _transposed(inputs, fold, ghost_size)
-        return _rows(inputs, fold, ghost_size)
-
-
-def _rows(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
+    rows: Sequence[Any]
+    split: Sequence[Any] = ()
+    order: Sequence[int] = ()
+    slices: int = 0
     ghosts: Any = 1
-    shape = rows_shape(inputs.shape.as_list(), fold.channels)
-    if fold.ghosts:
-        ghosts = _ghost_count(inputs, ghost_size)
-        *rows_of_ghost, _ = rows_shape([ghost_size], 1)
-        shape = [*rows_of_ghost, -1 if tf.is_tensor(ghosts) else ghosts * fold.channels]
-    rows = tf.reshape(inputs, shape)
-    return Folded([rows], ghosts, lambda outputs, name: as_input(outputs[0], inputs, name))
 
 
-def _columns(inputs: Tensor, fold: Fold) -> Folded:
-    rows = tf.reshape(inputs, rows_shape(inputs.shape.as_list(), fold.width))
-    return Folded([rows], 1, lambda outputs, name: as_input(outputs[0], inputs, name))
-
-
-def _ghost_slices(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
-    values = fold.between * fold.channels
-    view = tf.reshape(inputs, [ghost_size, fold.slices, values])
-    shape = rows_shape([ghost_size, values], fold.channels)
-    rows = [tf.reshape(ghost, shape) for ghost in tf.unstack(view, num=fold.slices, axis=1)]
-
-    def unfold(outputs: Sequence[Tensor], name: str) -> Tensor:
-        ghosts = [tf.reshape(output, [ghost_size, values]) for output in outputs]
-        return as_input(tf.stack(ghosts, axis=1), inputs, name)
-
-    return Folded(rows, 1, unfold)
-
-
-def _transposed(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Folded:
+def layout_of(inputs: Tensor, fold: Fold, ghost_size: int | None) -> Layout:
+    """The layout of `inputs` by `fold`, with ghost batches of `ghost_size` examples."""
+    shape = inputs.shape.as_list()
     if not fold.ghosts:
-        view = tf.reshape(inputs, [-1, fold.channels, fold.after])
-        moved = tf.transpose(view, [0, 2, 1])
-        rows = tf.reshape(moved, rows_shape(inputs.shape.as_list(), fold.channels))
-
-        def unfold(outputs: Sequence[Tensor], name: str) -> Tensor:
-            back = tf.reshape(outputs[0], [-1, fold.after, fold.channels])
-            return as_input(tf.transpose(back, [0, 2, 1]), inputs, name)
-
-        return Folded([rows], 1, unfold)
-
-    ghosts = _ghost_count(inputs, ghost_size)
-    sizes = [ghost_size, ghosts, fold.between, fold.channels, fold.after]
-    moved_sizes = [ghost_size, fold.between, fold.after, ghosts, fold.channels]
-    moved = tf.transpose(tf.reshape(inputs, sizes), [0, 2, 4, 1, 3])
-    row_count = (ghost_size or 1) * fold.between * fold.after
-    *rows_of_ghost, _ = rows_shape([row_count], 1)
-    rows = tf.reshape(moved, [*rows_of_ghost, -1])
-
-    def unfold_ghosts(outputs: Sequence[Tensor], name: str) -> Tensor:
-        back = tf.transpose(tf.reshape(outputs[0], moved_sizes), [0, 3, 1, 4, 2])
-        return as_input(back, inputs, name)
-
-    return Folded([rows], ghosts, unfold_ghosts)
+        rows = rows_shape(shape, fold.width)
+        if not fold.transposed:
+            return Layout(rows)
+        return Layout(rows, [-1, fold.channels, fold.after], [0, 2, 1])
+    size = ghost_size or 1
+    if fold.slices:
+        values = fold.between * fold.channels
+        rows = rows_shape([size, values], fold.channels)
+        return Layout(rows, [size, fold.slices, values], slices=fold.slices)
+    ghosts = tf.shape(inputs)[0] // size if shape[0] is None else shape[0] // size
+    *rows, _ = rows_shape([size * fold.between * fold.after], 1)
+    if not fold.transposed:
+        columns = -1 if tf.is_tensor(ghosts) else ghosts * fold.channels
+        return Layout([*rows, columns], ghosts=ghosts)
+    split = [size, ghosts, fold.between, fold.channels, fold.after]
+    return Layout([*rows, -1], split, [0, 2, 4, 1, 3], ghosts=ghosts)
 
 
-def _ghost_count(inputs: Tensor, ghost_size: int | None) -> Any:
-    batch = inputs.shape.as_list()[0]
-    if batch is not None:
-        return batch // ghost_size
-    return tf.shape(inputs)[0] // ghost_size
+def to_rows(inputs: Tensor, layout: Layout) -> list[Tensor]:
+    """Each of the tensors of rows, of rank 4; more than one only for ghost batches cut out."""
+    view = tf.reshape(inputs, layout.split) if layout.split else inputs
+    if layout.slices:
+        parts = tf.unstack(view, num=layout.slices, axis=1)
+    else:
+        parts = [tf.transpose(view, layout.order) if layout.order else view]
+    return [tf.reshape(part, layout.rows) for part in parts]
+
+
+def from_rows(rows: Sequence[Tensor], layout: Layout, inputs: Tensor, name: str) -> Tensor:
+    """What `to_rows` made of a tensor like `inputs`, in the shape of `inputs` again."""
+    if layout.slices:
+        size, _, values = layout.split
+        view = tf.stack([tf.reshape(part, [size, values]) for part in rows], axis=1)
+    elif layout.order:
+        moved = tf.reshape(rows[0], [layout.split[axis] for axis in layout.order])
+        view = tf.transpose(moved, [layout.order.index(axis) for axis in range(len(layout.order))])
+    else:
+        view = rows[0]
+    return as_input(view, inputs, name)
 
 
 def as_input(outputs: Tensor, inputs: Tensor, name: str) -> Tensor:

@@ -38,6 +38,11 @@ class Geometry(NamedTuple):
         return len(self.input_shape)
 
     @property
+    def channels_last(self) -> bool:
+        """Whether the last axis alone holds channels, so that `[channels]` broadcasts."""
+        return self.channel_axes == (self.rank - 1,)
+
+    @property
     def static_count(self) -> int | None:
         """How many values go into one batch moment, None if not known before the run.
 

@@ -8,7 +8,7 @@ import functools
 import threading
 from typing import Any, Callable, Iterator, NamedTuple
 
-from ..call.call_plan import Plan
+from ..call.call_plan import Given, Plan
 from ..call.calls import Call
 from ..call.core import apply_batch_norm, normalize, with_updates
 from ..kernels.moments import Moments, moments_or
@@ -137,11 +137,7 @@ def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Call:
         moments = Moments(tf.identity(statistics.mean, "mean"), tf.identity(variance, "variance"))
         always = training is True and bool(plan.geometry.static_count)
         filled = None if always else tf.greater(statistics.count, 0.0, name="has_values")
-    plan = plan._replace(
-        choice=MERGED,
-        moments_fn=lambda seen, *_: _where_seen(moments, inputs, seen),
-        has_values_fn=lambda *_: filled,
-    )
+    plan = plan._replace(choice=MERGED, given=Given(moments, filled))
     outcome = normalize(inputs, training, plan)
     if merged.applied:
         return merged.applied[0]._replace(inputs=inputs, outputs=outcome.call.outputs)
@@ -157,17 +153,6 @@ def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Call:
         applied = with_updates(outcome, plan)
     merged.applied.append(applied)
     return applied
-
-
-def _where_seen(moments: Moments, inputs: Tensor, seen: Tensor) -> Moments:
-    """The moments for a branch that sees `seen` in the place of `inputs`.
-
-    Where the layer switches its tensors itself, what stands outside has to be switched as well.
-    """
-    if seen is inputs or seen.op.type != "Switch":
-        return moments
-    predicate = seen.op.inputs[1]
-    return Moments(*(tf.raw_ops.Switch(data=m, pred=predicate).output_true for m in moments))
 
 
 def _meeting_point(merge: Merge | None, layer_name: str) -> Callable[[BatchStatistics], Shared]:

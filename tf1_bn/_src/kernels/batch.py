@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A batch, its moments and its affine: what kernels take, and the two steps of training."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple, Sequence
+
+from ..plan.geometry import Geometry
+from ..runtime.tensorflow_v1 import Tensor, tf
+from .moments import Moments, ghost_view, moments_or
+
+
+class Affine(NamedTuple):
+    """y = x_hat * scale + offset; None stands for 1 and for 0."""
+
+    scale: Tensor | None
+    offset: Tensor | None
+
+    def after(self, scale: Tensor, offset: Tensor) -> Affine:
+        """The transform that first applies `scale` and `offset`, then this one."""
+        if self.scale is None:
+            composed_scale, composed_offset = scale, offset
+        else:
+            composed_scale, composed_offset = scale * self.scale, offset * self.scale
+        if self.offset is not None:
+            composed_offset = composed_offset + self.offset
+        return Affine(composed_scale, composed_offset)
+
+
+class Measured(NamedTuple):
+    """What a kernel of training makes of a batch: its moments, then its normalized values.
+
+    Attributes:
+      moments: gives the batch's moments, in the shape of the variables, to whatever decides on the
+        affine. Each call may build an op that has no gradient.
+      normalize: takes an affine of the shape of the variables; returns the outputs, of the shape
+        and dtype of the inputs, and the moments that the averages move towards.
+    """
+
+    moments: Callable[[], Moments]
+    normalize: Callable[[Affine], tuple[Tensor, Moments]]
+
+
+class Batch(NamedTuple):
+    """An input in training, and what its kernel has to know of it.
+
+    Attributes:
+      inputs: of the shape `geometry.input_shape`.
+      geometry: its axes and shapes.
+      epsilon: added to the variance.
+      ghost_size: examples in a ghost batch, None without ghost batches.
+      filled: a scalar bool tensor, False for an empty batch; None if it can never be empty.
+      fallback: the moments of an empty batch, in the shape of the variables.
+      sample: whether the averages move towards the sample variance, as with TF 1.15's fused op.
+    """
+
+    inputs: Tensor
+    geometry: Geometry
+    epsilon: Any
+    ghost_size: int | None
+    filled: Tensor | None
+    fallback: Moments
+    sample: bool
+
+    def settled(self, moments: Moments) -> Moments:
+        """`moments` in the shape of the variables; the fallback's for an empty batch."""
+        return moments_or(shaped(moments, self.geometry), self.fallback, self.filled)
+
+    def reported(self, moments: Moments, inverse_count: Any) -> Moments:
+        """What the averages move towards, of settled moments with the population's variance."""
+        if not self.sample:
+            return moments
+        factor = sample_factor(inverse_count)
+        return self.settled(moments._replace(variance=moments.variance * factor))
+
+    def viewed(self, inputs: Tensor) -> tuple[Tensor, Sequence[int], bool]:
+        """`inputs` as ghost batches, if there are any; the axes of a moment; whether to keep them.
+
+        They are kept where the variables have the rank of that view.
+        """
+        geometry = self.geometry
+        if self.ghost_size is None:
+            return inputs, geometry.reduction_axes, len(geometry.channel_axes) > 1
+        return ghost_view(inputs, self.ghost_size), geometry.ghost_reduction_axes, True
+
+    def unviewed(self, outputs: Tensor) -> Tensor:
+        """Outputs of the shape of the view, in the shape of the inputs."""
+        if self.ghost_size is None:
+            return outputs
+        outputs = tf.reshape(outputs, tf.shape(self.inputs), name="Reshape")
+        outputs.set_shape(self.inputs.shape)
+        return outputs
+
+
+def sample_factor(inverse_count: Any) -> Any:
+    """N / (N - 1) of 1 / N, a number or a tensor; 1 for a single value, whose variance is 0."""
+    if not tf.is_tensor(inverse_count):
+        count = round(1.0 / inverse_count)
+        return count / max(count - 1.0, 1.0)
+    count = tf.round(1.0 / inverse_count)
+    return count / tf.maximum(count - 1.0, tf.ones_like(count))
+
+
+def flat(pair: Any) -> Any:
+    """The values of a pair as `[channels]`; None stays None."""
+    values = (
+        value if value is None or value.shape.ndims == 1 else tf.reshape(value, [-1], name="flat")
+        for value in pair
+    )
+    return type(pair)(*values)
+
+
+def shaped(pair: Any, geometry: Geometry) -> Any:
+    """The values of a pair in the shape of the variables."""
+    shape = list(geometry.param_shape)
+    values = (
+        value if value.shape.as_list() == shape else tf.reshape(value, shape, name="shaped")
+        for value in pair
+    )
+    return type(pair)(*values)
+
+
+def fitted(pair: Any, geometry: Geometry) -> Any:
+    """The values of a pair, of the shape of the variables, so that they broadcast to the input."""
+    return type(pair)(*(broadcastable(value, geometry) for value in pair))
+
+
+def broadcastable(value: Tensor | None, geometry: Geometry) -> Tensor | None:
+    """`value` of the parameters' shape, reshaped where it would not broadcast to the input."""
+    if value is None:
+        return None
+    rank = len(value.shape.as_list())
+    if rank == geometry.rank or (rank == 1 and geometry.channels_last):
+        return value
+    return tf.reshape(value, geometry.broadcast_shape, name="broadcastable")
