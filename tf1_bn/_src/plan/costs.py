@@ -26,6 +26,9 @@ class Costs(NamedTuple):
       float32_vector: channels; oneDNN is quick for multiples of it alone (V; composed / fused of
         524 288 elements: 512 channels 1.8, 513 0.4, 516 1.3; in inference 1.4, 0.3, 1.5).
       bfloat16_vector: the same (V; 512 channels 2.4, 520 0.5; in inference 2.6, 0.4).
+      odd_images: elements from which other ways beat the op on images whose channels fill no
+        vectors (V; op / elementary ops with 50 channels: 9 800 elements 5, 78 400 elements 3,
+        1.3 M 2.3 to 6; in inference 2, 3, 2.5 to 6).
       column_elements: elements from which elementary ops are quicker on rows of columns, where
         channels are not last (V; as it is / on columns: 4 096 elements 0.9 to 1.1, 16 384 elements
         1.2 to 1.4, 262 144 elements 2 to 3).
@@ -49,6 +52,7 @@ class Costs(NamedTuple):
     ghost_slices: int = 16
     float32_vector: int = 4
     bfloat16_vector: int = 16
+    odd_images: float = 8_000
     column_elements: float = 4_000
     side_by_side_elements: float = 32_000
     column_rows: float = 8

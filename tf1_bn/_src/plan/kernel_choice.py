@@ -177,7 +177,15 @@ def _tf1_fused(
     else:
         way = Tf1Fused("NHWC", transposed=True)
         reason = "rank 4 with channel axis 1, transposed as the fused op runs NHWC alone here"
-    return KernelChoice(way, way, reason, contract)
+    vector, size = machine.vector(geometry.dtype), _elements(geometry, machine.costs)
+    channels = geometry.param_shape[0]
+    if channels % vector == 0 or size < machine.costs.odd_images:
+        return KernelChoice(way, way, reason, contract)
+    reason = f"{reason}, but the fused op is slow for {channels} channels here"
+    if columns is not None:
+        reason = f"{reason}; {columns.reason}"
+    in_inference = _in_inference(geometry, machine, forced=False)
+    return KernelChoice(Composed(columns), in_inference, reason, contract)
 
 
 def _in_training(
