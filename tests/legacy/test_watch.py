@@ -12,7 +12,7 @@ import pytest
 
 import tf1_bn
 from tests.conftest import make_session, tensorflow
-from tf1_bn._src.objects.graph_layer import GraphLayer
+from tf1_bn import contrib
 from tf1_bn._src.programs.watch import Watch
 
 DATA = np.arange(12.0, dtype=np.float32).reshape(4, 3)
@@ -169,16 +169,36 @@ def test_graphs_that_are_gone_count_and_are_not_kept(watch: Watch) -> None:
 def test_stopped_it_leaves_nothing(fresh_graph: Any) -> None:
     from tensorflow.python.client import session as client
 
-    def seen() -> list[Any]:
-        layer, base = tf1_bn.BatchNormalization, GraphLayer
-        return [vars(layer)["build"], vars(base)["add_update"], vars(client)["_FetchHandler"]]
+    def ours() -> list[Any]:
+        return [dict(vars(cls)) for cls in tf1_bn.BatchNormalization.__mro__]
 
-    before = seen()
+    handler, before = vars(client)["_FetchHandler"], ours()
     watch = Watch()
     watch.start()
-    assert [new is old for new, old in zip(seen(), before)] == [False] * 3
+    # It listens to our own calls, and replaces nothing of ours.
+    assert ours() == before and vars(client)["_FetchHandler"] is not handler
     watch.stop()
-    assert [new is old for new, old in zip(seen(), before)] == [True] * 3
+    assert vars(client)["_FetchHandler"] is handler
+    tf1_bn.batch_normalization(tensorflow().constant(DATA), training=True)
+    assert watch.report() == "no batch-norm layer was built"
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("collection", ["update_ops", None])
+def test_contrib_counts(collection: str | None, rank: int, watch: Watch, session: Any) -> None:
+    """However its statistics move: by ops of a collection, or with the output."""
+    tf = tensorflow()
+    inputs = tf.constant(DATA if rank == 2 else DATA[:, None])
+    for training in (True, False):
+        outputs = contrib.batch_norm(inputs, is_training=training, updates_collections=collection)
+        if training:
+            loss = outputs
+    session.run(tf.global_variables_initializer())
+    session.run(updates() if collection else loss)
+    assert watch.report() == (
+        "2 batch-norm layers built, 1 with update ops; session runs executed those of 1"
+    )
+    assert len(watch.kernels().splitlines()) == 3
 
 
 def test_a_tensorflow_that_does_not_show_what_runs(

@@ -8,12 +8,13 @@ before anything runs, leaves no frame in a program's tracebacks; wrapping `Sessi
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import weakref
-from typing import Any, Iterable, NamedTuple
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
-from ..api.layer import BatchNormalization
-from ..objects.graph_layer import GraphLayer
+from ..call.calls import Call, Finish, on_call
+from ..runtime.graph_search import needed_ops
 from ..runtime.tensorflow_v1 import Operation, tf
 from .places import Ledger, Move, attribute
 
@@ -48,27 +49,23 @@ class Watch:
         self._records: list[_GraphRecord] = []
         self._record_of: weakref.WeakKeyDictionary[Any, _GraphRecord] = weakref.WeakKeyDictionary()
         self._rows: dict[_Row, None] = {}
-        self._ledger = Ledger()
+        self._hooks = contextlib.ExitStack()
         self._sees_runs = False
 
     def start(self) -> None:
-        """Hooks into the layer class and into sessions."""
-        layer = BatchNormalization
-        moves = [
-            Move(attribute(layer, "build"), self._build(layer.build)),
-            Move(attribute(GraphLayer, "add_update"), self._add_update(GraphLayer.add_update)),
-            Move(attribute(layer, "_plan"), self._plan(layer._plan)),
-            Move(attribute(layer, "_after_updates"), self._after_updates(layer._after_updates)),
-        ]
+        """Listens to calls, and hooks into sessions."""
+        self._hooks.enter_context(on_call(self._called))
         session = importlib.import_module("tensorflow.python.client.session")
         handler = getattr(session, "_FetchHandler", None)
         if handler is not None and hasattr(handler, "targets") and hasattr(handler, "fetches"):
             self._sees_runs = True
-            moves.append(Move(attribute(session, "_FetchHandler"), self._handler(handler)))
-        self._ledger.place(moves)
+            ledger = Ledger()
+            ledger.place([Move(attribute(session, "_FetchHandler"), self._handler(handler))])
+            self._hooks.callback(ledger.release, None)
 
     def stop(self) -> None:
-        self._ledger.release(None)
+        """Takes the hooks away; what was counted stays."""
+        self._hooks.close()
 
     def report(self) -> str:
         """One line: how many layers, and whether their updates ran."""
@@ -102,38 +99,24 @@ class Watch:
             self._records.append(self._record_of[graph])
         return self._record_of[graph]
 
-    def _build(self, build: Any) -> Any:
-        def build_and_count(layer: Any, input_shape: Any) -> None:
-            build(layer, input_shape)
-            # Layers that share variables under reuse count as one.
-            self._record(tf.get_default_graph()).built.add(layer.moving_mean.name)
+    def _called(self, maker: Any, inputs: Any, arguments: Mapping[str, Any]) -> Finish:
+        def finish(outputs: Any, calls: Sequence[Call]) -> None:
+            for call in calls:
+                self._note(call, is_layer=hasattr(maker, "build"))
 
-        return build_and_count
+        return finish
 
-    def _add_update(self, add_update: Any) -> Any:
-        def add_update_and_count(layer: Any, updates: Any, inputs: Any = None) -> None:
-            add_update(layer, updates, inputs)
-            if updates:
-                self._record(tf.get_default_graph()).updatable.add(layer.moving_mean.name)
-
-        return add_update_and_count
-
-    def _plan(self, plan: Any) -> Any:
-        def plan_and_note(layer: Any, geometry: Any, variables: Any, training: Any) -> Any:
-            planned = plan(layer, geometry, variables, training)
-            name, choice = variables.moving_mean.name.rpartition("/")[0], planned.choice
-            row = _Row(name, choice.kernel.value, choice.inference.value, choice.reason)
-            self._rows.setdefault(row)
-            return planned
-
-        return plan_and_note
-
-    def _after_updates(self, after_updates: Any) -> Any:
-        def after_updates_and_count(layer: Any, applied: Any) -> Any:
-            self._record(tf.get_default_graph()).updatable.add(layer.moving_mean.name)
-            return after_updates(layer, applied)
-
-        return after_updates_and_count
+    def _note(self, call: Call, is_layer: bool) -> None:
+        mean, choice = call.variables.moving_mean.name, call.choice
+        record = self._record(tf.get_default_graph())
+        # Layers that share variables under reuse count as one.
+        record.built.add(mean)
+        if call.updates or (not is_layer and _moves_with_outputs(call)):
+            record.updatable.add(mean)
+        name = mean.rpartition("/")[0]
+        self._rows.setdefault(
+            _Row(name, choice.kernel.value, choice.inference.value, choice.reason)
+        )
 
     def _handler(self, handler: Any) -> Any:
         watch = self
@@ -157,20 +140,17 @@ class Watch:
             record.updated |= record.updatable & set(_moved_by(ops))
 
 
+def _moves_with_outputs(call: Call) -> bool:
+    """Whether a call of contrib without `updates` has them in its outputs, where a walk sees them.
+
+    In a conditional of control flow v2 it does not, and nothing can be said.
+    """
+    return call.active is None or (call.active is not False and not tf.control_flow_v2_enabled())
+
+
 def _moved_by(ops: Iterable[Operation]) -> list[str]:
     """Names of the variables that running `ops` subtracts something from."""
-    moved = []
-    pending = list(ops)
-    seen = set(pending)
-    while pending:
-        op = pending.pop()
-        if op.type in _UPDATES:
-            moved.append(_variable_name(op.inputs[0].op))
-        for source in [tensor.op for tensor in op.inputs] + list(op.control_inputs):
-            if source not in seen:
-                seen.add(source)
-                pending.append(source)
-    return moved
+    return [_variable_name(op.inputs[0].op) for op in needed_ops(ops) if op.type in _UPDATES]
 
 
 def _variable_name(op: Operation) -> str:

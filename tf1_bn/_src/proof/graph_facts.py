@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Sequence
 
-from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, tf
+from ..runtime.graph_search import needed_ops
+from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, op_of
 
 _ASSIGNS = (
     "Assign", "AssignSub", "AssignAdd", "AssignVariableOp", "AssignSubVariableOp",
@@ -13,22 +14,14 @@ _ASSIGNS = (
 )  # fmt: skip
 
 
-def op_of(update: Any) -> Operation:
-    """The op itself, or that of a tensor or variable."""
-    return update if isinstance(update, tf.Operation) else update.op
+def ops_between(start: Iterable[Any], stop: Operation | None = None) -> set[Operation]:
+    """The ops that running `start` runs, without `stop` and what only that one needs.
 
-
-def needed_ops(start: Iterable[Operation], stop: Operation | None = None) -> set[Operation]:
-    """The ops that running `start` runs, without `stop` and what only that one needs."""
-    pending = list(start)
-    found = set(pending)
-    while pending:
-        op = pending.pop()
-        for needed in [t.op for t in op.inputs] + list(op.control_inputs):
-            if needed not in found and needed is not stop:
-                found.add(needed)
-                pending.append(needed)
-    return found
+    Args:
+      start: ops, tensors or variables of one graph.
+      stop: an op of that graph; None stops nowhere.
+    """
+    return set(needed_ops(start, follows=lambda edge: op_of(edge) is not stop))
 
 
 def describe_variable(variable: Variable, graph: Any) -> dict[str, Any]:
@@ -51,7 +44,7 @@ def written_by(
     """Names of the variables that running `update` assigns, as far as the graph shows it."""
     known = {variable.op.name for variable in variables}
     written = set()
-    for op in needed_ops([update], stop):
+    for op in ops_between([update], stop):
         if op.type in _ASSIGNS:
             target = op.inputs[0].op
             while target.name not in known and target.inputs:

@@ -8,8 +8,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from ...runtime.tensorflow_v1 import Operation, Tensor, Variable, tf
-from ..graph_facts import op_of
+from ...runtime.tensorflow_v1 import Operation, Tensor, Variable, op_of, tf
 from ..replay import weights_for
 
 PLACEHOLDER = "placeholder"

@@ -3,28 +3,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
-from typing import Any, Callable, Iterable, NamedTuple
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
+from ...call.calls import Call, Finish, on_call
 from ...call.update_mode import in_place
-from ...runtime.tensorflow_v1 import Operation, tf
+from ...contrib.batch_norm import batch_norm
+from ...runtime.tensorflow_v1 import Operation, op_of, tf
 from ..graph_facts import (
     describe_variable,
-    needed_ops,
-    op_of,
+    ops_between,
     static_shape,
     written_by,
 )
 from ..recording.consistency import LAYER_STATE, role_of
-from .originals import contrib_functions, layer_classes, replace_inside
+from .originals import original_functions, original_layers, replace_inside
 from .seen import (
     CONTRIB_ARGUMENTS,
     LAYER_ARGUMENTS,
     Seen,
     captured,
     layer_argument,
+    note_adjustment,
     note_arguments,
     note_phase,
 )
@@ -42,22 +45,40 @@ class CallWatch:
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
-        self._undo: list[Callable[[], None]] = []
+        self._hooks = contextlib.ExitStack()
         self._inside = False
 
     def start(self) -> None:
-        """Hooks into the classes and functions; `stop` takes the hooks away."""
-        for cls in layer_classes():
-            self._undo.append(replace_attribute(cls, "__call__", self._layer_call(cls)))
-        for function in contrib_functions():
-            module = function.__module__
-            undo = replace_inside(function, functools.partial(self._contrib_call, module=module))
+        """Listens to this package's calls, and hooks into other makers of batch norm."""
+        self._hooks.enter_context(on_call(self._our_call))
+        for cls in original_layers():
+            self._hooks.callback(replace_attribute(cls, "__call__", self._layer_call(cls)))
+        for function in original_functions():
+            undo = replace_inside(function, self._contrib_call)
             if undo is not None:
-                self._undo.append(undo)
+                self._hooks.callback(undo)
 
     def stop(self) -> None:
-        while self._undo:
-            self._undo.pop()()
+        """Takes the hooks away; what was seen stays."""
+        self._hooks.close()
+
+    def _our_call(self, maker: Any, inputs: Any, arguments: Mapping[str, Any]) -> Finish:
+        """Listens to the calls of this package: a layer's, or those of `contrib.batch_norm`."""
+        if self._inside:
+            return lambda outputs, calls: None
+        is_layer = maker is not batch_norm
+        seen = _seen_layer(maker, inputs) if is_layer else _seen_contrib(maker, arguments)
+        before = _collections(seen)
+
+        def finish(outputs: Any, calls: Sequence[Call]) -> None:
+            for call in calls:
+                if call.adjusted is not None:
+                    note_adjustment(seen, call.adjusted)
+            _note_collected(seen, before)
+            training = arguments.get("training" if is_layer else "is_training", False)
+            self._finish(seen, training, outputs, _layer_state(maker) if is_layer else None)
+
+        return finish
 
     def _layer_call(self, cls: Any) -> Any:
         original = cls.__call__
@@ -66,8 +87,7 @@ class CallWatch:
         def call(layer: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             if self._inside:
                 return original(layer, inputs, *args, **kwargs)
-            seen = Seen("layer", type(layer), inputs)
-            note_arguments(seen, {k: layer_argument(layer, k) for k in LAYER_ARGUMENTS})
+            seen = _seen_layer(layer, inputs)
             training = args[0] if args else kwargs.get("training", False)
             adjustment = layer.adjustment
             layer.adjustment = captured(seen, adjustment)
@@ -80,7 +100,7 @@ class CallWatch:
 
         return call
 
-    def _contrib_call(self, original: Any, module: str) -> Any:
+    def _contrib_call(self, original: Any) -> Any:
         signature = inspect.signature(original)
 
         @functools.wraps(original)
@@ -90,9 +110,7 @@ class CallWatch:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             given = bound.arguments
-            seen = Seen("contrib", module, given["inputs"])
-            note_arguments(seen, {k: given[k] for k in CONTRIB_ARGUMENTS})
-            seen.updates_key = _first(given["updates_collections"])
+            seen = _seen_contrib(original, given)
             given["adjustment"] = captured(seen, given["adjustment"])
             outputs = self._watched(seen, lambda: original(*bound.args, **bound.kwargs))
             self._finish(seen, given["is_training"], outputs, None)
@@ -109,9 +127,7 @@ class CallWatch:
             outputs = build()
         finally:
             self._inside = False
-        after = _collections(seen)
-        seen.updates = [op_of(update) for update in after.updates[len(before.updates) :]]
-        seen.structure["losses"] = len(after.losses) - len(before.losses)
+        _note_collected(seen, before)
         return outputs
 
     def _finish(self, seen: Seen, training: Any, outputs: Any, variables: Any) -> None:
@@ -147,6 +163,26 @@ def _collections(seen: Seen) -> _Collections:
     return _Collections(*(list(seen.graph.get_collection(key)) for key in keys))
 
 
+def _note_collected(seen: Seen, before: _Collections) -> None:
+    """Notes the updates and losses that the call has left in collections."""
+    after = _collections(seen)
+    seen.updates = [op_of(update) for update in after.updates[len(before.updates) :]]
+    seen.structure["losses"] = len(after.losses) - len(before.losses)
+
+
+def _seen_layer(layer: Any, inputs: Any) -> Seen:
+    seen = Seen("layer", type(layer), inputs)
+    note_arguments(seen, {name: layer_argument(layer, name) for name in LAYER_ARGUMENTS})
+    return seen
+
+
+def _seen_contrib(function: Any, given: Mapping[str, Any]) -> Seen:
+    seen = Seen("contrib", function.__module__, given["inputs"])
+    note_arguments(seen, {name: given[name] for name in CONTRIB_ARGUMENTS})
+    seen.updates_key = _first(given["updates_collections"])
+    return seen
+
+
 def _first(collections: Any) -> Any:
     """The name of a collection that the updates go to: the first, of several."""
     listed = collections if isinstance(collections, (list, tuple)) else [collections]
@@ -163,8 +199,7 @@ def _layer_state(layer: Any) -> list[tuple[str, Any]]:
 
 def _between(seen: Seen) -> set[Operation]:
     """Every op that the output or an update needs, but for what the input needs."""
-    start = [op_of(t) for t in [seen.outputs, *seen.updates]]
-    return needed_ops(start, getattr(seen.inputs, "op", None))
+    return ops_between([seen.outputs, *seen.updates], getattr(seen.inputs, "op", None))
 
 
 def _variables_among(ops: Iterable[Operation], graph: Any) -> list[tuple[str, Any]]:

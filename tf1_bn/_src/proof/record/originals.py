@@ -20,19 +20,19 @@ from ...runtime.tensorflow_v1 import tf, tf_version
 _FUNCTION = "batch_norm"
 
 
-def layer_classes() -> list[Any]:
-    """`tf.layers.BatchNormalization` where it exists, and the class of this package."""
+def original_layers() -> list[Any]:
+    """`tf.layers.BatchNormalization` where it exists and is not this package's."""
     try:
         original = tf.layers.BatchNormalization
     except (AttributeError, ImportError):
         # Keras 3 took the place of tf.layers.
-        original = BatchNormalization
-    return [original] if original is BatchNormalization else [original, BatchNormalization]
+        return []
+    return [] if original is BatchNormalization else [original]
 
 
-def contrib_functions() -> list[Any]:
-    """The `batch_norm` functions of contrib, TF-Slim and this package, as decorated there."""
-    found = [batch_norm]
+def original_functions() -> list[Any]:
+    """The `batch_norm` functions of contrib and TF-Slim, as decorated there."""
+    found = []
     if tf_version() < (2, 0):
         found.append(_imported("tensorflow.contrib.layers"))
     # TF-Slim does not import on every TensorFlow, and a program that needs it says so itself.
@@ -72,5 +72,5 @@ def replace_inside(function: Any, make: Callable[[Any], Any]) -> Callable[[], No
 
 
 def contrib_function(module: str) -> Any:
-    """The `batch_norm` of a module that `contrib_functions` looked into."""
+    """The `batch_norm` of this package, or one that `original_functions` looked into."""
     return batch_norm if module == batch_norm.__module__ else _imported(module)

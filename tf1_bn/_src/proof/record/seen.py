@@ -124,17 +124,22 @@ def captured(seen: Seen, adjustment: Any) -> Any:
 
     def adjust(shape: Any) -> Any:
         scale, bias = adjustment(shape)
-        for key, value in (("scale", scale), ("bias", bias)):
-            if isinstance(value, tf.Tensor) or hasattr(value, "assign"):
-                seen.values[f"adjustment/{key}"] = value
-            else:
-                _note_adjustment(seen, key, value)
+        note_adjustment(seen, (scale, bias))
         return scale, bias
 
     return adjust
 
 
-def _note_adjustment(seen: Seen, key: str, value: Any) -> None:
+def note_adjustment(seen: Seen, adjusted: tuple[Any, Any]) -> None:
+    """Notes the scale and bias that an adjustment returned: tensors, variables or numbers."""
+    for key, value in zip(("scale", "bias"), adjusted):
+        if isinstance(value, tf.Tensor) or hasattr(value, "assign"):
+            seen.values[f"adjustment/{key}"] = value
+        else:
+            _note_number(seen, key, value)
+
+
+def _note_number(seen: Seen, key: str, value: Any) -> None:
     """A scale or bias that is no tensor: a number, or the recording cannot hold it."""
     noted = {**(seen.config["adjustment"] or {}), key: np.asarray(value).tolist()}
     problem = argument_problem(seen.kind, "adjustment", noted)

@@ -13,8 +13,8 @@ from typing import Any, Callable, Iterable, NamedTuple
 import numpy as np
 
 from ...files.arrays import DTYPES
-from ...runtime.tensorflow_v1 import Operation, tf
-from ..graph_facts import op_of
+from ...runtime.graph_search import needed_ops
+from ...runtime.tensorflow_v1 import Operation, op_of, tf
 from ..recording.recording import Step
 from ..recording.sampling import Sample, choose
 from .calls import CallWatch, replace_attribute
@@ -265,17 +265,10 @@ def _names(elements: list[Any]) -> tuple[str, ...]:
 
 
 def _needed(targets: list[Any], fed: list[Any]) -> set[Operation]:
+    """The ops that a session runs for `targets`: none that only what is fed would need."""
     given = {tensor.name for tensor in fed}
-    ops = {t if isinstance(t, tf.Operation) else t.op for t in targets if t.name not in given}
-    pending = list(ops)
-    while pending:
-        op = pending.pop()
-        needed = [t.op for t in op.inputs if t.name not in given] + list(op.control_inputs)
-        for source in needed:
-            if source not in ops:
-                ops.add(source)
-                pending.append(source)
-    return ops
+    wanted = [target for target in targets if target.name not in given]
+    return set(needed_ops(wanted, follows=lambda edge: edge.name not in given))
 
 
 def _channel_axes(seen: Seen, rank: int) -> list[int]:
