@@ -437,7 +437,7 @@ MUTATIONS = [
          "with tf.control_dependencies([]):", (MODE,), "whatever"),
     ),
     *_of(
-        "_src/call/core.py",
+        "_src/call/updates.py",
         ("an iteration reads the averages before the last one has written",
          "updates = updates_again()", "updates = build(outcome, plan, False)",
          (MODE,), "whatever and loop"),
@@ -455,15 +455,18 @@ MUTATIONS = [
     ),
     *_of(
         "_src/call/core.py",
-        ("the number of a later call's reshape", "reshapes = _next_number(\"Reshape\")",
+        ("the number of a later call's reshape", "reshapes = tf1_names.next_number(\"Reshape\")",
          "reshapes = 0", (STRUCTURE,), "layer_thrice"),
+    ),
+    *_of(
+        "_src/call/updates.py",
         ("renorm's own averages beside the conditionals",
-         "with _scope_of(name):", "with _scope_of(None):", (STRUCTURE,), "layer_in_two_phases"),
+         "with scope_of(name):", "with scope_of(None):", (STRUCTURE,), "layer_in_two_phases"),
     ),
     *_of(
         "_src/contrib/batch_norm.py",
         ("the activation before TF1's numbers",
-         "take_names_of_tf1(spec, geometry, static_training(is_training), layer.fused)", "pass",
+         "take_contrib_names(spec, geometry, static_training(is_training), layer.fused)", "pass",
          (CONTRIB,), "relu"),
         ("TF1's phrases renamed", "message = _OUR_NAME.sub(lambda found: "
          "_OUR_NAMES[found.group(1)], str(error), count=1)",

@@ -247,8 +247,9 @@ class BatchNormalization(GraphLayer):
         dtype = self._dtype or "float32"
         geometry = geometry_of(self._spec, dims(tf.TensorShape(input_shape)), dtype, dtype)
         with self._scope.making():
-            self._variables = create_variables(self._spec, geometry, self.add_weight)
-        self._geometry, self._dtype, self.built = geometry, dtype, True
+            variables = create_variables(self._spec, geometry, self.add_weight)
+        # As in `_start_layer`: its weights are tracked already.
+        self.__dict__.update(_variables=variables, _geometry=geometry, _dtype=dtype, built=True)
 
     @as_written
     def call(self, inputs: Any, training: Any = False) -> Tensor:

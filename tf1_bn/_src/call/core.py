@@ -3,41 +3,18 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any, Callable, List, NamedTuple, Sequence
+from typing import Any, Sequence
 
 from ..kernels.batch import Affine
 from ..kernels.moments import Moments, has_values
-from ..kernels.renorm import RenormCorrection, batch_stddev
-from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, loses_gradient_in_cond, tf
-from ..state.moving_average import MovingAverage, assign_variance, move, rate_where, update_rate
+from ..runtime.tensorflow_v1 import Tensor, Variable, loses_gradient_in_cond, tf
 from ..state.variable_kinds import value_of
+from . import tf1_names
 from .call_plan import Normalized, Plan, State
 from .calls import Call
 from .conditional import either
 from .phases import infer, train
-
-
-class Outcome(NamedTuple):
-    """A call without its updates, and what these have to be told.
-
-    Attributes:
-      call: what has been built of it.
-      state: what the variables hold.
-      correction: that of renorm, `[channels]` each, where no conditional hides it.
-      scopes: the full names that TF1 would give the two updates, after those of renorm; None where
-        they come by themselves.
-    """
-
-    call: Call
-    state: State
-    correction: RenormCorrection | None = None
-    scopes: list[str] | None = None
-
-
-# Builds the update ops of an outcome; `fresh` ones read the variables anew, after what they wait
-# for.
-UpdatesFn = Callable[[Outcome, Plan, bool], List[Operation]]
+from .updates import Outcome, with_updates
 
 
 def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Call:
@@ -48,38 +25,17 @@ def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Call:
     return with_updates(normalize(inputs, training, plan), plan)
 
 
-def with_updates(outcome: Outcome, plan: Plan, build: UpdatesFn | None = None) -> Call:
-    """The second half of `apply_batch_norm`: the update ops of what `normalize` found.
-
-    They are for the program to run, or with `plan.in_place` for the outputs to wait for.
-    """
-    call, build = outcome.call, build or _update_ops
-    if call.active is False or not plan.moves:
-        return call
-
-    def updates_again(towards: Any = call.moments, when: Any = call.active) -> list[Operation]:
-        other = call._replace(moments=towards, active=when)
-        return build(outcome._replace(call=other, scopes=None), plan, True)
-
-    if plan.in_place:
-        # In a loop, what the step before wrote is there when what comes of its outputs is.
-        with tf.control_dependencies([call.outputs]):
-            updates = updates_again()
-    else:
-        updates = build(outcome, plan, False)
-    return call._replace(
-        updates=tuple(updates), updates_again=updates_again, collected=not plan.in_place
-    )
-
-
 def normalize(inputs: Tensor, training: Any, plan: Plan) -> Outcome:
     """The first half of `apply_batch_norm`: everything but the updates."""
-    reshapes = _next_number("Reshape")
+    reshapes = tf1_names.next_number("Reshape")
     state = _state(plan, renorm=plan.spec.renorm and training is not False)
     # TF1 calls it once a call, outside of any conditional.
     given = None if training is False else _adjustment(inputs, plan)
     normalized, active, scopes = _normalize(inputs, training, given, state, plan)
-    outputs = _named(normalized.outputs, reshapes, plan)
+    outputs = normalized.outputs
+    if not plan.choice.fused:
+        ghosts = plan.spec.virtual_batch_size is not None
+        outputs = tf1_names.composed_output(outputs, reshapes if ghosts else None)
     call = Call(
         inputs,
         training,
@@ -144,111 +100,14 @@ def _either_phase(
         "wide_cond" if widen else "cond",
     )
     outputs.set_shape(inputs.shape)
-    normalized = Normalized(outputs, Moments(mean, variance))
-    # TF1 spent this many conditionals; taking their names keeps the numbers of later ones.
-    unused = 1 if plan.choice.fused else 3 + 2 * (adjustment is not None) + 4 * plan.spec.renorm
-    scopes = [tf.get_default_graph().unique_name("cond") for _ in range(unused + widen)]
-    merge = outputs.op.name.split("/")[-1]
+    fused, renorm = plan.choice.fused, plan.spec.renorm
+    taken = tf1_names.conditionals_of(fused, adjustment is not None, renorm)
+    scopes = tf1_names.conditionals(taken + widen)
+    merge = tf1_names.last_of(outputs)
     if widen:
-        with tf.name_scope(f"{scopes[0]}/"):
-            normalized = normalized._replace(outputs=tf.cast(outputs, inputs.dtype, name=merge))
-    if plan.choice.fused:
-        return normalized, None
-    return normalized, [f"{scope}/{merge}" for scope in scopes[-4 if plan.spec.renorm else -2 :]]
-
-
-def _update_ops(outcome: Outcome, plan: Plan, fresh: bool = False) -> list[Operation]:
-    """The ops for UPDATE_OPS: that of moving_mean, then that of moving_variance.
-
-    `fresh` ones read the variables anew, after what they wait for.
-    """
-    spec, variables, batch = plan.spec, plan.variables, outcome.call.moments
-    active, dtype = outcome.call.active, plan.geometry.param_dtype
-
-    def rate(momentum: Any, active: Tensor | None) -> Tensor:
-        with tf.name_scope("rate"):
-            return rate_where(active, update_rate(momentum, dtype, plan.choice.fused))
-
-    def moved(
-        variable: Variable, value: Tensor, rate: Tensor, old: Tensor | None = None
-    ) -> Operation:
-        return move(MovingAverage(variable, value, rate, old), fresh)
-
-    def move_mean() -> Operation:
-        return moved(variables.moving_mean, batch.mean, moving_rate, outcome.state.moving.mean)
-
-    def move_variance() -> Operation:
-        if not spec.renorm:
-            old = outcome.state.moving.variance
-            return moved(variables.moving_variance, batch.variance, moving_rate, old)
-        with tf.control_dependencies([moved(variables.moving_stddev, stddev, moving_rate)]):
-            return assign_variance(
-                variables.moving_variance, variables.moving_stddev, spec.epsilon, active
-            )
-
-    # Otherwise the statistics, when not active, are what the averages were: the move is 0.
-    select = fresh or spec.renorm
-    moving_rate = rate(spec.momentum, active if select else None)
-    first: list[Operation] = []
-    stddev = batch_stddev(batch, spec.epsilon) if spec.renorm else None
-    if spec.renorm:
-        # The correction uses the averages as they were before this step.
-        users = outcome.correction or [outcome.call.outputs]
-        with tf.control_dependencies(list(users)):
-            renorm_rate = rate(spec.renorm_momentum, active)
-            pairs = zip(
-                (variables.renorm_mean, variables.renorm_stddev),
-                (batch.mean, stddev),
-                outcome.scopes or (None, None),
-            )
-            for variable, value, name in pairs:
-                with _scope_of(name):
-                    first.append(moved(variable, value, renorm_rate))
-    with tf.control_dependencies(first):
-        if outcome.scopes is None:
-            return [move_mean(), move_variance()]
-        return [
-            _named_update(scope, update, batch.mean)
-            for scope, update in zip(outcome.scopes[-2:], (move_mean, move_variance))
-        ]
-
-
-def _named_update(name: str, update: Callable[[], Operation], value: Tensor) -> Operation:
-    """An op of exactly this full name that runs `update`."""
-    with _scope_of(name), tf.control_dependencies([update()]):
-        return tf.identity(value, name=name.rpartition("/")[2]).op
-
-
-def _scope_of(name: str | None) -> Any:
-    """The scope an op of this full name is in; None changes nothing."""
-    if name is None:
-        return contextlib.nullcontext()
-    return tf.name_scope(f"{name.rpartition('/')[0]}/")
-
-
-def _next_number(name: str) -> int:
-    """How many ops and scopes of this name there have been where the code builds."""
-    last = tf.get_default_graph().unique_name(name, mark_as_used=False).rpartition("/")[2]
-    return int(last[len(name) + 1 :] or 0)
-
-
-def _named(outputs: Tensor, reshapes: int, plan: Plan) -> Tensor:
-    """The output under the name it has in TF1, whatever made it.
-
-    `reshapes` is the number that the first reshape of this call has.
-    """
-    if plan.choice.fused:
-        return outputs
-    if plan.spec.virtual_batch_size is not None:
-        # TF1 reshapes to ghosts first and back last; the output is the second of the pair.
-        if outputs.op.name.endswith(f"/Reshape_{reshapes + 1}"):
-            return outputs
-        tf.get_default_graph().unique_name("Reshape")
-        return tf.identity(outputs, name="Reshape")
-    if outputs.op.name.endswith("/add_1"):
-        return outputs
-    with tf.name_scope("batchnorm"):
-        return tf.identity(outputs, name="add_1")
+        outputs = tf1_names.cast_output(outputs, inputs.dtype, scopes[0])
+    normalized = Normalized(outputs, Moments(mean, variance))
+    return normalized, None if fused else tf1_names.updates_in(scopes, merge, renorm)
 
 
 def _state(plan: Plan, renorm: bool) -> State:

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
+from ..call import tf1_names
 from ..call.call_plan import Plan
 from ..call.calls import Call, note_call
-from ..call.core import normalize, with_updates
+from ..call.core import normalize
 from ..call.stranded_updates import warn_if_stranded
 from ..call.update_mode import after_updates
+from ..call.updates import with_updates
 from ..kernels.moments import Moments, MomentsFn, batch_moments, has_values, moments_or
 from ..plan.geometry import Geometry
 from ..runtime.tensorflow_v1 import (
@@ -106,13 +108,11 @@ class Averages(NamedTuple):
         if isinstance(training, bool):
             return train() if training else infer()
         # TF1 had a conditional for the kernel before this one, and people fetch by name.
-        tf.get_default_graph().unique_name("cond")
+        tf1_names.conditionals(1)
         if not widen:
             return tf.cond(training, train, infer)
         outputs = tf.cond(training, train, infer, name="wide_cond")
-        scope, merge = tf.get_default_graph().unique_name("cond"), outputs.op.name.split("/")[-1]
-        with tf.name_scope(f"{scope}/"):
-            return tf.cast(outputs, inputs.dtype, name=merge)
+        return tf1_names.cast_output(outputs, inputs.dtype, *tf1_names.conditionals(1))
 
     def _after_moves(self, inputs: Tensor, training: Any) -> Tensor:
         call = normalize(inputs, training, self.plan).call

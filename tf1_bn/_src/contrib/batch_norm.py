@@ -15,6 +15,7 @@ from ..api.checks import check_call, check_scope_name, make_spec
 from ..api.layer import BatchNormalization
 from ..call.call_plan import Plan
 from ..call.calls import told
+from ..call.tf1_names import take_contrib_names
 from ..call.update_mode import in_place
 from ..kernels.moments import MomentsFn
 from ..plan.geometry import Geometry, geometry_of
@@ -27,7 +28,6 @@ from ..scaling.merging import open_scope
 from ..state.undoing import all_or_nothing, variable_scope
 from ..state.variable_kinds import check_future_reach, check_reach
 from .averages import Averages, Weights, moving_moments
-from .names import take_names_of_tf1
 from .variables import (
     collect_output,
     collect_variables,
@@ -197,7 +197,7 @@ def batch_norm(
             layer = BatchNormalization(name=made.name, _scope=made, _reuse=reuse, **settings)
             outputs = layer(inputs, training=is_training)
             if activation_fn is not None:
-                take_names_of_tf1(spec, geometry, static_training(is_training), layer.fused)
+                take_contrib_names(spec, geometry, static_training(is_training), layer.fused)
             collect_variables(layer, variables_collections)
         else:
             form = fused_form or _unfused_form(spec, geometry)

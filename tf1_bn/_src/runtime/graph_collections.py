@@ -54,7 +54,8 @@ def graphs_around() -> list[Any]:
 def lengths() -> list[GraphLengths]:
     """How much every collection holds, from the default graph to the outermost."""
     return [
-        (graph, {key: _length(graph, key) for key in _keys(graph)}) for graph in graphs_around()
+        (graph, {key: len(graph.get_collection_ref(key)) for key in _keys(graph)})
+        for graph in graphs_around()
     ]
 
 
@@ -86,7 +87,3 @@ def take_out_since(before: Sequence[GraphLengths], stays: Callable[[Any], bool])
 def _keys(graph: Any) -> list[Any]:
     # TensorFlow lists string keys only.
     return [*graph.get_all_collection_keys(), CALLS, _LAYER_NAMES, _SUMS]
-
-
-def _length(graph: Any, key: Any) -> int:
-    return len(graph.get_collection_ref(key))

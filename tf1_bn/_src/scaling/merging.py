@@ -10,7 +10,8 @@ from typing import Any, Callable, Iterator, NamedTuple
 
 from ..call.call_plan import Given, Plan
 from ..call.calls import Call
-from ..call.core import apply_batch_norm, normalize, with_updates
+from ..call.core import apply_batch_norm, normalize
+from ..call.updates import with_updates
 from ..kernels.moments import Moments, moments_or
 from ..plan.kernel_choice import MERGED
 from ..runtime.open_scopes import OpenScopes, in_replica

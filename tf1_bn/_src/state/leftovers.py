@@ -52,16 +52,31 @@ class Left(NamedTuple):
 class Making:
     """The making of one variable, which ends when `after` is set."""
 
-    def __init__(self, name: str, request: dict[str, Any]) -> None:
+    def __init__(self, name: str, request: dict[str, Any], previous: Making | None) -> None:
         self.name, self.request = name, request
-        self.before = lengths()
+        # Counting again takes time, and without a new op there is nothing else that was collected.
+        unchanged = previous is not None and previous.version == _version()
+        known = previous.after if previous is not None and unchanged else None
+        self.before = lengths() if known is None else known
         self.after: list[GraphLengths] | None = None
+        self.version: tuple[int, int] | None = None
+
+    def end(self) -> None:
+        """Notes that the variable has been made."""
+        self.version = _version()
+        self.after = lengths()
 
     def left(self) -> Left | None:
         """What has come of it; None if it neither made anything nor was interrupted."""
         items = collected_since(self.before, self.after)
         finished = self.after is not None
         return None if finished and not items else Left(self.name, self.request, items, finished)
+
+
+def _version() -> tuple[int, int]:
+    """Tells the default graph, and how many ops it has, apart from any other."""
+    graph = tf.get_default_graph()
+    return id(graph), graph.version
 
 
 class _Here(threading.local):
@@ -91,14 +106,14 @@ def get_variable(name: str, shape: Sequence[int], **settings: Any) -> Variable:
         "caching_device": settings.get("caching_device", scope.caching_device),
     }
     left = _find(full)
-    making = Making(full, request)
+    making = Making(full, request, here.made[-1] if here.made else None)
     if here.made is not None:
         here.made.append(making)
     if left is None:
         variable = tf.get_variable(name, tuple(shape), **settings)
     else:
         variable = _take(left, request, lambda: tf.get_variable(name, tuple(shape), **settings))
-    making.after = lengths()
+    making.end()
     return variable
 
 

@@ -27,9 +27,13 @@ class _Named(NamedTuple):
 
 
 class _Open(threading.local):
-    """The variable scopes this thread's calls have open, outermost first, and their op scopes."""
+    """What this thread's calls have open: their layers, variable scopes and the scopes of ops.
+
+    Each list has the outermost first.
+    """
 
     def __init__(self) -> None:
+        self.layers: list[Any] = []
         self.contexts: list[Any] = []
         self.op_scopes: dict[str, str] = {}
         self.named: list[_Named] = []
@@ -47,7 +51,11 @@ def all_or_nothing(function: _Function) -> _Function:
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        undo = _Undo(args[0] if args and hasattr(args[0], "_spec") else None)
+        layer = args[0] if args and hasattr(args[0], "_spec") else None
+        if any(layer is other for other in _open.layers):
+            # The call of the layer that builds it takes back what building did.
+            return function(*args, **kwargs)
+        undo = _Undo(layer)
         try:
             undo.begin()
             # On one line: between two an interrupt could come when all is done.
@@ -110,6 +118,7 @@ class _Undo:
 
     def __init__(self, layer: Any) -> None:
         self._lengths = lengths()
+        self._layer, self._layers = layer, len(_open.layers)
         self._state = None if layer is None else _State(layer)
         self._outermost = here.made is None
         self._first = 0 if here.made is None else len(here.made)
@@ -120,6 +129,8 @@ class _Undo:
     def begin(self) -> None:
         if self._outermost:
             here.made = []
+        if self._layer is not None:
+            _open.layers.append(self._layer)
         scope = tf.get_variable_scope()
         # Leaving a scope that was entered as an object takes back the counts of names in it.
         self._scope = tf.variable_scope(
@@ -130,6 +141,7 @@ class _Undo:
 
     def keep(self, result: Any) -> Any:
         """The call has succeeded: the names it has used are used."""
+        del _open.layers[self._layers :]
         _leave(self._scope)
         start = len(self._around) + 1 if self._around else 0
         used = [
@@ -163,6 +175,7 @@ class _Undo:
         else:
             assert here.made is not None
             del here.made[self._first :]
+        del _open.layers[self._layers :]
         del _open.contexts[self._contexts :]
         del _open.named[self._named :]
         _open.op_scopes = self._op_scopes
