@@ -9,7 +9,7 @@ import re
 from typing import Any, Callable, Sequence
 
 from ..call.call_plan import Plan
-from ..call.calls import Call, note_call, told
+from ..call.calls import note_call, told
 from ..call.stranded_updates import warn_if_stranded
 from ..call.update_mode import after_updates, in_place
 from ..kernels.moments import Moments, MomentsFn, batch_moments
@@ -271,7 +271,7 @@ class BatchNormalization(GraphLayer):
         made = apply_in_scope(inputs, flag, plan)
         outputs = made.outputs
         if plan.in_place and made.updates:
-            outputs = self._after_updates(made)
+            outputs = after_updates(outputs, made.updates, made.moments.mean)
         else:
             made = made._replace(collected=made.collected and self.trainable)
             self.add_update(made.updates, inputs=inputs)
@@ -293,9 +293,6 @@ class BatchNormalization(GraphLayer):
         lost = not self.trainable and (nobody_runs() or is_out_of_reach(variables.moving_mean))
         plan = Plan(self._spec, geometry, choice, variables, self._moments_fn(), moves=not lost)
         return plan._replace(in_place=self.trainable and in_place())
-
-    def _after_updates(self, made: Call) -> Tensor:
-        return after_updates(made.outputs, made.updates, made.moments.mean)
 
     def _moments(
         self, inputs: Tensor, reduction_axes: Sequence[int], keep_dims: bool, mask: Any = None
