@@ -7,6 +7,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 
 from tests.conftest import tensorflow
+from tests.reference import Norm, new_state, slopes, train
 
 tf = tensorflow()
 
@@ -48,21 +49,13 @@ def make_shards(sizes: Sequence[int], shape: Sequence[int], far: bool = False) -
 
 def closed_form(shards: Shards, gamma: Any, beta: Any, momentum: float) -> dict:
     """One step of sum(outputs * weights) over the whole batch, in NumPy float64."""
-    x, g = shards.whole, shards.whole_weights
-    axes = tuple(range(x.ndim - 1))
-    count = x.size // x.shape[-1]
-    mean, variance = x.mean(axes), x.var(axes)
-    inverse = 1.0 / np.sqrt(variance + EPSILON)
-    normalized = (x - mean) * inverse
-    g_gamma, g_beta = (g * normalized).sum(axes), g.sum(axes)
-    return {
-        "outputs": normalized * gamma + beta,
-        "inputs": gamma * inverse / count * (count * g - g_beta - normalized * g_gamma),
-        "gamma": g_gamma,
-        "beta": g_beta,
-        "moving_mean": (1.0 - momentum) * mean,
-        "moving_variance": momentum + (1.0 - momentum) * variance,
-    }
+    x, channels = shards.whole, shards.whole.shape[-1]
+    norm = Norm((x.ndim - 1,), kept=momentum, epsilon=EPSILON)
+    state = new_state(*(np.broadcast_to(value, [channels]) for value in (gamma, beta)))
+    step = train(norm, x, state)
+    by = slopes(norm, x, state, shards.whole_weights, training=True)
+    averages = {name: step.state[name] for name in ("moving_mean", "moving_variance")}
+    return {"outputs": step.outputs, **by._asdict(), **averages}
 
 
 QUANTITIES = {

@@ -23,6 +23,7 @@ from tests.distribute.replica_support import (
     tf,
 )
 from tests.meta.project import ROOT
+from tests.reference import normalized
 from tests.tolerances import assert_close
 
 MOMENTUM = 0.5
@@ -271,9 +272,7 @@ def test_a_shared_layer_object_in_replicas() -> None:
         session.run(tf.global_variables_initializer())
         found = np.concatenate(session.run(outputs, dict(zip(xs, shards.inputs))))
 
-    whole = shards.whole
-    expected = (whole - whole.mean(0)) / np.sqrt(whole.var(0) + 1e-3)
-    assert_close(found, expected, "output", "float32", "merged")
+    assert_close(found, normalized(shards.whole), "output", "float32", "merged")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 import tf1_bn
 from tests.distribute.cluster_support import held_port
 from tests.distribute.replica_support import EPSILON, closed_form, make_shards, named, tf
+from tests.reference import normalized
 from tests.tolerances import assert_close
 
 
@@ -117,8 +118,7 @@ def test_two_layers_meet_twice_and_scopes_may_be_opened_inside(session: Any) -> 
 
     x = shards.whole
     for value in (lambda x: x, np.square):
-        x = value(x)
-        x = (x - x.mean(0)) / np.sqrt(x.var(0) + EPSILON)
+        x = normalized(value(x), EPSILON)
     assert_close(np.concatenate(found), x, "output", "float32", "merged")
 
 

@@ -9,14 +9,9 @@ import pytest
 
 from tests.conftest import make_session
 from tests.graph.support import distinct, set_distinct_state, tf, update_ops
+from tests.reference import Norm, normalized, train
 from tests.tolerances import assert_close
 from tf1_bn import BatchNormalization, batch_normalization, renorm_schedule
-
-
-def _ghosts(x: Any, size: int) -> list:
-    """The rows of each ghost batch: interleaved."""
-    count = len(x) // size
-    return [x[ghost::count] for ghost in range(count)]
 
 
 @pytest.mark.parametrize("shape", [(6, 4), (6, 2, 3, 4)])
@@ -36,19 +31,13 @@ def test_ghost_batches_are_interleaved(
 
     y, _ = session.run([outputs, update_ops()], {inputs: x})
 
-    gamma, beta = state["bn/gamma"].reshape(-1), state["bn/beta"].reshape(-1)
-    axes = tuple(range(x.ndim - 1))
-    expected, means, variances = np.empty_like(x, "float64"), [], []
-    for ghost, rows in enumerate(_ghosts(x.astype("float64"), 2)):
-        means.append(rows.mean(axes))
-        variances.append(rows.var(axes))
-        expected[ghost::3] = (rows - means[-1]) / np.sqrt(variances[-1] + 1e-3) * gamma + beta
+    own = {name.split("/")[-1]: value for name, value in state.items()}
+    expected, after, _ = train(Norm((x.ndim - 1,), kept=0.5, ghost=2), x, own)
     assert_close(y, expected, "output", "float32")
     assert outputs.shape.as_list() == list(known)
-    for name, batches in (("moving_mean", means), ("moving_variance", variances)):
+    for name in ("moving_mean", "moving_variance"):
         variable = next(v for v in tf.global_variables() if v.op.name == f"bn/{name}")
-        moved = 0.5 * state[f"bn/{name}"].reshape(-1) + 0.5 * np.mean(batches, 0)
-        assert_close(session.run(variable).reshape(-1), moved, "state", "float32")
+        assert_close(session.run(variable).reshape(-1), after[name], "state", "float32")
 
 
 @pytest.mark.parametrize("phase", ["constant", "placeholder"])
@@ -189,9 +178,8 @@ def test_half_precision_is_rounded_once(dtype: str, session: Any) -> None:
     rounded, y = session.run([tf.cast(inputs, tf.float32), tf.cast(outputs, tf.float32)])
 
     wide = rounded.astype("float64")
-    expected = (wide - wide.mean(0)) / np.sqrt(wide.var(0) + 1e-3)
     assert outputs.dtype.name == dtype
-    assert_close(y, expected, "rounding", dtype)
+    assert_close(y, normalized(wide), "rounding", dtype)
 
 
 @pytest.mark.parametrize("learned", [{}, {"scale": False}, {"scale": False, "center": False}])
@@ -215,10 +203,7 @@ def test_an_adjustment_may_be_of_any_shape_that_broadcasts(
     )
     state = set_distinct_state(session)
 
-    wide = x.astype("float64")
-    x_hat = (wide - wide.mean((0, 2), keepdims=True)) / np.sqrt(
-        wide.var((0, 2), keepdims=True) + 1e-3
-    )
+    x_hat = normalized(x, channel_axes=(1,))
     gamma = state.get("bn/gamma", np.ones(5)).reshape(1, 5, 1)
     beta = state.get("bn/beta", np.zeros(5)).reshape(1, 5, 1)
     expected = (x_hat * scale + 2.0 * bias) * gamma + beta

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.graph.support import distinct, set_distinct_state, tf, update_ops
+from tests.reference import Norm, infer, train
 from tests.tolerances import assert_close
 from tf1_bn import batch_normalization
 
@@ -16,12 +17,8 @@ BOTH = [False, True]
 
 
 def _normalized(training: bool, state: dict, scope: str = "bn") -> Any:
-    x = X.astype("float64")
-    statistics = {name: value.astype("float64") for name, value in state.items()}
-    mean = x.mean(0) if training else statistics[f"{scope}/moving_mean"]
-    variance = x.var(0) if training else statistics[f"{scope}/moving_variance"]
-    gamma, beta = statistics[f"{scope}/gamma"], statistics[f"{scope}/beta"]
-    return (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+    own = {name.split("/")[-1]: value for name, value in state.items() if f"{scope}/" in name}
+    return (train if training else infer)(Norm(), X, own).outputs
 
 
 KNOWN = [

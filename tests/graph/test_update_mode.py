@@ -11,6 +11,7 @@ import pytest
 import tf1_bn
 from tests.conftest import V2_MODE, tf_version
 from tests.graph.support import Snapshot, distinct, tf, update_ops
+from tests.reference import Norm, new_state, normalized, train
 from tests.tolerances import assert_close
 
 MOMENTUM = 0.75
@@ -24,15 +25,11 @@ class Place(NamedTuple):
     batches: Callable[[Any], list]
 
 
-def _normalized(x: Any) -> Any:
-    return (x - x.mean(0)) / np.sqrt(x.var(0) + EPSILON)
-
-
 def _chained(x: Any, steps: int) -> list:
     """Batches of a loop whose step adds the input to the last one's normalized outcome."""
     batches = [x]
     while len(batches) < steps:
-        batches.append(_normalized(batches[-1]) + x)
+        batches.append(normalized(batches[-1], EPSILON) + x)
     return batches
 
 
@@ -106,7 +103,7 @@ PLACES = {
         lambda x: [x, 2.0 * x, 4.0 * x],
     ),
     "recurrent cell": Place(
-        _recurrent, lambda x: [x, x + _normalized(x), x + _normalized(x + _normalized(x))]
+        _recurrent, lambda x: [x, x + normalized(x), x + normalized(x + normalized(x))]
     ),
     "branch in a loop": Place(
         lambda x, norm: _loop(
@@ -133,11 +130,10 @@ LOSSES = {
 
 
 def averages(batches: list) -> tuple:
-    mean, variance = np.zeros(3), np.ones(3)
+    state = new_state(np.ones(3), np.zeros(3))
     for batch in batches:
-        mean = MOMENTUM * mean + (1 - MOMENTUM) * batch.mean(0)
-        variance = MOMENTUM * variance + (1 - MOMENTUM) * batch.var(0)
-    return mean, variance
+        state = train(Norm(kept=MOMENTUM, epsilon=EPSILON), batch, state).state
+    return state["moving_mean"], state["moving_variance"]
 
 
 def _layer(**arguments: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 import tf1_bn
 from tests.conftest import V2_MODE, make_session
 from tests.graph.support import distinct, set_distinct_state, tf
+from tests.reference import Norm, slopes, train
 from tests.tolerances import assert_close
 
 EPSILON, MOMENTUM, RATE = 1e-3, 0.9, 0.25
@@ -153,28 +154,17 @@ def _reference(start: dict, debias: bool = False) -> Step:
     """The same step in float64."""
     x = distinct(ROWS, CHANNELS).astype("float64")
     weights = distinct(ROWS, CHANNELS, seed=3).astype("float64")
-    mean, variance = x.mean(0), x.var(0)
-    stddev, kept = np.sqrt(variance + EPSILON), MOMENTUM
-    state = dict(start)
-    normal = (x - mean) / stddev
-    if "renorm_mean" in start:
-        normal = normal * stddev / start["renorm_stddev"]
-        normal += (mean - start["renorm_mean"]) / start["renorm_stddev"]
-        # The correction counts as a constant, and renorm has a momentum of its own.
-        state["renorm_mean"] = 0.99 * start["renorm_mean"] + 0.01 * mean
-        state["renorm_stddev"] = 0.99 * start["renorm_stddev"] + 0.01 * stddev
-        state["moving_stddev"] = kept * start["moving_stddev"] + (1 - kept) * stddev
-        state["moving_variance"] = np.maximum(state["moving_stddev"] ** 2 - EPSILON, 0)
-    else:
-        state["moving_variance"] = kept * start["moving_variance"] + (1 - kept) * variance
-    state["moving_mean"] = kept * start["moving_mean"] + (1 - kept) * mean
+    renorm, kept = "renorm_mean" in start, MOMENTUM
+    norm = Norm(kept=kept, epsilon=EPSILON, renorm=renorm, renorm_kept=0.99)
+    outputs, state, _ = train(norm, x, start)
     if debias:
-        state["biased"] = kept * start["biased"] + (1 - kept) * mean
+        state["biased"] = kept * start["biased"] + (1 - kept) * x.mean(0)
         state["local_step"] = start["local_step"] + 1
         state["moving_mean"] = state["biased"] / (1 - kept ** state["local_step"])
-    state["gamma"] = start["gamma"] - RATE * (weights * normal).sum(0)
-    state["beta"] = start["beta"] - RATE * weights.sum(0)
-    return Step(normal * start["gamma"] + start["beta"], state)
+    by = slopes(norm, x, start, weights, training=True)
+    state["gamma"] = start["gamma"] - RATE * by.gamma
+    state["beta"] = start["beta"] - RATE * by.beta
+    return Step(outputs, state)
 
 
 def _assert_equal(found: Step, expected: Step) -> None:

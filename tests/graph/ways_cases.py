@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tests.reference import Norm, new_state, slopes, train
+
 EPSILON = 1e-3
 STEP = 1e-5
 # Of three losses; the first one is that of all ways but the Jacobians.
@@ -137,75 +139,42 @@ class Truth(NamedTuple):
 
 def truth_of(kernel: str) -> Truth:
     """The derivatives of a training call of that kernel's layer."""
-    data, layer = data_of(kernel), _Layer(kernel)
-    corrections = layer.corrections(data.x)
+    data, norm = data_of(kernel), norm_of(kernel)
+    correction = train(norm, data.x, new_state(data.gamma, data.beta)).correction
 
-    def gradient(x: Any, gamma: Any) -> Derivatives:
-        return layer.gradient(x, gamma, data.weights[0], corrections)[1]
+    def gradient(x: Any, gamma: Any, weights: Any) -> Derivatives:
+        """Of sum(weights * sin(outputs)); renorm's correction is a constant."""
+        state = new_state(gamma, data.beta)
+        outputs = train(norm, x, state, correction).outputs
+        return Derivatives(*slopes(norm, x, state, weights * np.cos(outputs), True, correction))
 
-    ends = [gradient(data.x + sign * STEP * data.direction, data.gamma) for sign in (1, -1)]
+    first = data.weights[0]
+    ends = [gradient(data.x + sign * STEP * data.direction, data.gamma, first) for sign in (1, -1)]
     second = Derivatives(*((high - low) / (2 * STEP) for high, low in zip(*ends)))
     # A channel's gamma moves no other channel, so one difference has the whole diagonal.
-    ends = [gradient(data.x, data.gamma + sign * STEP) for sign in (1, -1)]
+    ends = [gradient(data.x, data.gamma + sign * STEP, first) for sign in (1, -1)]
     hessian = (ends[0].gamma - ends[1].gamma) / (2 * STEP)
-    found = [layer.gradient(data.x, data.gamma, one, corrections) for one in data.weights]
-    return Truth([gradients for _, gradients in found], second, hessian, found[0][0])
+    outputs = train(norm, data.x, new_state(data.gamma, data.beta), correction).outputs
+    found = [gradient(data.x, data.gamma, weights) for weights in data.weights]
+    return Truth(found, second, hessian, outputs)
 
 
-class _Layer:
-    """A training call in NumPy: outputs and gradients by the closed form."""
-
-    def __init__(self, kernel: str) -> None:
-        self._case, self._data = _ALL[kernel], data_of(kernel)
-        axes = self._case.channel_axes
-        dimensions = range(len(self._case.shape))
-        self._reduced = tuple(axis for axis in dimensions if axis not in axes)
-        self._broadcast = [self._case.shape[axis] if axis in axes else 1 for axis in dimensions]
-        count = self._case.shape[0] // self._case.options.get(
-            "virtual_batch_size", self._case.shape[0]
-        )
-        # Example i is in ghost batch i modulo their number.
-        self._ghosts = [slice(first, None, count) for first in range(count)]
-
-    def _moments(self, x: Any) -> list:
-        return [
-            (
-                x[ghost].mean(self._reduced, keepdims=True),
-                x[ghost].var(self._reduced, keepdims=True),
-            )
-            for ghost in self._ghosts
-        ]
-
-    def corrections(self, x: Any) -> tuple:
-        """Renorm's r and d of a layer whose averages are 0 and 1; constants of the derivatives."""
-        if not self._case.options.get("renorm"):
-            return 1.0, 0.0
-        mean, variance = (np.mean(each, axis=0) for each in zip(*self._moments(x)))
-        clips = self._case.options["renorm_clipping"]
-        r = np.clip(np.sqrt(variance + EPSILON), clips["rmin"], clips["rmax"])
-        return r, np.clip(mean, -clips["dmax"], clips["dmax"])
-
-    def gradient(self, x: Any, gamma: Any, weights: Any, corrections: tuple) -> tuple:
-        """Outputs, and the gradient of sum(weights * sin(outputs))."""
-        r, d = corrections
-        gamma, beta = (value.reshape(self._broadcast) for value in (gamma, self._data.beta))
-        hat, stddev = np.empty(x.shape), np.empty(x.shape)
-        for ghost, (mean, variance) in zip(self._ghosts, self._moments(x)):
-            stddev[ghost] = np.sqrt(variance + EPSILON)
-            hat[ghost] = (x[ghost] - mean) / stddev[ghost]
-        scaled = (hat * r + d) * self._data.scale + self._data.offset
-        outputs = scaled * gamma + beta
-        upstream = weights * np.cos(outputs)
-        d_hat = upstream * gamma * self._data.scale * r
-        d_x = np.empty(x.shape)
-        for ghost in self._ghosts:
-            means = [
-                value.mean(self._reduced, keepdims=True)
-                for value in (d_hat[ghost], d_hat[ghost] * hat[ghost])
-            ]
-            d_x[ghost] = (d_hat[ghost] - means[0] - hat[ghost] * means[1]) / stddev[ghost]
-        d_gamma = (upstream * scaled).sum(self._reduced)
-        return outputs, Derivatives(d_x, d_gamma.ravel(), upstream.sum(self._reduced).ravel())
+def norm_of(kernel: str) -> Norm:
+    """The layer of a kernel, as the reference is asked for it."""
+    case, data = _ALL[kernel], data_of(kernel)
+    clips = case.options.get("renorm_clipping", {})
+    # Scale and offset stand before rows of `[examples, positions, channels]`.
+    per = {"channels": [-1], "examples": [-1, 1, 1]}.get(case.adjustment)
+    return Norm(
+        tuple(case.channel_axes),
+        epsilon=EPSILON,
+        renorm=case.options.get("renorm", False),
+        rmin=clips.get("rmin"),
+        rmax=clips.get("rmax"),
+        dmax=clips.get("dmax"),
+        ghost=case.options.get("virtual_batch_size"),
+        adjustment=per and (data.scale.reshape(per), data.offset.reshape(per)),
+    )
 
 
 # What the derivatives of a way are compared with; the rest are those of the first loss.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tests.conftest import make_session, tensorflow
-from tests.properties.reference import Norm
+from tests.reference import Norm
 
 tf = tensorflow()
 SEEN = "bn"

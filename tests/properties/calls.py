@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.conftest import tensorflow
-from tests.properties.reference import Norm
+from tests.reference import Norm
 
 tf = tensorflow()
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from tests.conftest import make_session, tensorflow
 from tests.forced_kernel import forced
-from tests.properties.reference import Norm, infer, train
-from tests.properties.reference_gradients import Slopes, slopes
+from tests.reference import Norm, Slopes, infer, slopes, train
 from tests.tolerances import error_of, tolerance
 from tf1_bn import BatchNormalization, contrib
 

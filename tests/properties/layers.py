@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.properties.bench import Layer
-from tests.properties.reference import Norm
+from tests.reference import Norm
 
 CLIPPED = {"rmin": 0.8, "rmax": 1.2, "dmax": 0.25}
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import make_session
 from tests.properties.bench import Layer, bench, draw, draw_state, tf
-from tests.properties.reference import FUSED_EPSILON, Norm, infer, train
 from tests.properties.test_reference import assert_step, seeds
+from tests.reference import FUSED_EPSILON, Norm, infer, train
 from tests.tolerances import assert_close
 from tf1_bn import BatchNormalization, batch_normalization, minimize
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.conftest import make_session
 from tests.graph.support import Snapshot
 from tests.properties.calls import SENSELESS, WITH_RENORM, Call, Made, calls, made, norm_of, tf
-from tests.properties.reference import infer, train
 from tests.properties.test_reference import seeds
+from tests.reference import infer, train
 from tests.tolerances import assert_close
 from tf1_bn import BatchNormalization, batch_normalization
 from tf1_bn._src.api.checks import check_call, check_scope_name, make_spec

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.properties.bench import Layer, bench, draw, draw_state
 from tests.properties.layers import EXTENDED, LAYERS, PLAIN
-from tests.properties.reference import Norm, train
 from tests.properties.test_reference import rows_in, seeds
+from tests.reference import Norm, train
 from tests.tolerances import assert_close
 
 # Lengths and distances from a thousandth to a thousand, of either sign.

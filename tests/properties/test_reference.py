@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.properties.bench import Layer, bench, draw, draw_state
 from tests.properties.layers import LAYERS
-from tests.properties.reference import Step, infer, train
+from tests.reference import Step, infer, train
 from tests.tolerances import assert_close
 
 EXAMPLES = 12

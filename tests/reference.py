@@ -1,5 +1,7 @@
 """Batch normalization in float64 NumPy, written from the papers alone; knows nothing of tf1_bn.
 
+The one that the tests compare with: nothing here imports the package or TensorFlow.
+
 Everything works on rows: the input with its channel axes moved last and joined, `[B, S, C]` for B
 examples of S positions. Statistics and parameters are vectors of length C.
 """
@@ -37,6 +39,29 @@ class Step(NamedTuple):
     outputs: Any
     state: dict
     correction: tuple | None = None
+
+
+class Slopes(NamedTuple):
+    """Of sum(outputs * upstream), along the inputs, gamma and beta; the latter as vectors."""
+
+    inputs: Any
+    gamma: Any
+    beta: Any
+
+
+def new_state(gamma: Any, beta: Any) -> dict:
+    """Parameters beside averages that are 0 and 1, as a new layer has them."""
+    zero, one = np.zeros(np.size(gamma)), np.ones(np.size(gamma))
+    averages = {"moving_mean": zero, "moving_variance": one, "moving_stddev": one}
+    return {**averages, "renorm_mean": zero, "renorm_stddev": one, "gamma": gamma, "beta": beta}
+
+
+def normalized(x: Any, epsilon: float = 1e-3, channel_axes: tuple = (-1,)) -> Any:
+    """Outputs of a plain layer in training that has learned nothing: gamma is 1, beta 0."""
+    axes = tuple(axis % np.ndim(x) for axis in channel_axes)
+    channels = int(np.prod([np.shape(x)[axis] for axis in axes]))
+    state = new_state(np.ones(channels), np.zeros(channels))
+    return train(Norm(axes, epsilon=epsilon), x, state).outputs
 
 
 def infer(norm: Norm, x: Any, state: dict) -> Step:
@@ -77,21 +102,62 @@ def train(norm: Norm, x: Any, state: dict, correction: tuple | None = None) -> S
     return Step(outputs, after, correction)
 
 
+def slopes(
+    norm: Norm,
+    x: Any,
+    state: dict,
+    upstream: Any,
+    training: bool,
+    correction: tuple | None = None,
+) -> Slopes:
+    """The first derivatives, in closed form.
+
+    Renorm's correction takes no gradient, and `correction` replaces its own (r, d); moving
+    statistics are constants.
+    """
+    rows, dy, state = _rows(norm, x), _rows(norm, upstream), _flat(state)
+    epsilon = _epsilon(norm)
+    r, d = (1.0, 0.0)
+    scale, bias = norm.adjustment if norm.adjustment is not None and training else (1.0, 0.0)
+    groups = _groups(norm, rows) if training else [slice(None)]
+    mean, variance = state["moving_mean"], state["moving_variance"]
+    if training:
+        of_group = [(rows[g].mean((0, 1)), rows[g].var((0, 1))) for g in groups]
+        if correction is not None:
+            r, d = correction
+        elif norm.renorm:
+            seen = [np.mean(values, axis=0) for values in zip(*of_group)]
+            r, d = _correction(norm, seen[0], np.sqrt(seen[1] + epsilon), state)
+    d_rows, before_gamma = np.empty_like(rows), np.empty_like(rows)
+    for index, group in enumerate(groups):
+        if training:
+            mean, variance = of_group[index]
+        stddev = np.sqrt(variance + epsilon)
+        hat = (rows[group] - mean) / stddev
+        before_gamma[group] = (hat * r + d) * scale + bias
+        d_hat = dy[group] * state["gamma"] * scale * r
+        if training:
+            d_hat = d_hat - d_hat.mean((0, 1)) - hat * (d_hat * hat).mean((0, 1))
+        d_rows[group] = d_hat / stddev
+    return Slopes(_back(norm, x, d_rows), (dy * before_gamma).sum((0, 1)), dy.sum((0, 1)))
+
+
 def _normalized(norm: Norm, rows: Any, epsilon: float) -> tuple:
     """Rows of mean 0 and deviation 1, and the moments that the averages are told."""
-    groups = [slice(None)]
-    if norm.ghost is not None:
-        # Example i is in ghost batch i modulo their number.
-        count = rows.shape[0] // norm.ghost
-        groups = [slice(first, None, count) for first in range(count)]
     hat, means, variances = np.empty_like(rows), [], []
-    for group in groups:
+    for group in _groups(norm, rows):
         mean = rows[group].mean((0, 1))
         variance = ((rows[group] - mean) ** 2).mean((0, 1))
         hat[group] = (rows[group] - mean) / np.sqrt(variance + epsilon)
         means.append(mean)
         variances.append(variance)
     return hat, np.mean(means, axis=0), np.mean(variances, axis=0)
+
+
+def _groups(norm: Norm, rows: Any) -> list:
+    """Which examples share statistics; i is in ghost batch i modulo their number."""
+    count = 1 if norm.ghost is None else rows.shape[0] // norm.ghost
+    return [slice(first, None, count) for first in range(count)]
 
 
 def _correction(norm: Norm, mean: Any, stddev: Any, state: dict) -> tuple:
