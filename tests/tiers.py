@@ -24,6 +24,7 @@ SLOW = {
     "meta/test_documents.py": "it runs every block of the guide",
     "meta/test_import.py": "it starts processes",
     "meta/test_signature.py": "it starts processes",
+    "meta/test_tiers.py": "it starts processes",
     "properties": "second derivatives and many combinations",
     "testing": "it starts processes",
 }

@@ -173,7 +173,7 @@ def norm_of(kernel: str) -> Norm:
         rmax=clips.get("rmax"),
         dmax=clips.get("dmax"),
         ghost=case.options.get("virtual_batch_size"),
-        adjustment=per and (data.scale.reshape(per), data.offset.reshape(per)),
+        adjustment=(data.scale.reshape(per), data.offset.reshape(per)) if per else None,
     )
 
 
