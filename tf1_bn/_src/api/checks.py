@@ -50,14 +50,25 @@ def check_call(
     A layer that is `built` already knows the channels that the static shape leaves open.
     """
     check_training(training)
+    geometry = _geometry_of_inputs(spec, inputs, layer_dtype, built)
+    check_phase(spec, geometry, training)
+    return geometry
+
+
+def check_phase(spec: BatchNormSpec, geometry: Geometry, training: Any) -> None:
+    """Raises where a checked `training` trains on a batch that ghosts do not divide."""
+    if static_training(training) is not False:
+        check_ghost_batches(spec, geometry)
+
+
+def _geometry_of_inputs(
+    spec: BatchNormSpec, inputs: Any, layer_dtype: str | None, built: Geometry | None
+) -> Geometry:
     shape, dtype = _shape_and_dtype(inputs)
     if built is not None and shape is not None and len(shape) == built.rank:
         known = {axis: built.input_shape[axis] for axis in built.channel_axes}
         shape = [known.get(axis) if size is None else size for axis, size in enumerate(shape)]
-    geometry = geometry_of(spec, shape, dtype, layer_dtype)
-    if static_training(training) is not False:
-        check_ghost_batches(spec, geometry)
-    return geometry
+    return geometry_of(spec, shape, dtype, layer_dtype)
 
 
 def check_scope_name(name: Any) -> None:

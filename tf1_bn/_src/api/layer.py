@@ -28,7 +28,7 @@ from ..runtime.tensorflow_v1 import (
     raise_if_eager,
     tf,
 )
-from ..runtime.training_flag import resolve_training, static_training
+from ..runtime.training_flag import check_training, resolve_training, static_training
 from ..scaling.merging import apply_in_scope
 from ..settings.constraints import Constraint
 from ..settings.initializers import initializer_config
@@ -47,6 +47,7 @@ from .checks import (
     INITIALIZERS,
     REGULARIZERS,
     check_call,
+    check_phase,
     check_scope_name,
     dims,
     make_spec,
@@ -228,7 +229,7 @@ class BatchNormalization(GraphLayer):
                 self._dtype = self._dtype or inputs.dtype.base_dtype.name
                 self.build(inputs.shape)
                 self.built = True
-            with self._running.on(inputs):
+            with self._running.on(inputs, self._spec, geometry):
                 outputs = self.call(inputs, *args, **kwargs)
                 self._add_activity_loss(inputs, outputs)
         add_once(tf.GraphKeys.UPDATE_OPS, self.updates)
@@ -264,7 +265,13 @@ class BatchNormalization(GraphLayer):
         Returns:
           A tensor of the shape and dtype of `inputs`.
         """
-        geometry = check_call(self._spec, inputs, training, self._dtype)
+        geometry = self._running.checked(inputs, self._spec)
+        if geometry is None:
+            # A subclass has made another tensor of the inputs.
+            geometry = check_call(self._spec, inputs, training, self._dtype)
+        else:
+            check_training(training)
+            check_phase(self._spec, geometry, training)
         assert self._variables is not None, "call needs the variables that build makes"
         flag = resolve_training(training)
         plan = self._plan(geometry, self._variables, flag)

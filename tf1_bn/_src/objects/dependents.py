@@ -47,27 +47,37 @@ class Dependents:
 
 
 class RunningCalls:
-    """The inputs of the call that runs, by thread: replicas are inside one layer at one time."""
+    """The call that runs, by thread: replicas are inside one layer at one time."""
 
     def __init__(self) -> None:
-        self._inputs: dict[int, Any] = {}
+        self._running: dict[int, tuple[Any, Any, Any]] = {}
 
     @property
     def inputs(self) -> Any:
         """Of the innermost call of this thread; None outside of any."""
-        return self._inputs.get(threading.get_ident())
+        return self._running.get(threading.get_ident(), (None,))[0]
+
+    def checked(self, inputs: Any, spec: Any) -> Any:
+        """The geometry of the innermost call if it is on this very tensor, otherwise None.
+
+        None as well if a subclass has changed the spec since.
+        """
+        known, then, geometry = self._running.get(threading.get_ident(), (None, None, None))
+        return geometry if known is inputs and then is spec else None
 
     @contextlib.contextmanager
-    def on(self, inputs: Any) -> Iterator[None]:
-        """Inside, a call on `inputs` runs."""
-        thread, outer = threading.get_ident(), self.inputs
-        self._inputs[thread] = inputs
+    def on(self, inputs: Any, spec: Any, geometry: Any) -> Iterator[None]:
+        """Inside, a call on `inputs` runs, which has been checked and has this geometry."""
+        thread = threading.get_ident()
+        outer = self._running.get(thread)
+        self._running[thread] = inputs, spec, geometry
         try:
             yield
         finally:
-            self._inputs[thread] = outer
             if outer is None:
-                del self._inputs[thread]
+                del self._running[thread]
+            else:
+                self._running[thread] = outer
 
 
 def depends_on(target: Any, sources: Any) -> bool:
