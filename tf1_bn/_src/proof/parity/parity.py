@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`assert_parity`: two ways to build a batch norm, compared point by point in one TensorFlow.
+"""`check_parity`: two ways to build a batch norm, compared point by point in one TensorFlow.
 
 The points are those by which a careful engineer would sign off a migration; each is a section of
 the report. Inputs have distinct statistics in each channel and every variable its own value,
@@ -8,15 +8,16 @@ because zeros, ones and constants hide swapped variables and missing terms.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, Mapping, Sequence
 
 from ...runtime.tensorflow_v1 import raise_if_eager, tf
 from ..report.report import PROVEN, Report, Section, exact_row
 from .points import POINTS
-from .setting import Setting
+from .setting import Setting, section
 
 
-def assert_parity(
+def check_parity(
     reference: Callable[..., Any],
     candidate: Callable[..., Any],
     shape: Sequence[int] = (5, 7),
@@ -28,10 +29,11 @@ def assert_parity(
     config: Mapping[str, Any] | None = None,
     steps: int = 20,
     metric: Callable[[Callable[..., Any]], Any] | None = None,
+    points: Sequence[str] | None = None,
 ) -> Report:
-    """Raises AssertionError with a report unless `candidate` does what `reference` does.
+    """Reports whether `candidate` does what `reference` does; `exit_code` is 0 if so.
 
-        assert_parity(
+        report = check_parity(
             lambda x, training: tf.layers.batch_normalization(x, training=training, name="bn"),
             lambda x, training: tf1_bn.batch_normalization(x, training=training, name="bn"),
         )
@@ -58,47 +60,19 @@ def assert_parity(
         named; TF1's defaults if None.
       steps: of the trajectory.
       metric: a function of a build function to a number or an array; called with both.
+      points: names of the sections to compare, such as "4 gradients"; all if None.
 
     Returns:
-      The report, for its numbers and `write_html`.
+      A report with a section for each point, in the order of the standard.
 
     Raises:
-      AssertionError: something differs; the message is the report.
-      ValueError: `shape` has fewer than two axes.
+      ValueError: `shape` has fewer than two axes; `points` has a name that is no point's.
     """
-    report = check_parity(
-        reference,
-        candidate,
-        shape,
-        dtype=dtype,
-        names=names,
-        structure=structure,
-        dynamic=dynamic,
-        config=config,
-        steps=steps,
-        metric=metric,
-    )
-    if report.exit_code != PROVEN:
-        raise AssertionError(report.text())
-    return report
-
-
-def check_parity(
-    reference: Callable[..., Any],
-    candidate: Callable[..., Any],
-    shape: Sequence[int] = (5, 7),
-    *,
-    dtype: str = "float32",
-    names: Mapping[str, str] | None = None,
-    structure: bool = True,
-    dynamic: bool = True,
-    config: Mapping[str, Any] | None = None,
-    steps: int = 20,
-    metric: Callable[[Callable[..., Any]], Any] | None = None,
-) -> Report:
-    """`assert_parity` without raising: the report tells by `exit_code`."""
     if len(shape) < 2:
         raise ValueError(f"`shape` must have a batch and a channel axis (got {tuple(shape)!r}).")
+    unknown = [name for name in points or () if name not in POINTS]
+    if unknown:
+        raise ValueError(f"`points` must be among {list(POINTS)} (got {unknown!r}).")
     setting = Setting(
         reference=reference,
         candidate=candidate,
@@ -110,11 +84,29 @@ def check_parity(
         config=dict(config or {}),
         steps=steps,
     )
-    sections = [point(setting) for point in POINTS]
+    wanted = POINTS if points is None else points
+    sections = [section(name, point, setting) for name, point in POINTS.items() if name in wanted]
     if metric is not None:
         sections.append(_metric_section(metric, setting))
     facts = {"TensorFlow": str(tf.__version__), "shape": str(list(shape)), "dtype": dtype}
     return Report("tf1_bn parity", facts, sections)
+
+
+@functools.wraps(check_parity, assigned=())
+def assert_parity(*builds: Any, **arguments: Any) -> Report:
+    """As `check_parity`, whose arguments it takes, but raises unless the two do the same.
+
+    Returns:
+      The report, for its numbers and `write_html`.
+
+    Raises:
+      AssertionError: something differs or could not be compared; the message is the report.
+      ValueError: as `check_parity`.
+    """
+    report = check_parity(*builds, **arguments)
+    if report.exit_code != PROVEN:
+        raise AssertionError(report.text())
+    return report
 
 
 def _metric_section(metric: Callable[..., Any], setting: Setting) -> Section:

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The points of the parity standard, each a function from a setting to a section."""
+"""The points of the parity standard, each a function from a setting to rows and their causes."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, List, Mapping, Tuple
 
 import numpy as np
 
 from ...runtime.tensorflow_v1 import tf
-from ..graph_facts import describe_variable, static_shape, written_by
-from ..report.report import DIFFERENT, Row, Section, exact_row, number_row, skipped_row, still_row
+from ..report.report import DIFFERENT, Row, exact_row, number_row, skipped_row, still_row
 from ..report.tolerances import tolerance
 from .setting import (
     FAR,
@@ -25,141 +24,66 @@ from .setting import (
     more_row,
     outcome_text,
     phases,
-    rename_candidate,
-    rename_reference,
-    section,
 )
 from .side import PLACEHOLDER, Side, Values, random_input, random_state
+from .structure_point import structure
 
+Point = Callable[[Setting], Tuple[List[Row], List[Why]]]
 FORMS = (True, False, 1, 0, None)
 
 
-def structure(setting: Setting) -> Section:
-    """Variables, update ops, outputs and losses of one call, and of a second one that shares."""
+def _one_phase(training: bool, far: float, aspect: str, seed: int) -> Point:
+    """A run of one phase from random state; `far` shifts the mean, by deviations."""
 
-    def body() -> tuple[list[Row], list[Why]]:
-        rows: list[Row] = []
-        for label, calls in (("one call", 1), ("two calls, AUTO_REUSE", 2)):
-            sides = [
-                _described(build, rename, setting, calls)
-                for build, rename in (
-                    (setting.reference, rename_reference(setting)),
-                    (setting.candidate, rename_candidate(setting)),
-                )
-            ]
-            for key in dict.fromkeys([*sides[0], *sides[1]]):
-                rows.append(exact_row(key, sides[0].get(key), sides[1].get(key), label))
-        return rows, []
-
-    return section("1 structure", body)
-
-
-def _described(
-    build: Callable[..., Any], rename: Callable[[str], str], setting: Setting, calls: int
-) -> dict[str, Any]:
-    with tf.Graph().as_default() as graph:
-        x = tf.placeholder(setting.dtype, [None, *setting.shape[1:]], name="parity_inputs")
-        phase = tf.placeholder(tf.bool, [], name="parity_training") if setting.dynamic else True
-        outputs: list[Any] = []
-        more: list[Any] = []
+    def point(setting: Setting) -> tuple[list[Row], list[Why]]:
+        pair = built(setting, phases(setting, training))
+        if pair is None:
+            return [], []
         try:
-            for _ in range(calls):
-                with tf.variable_scope("outer", reuse=tf.AUTO_REUSE if calls > 1 else None):
-                    built = build(x, phase)
-                outputs.append(built[0] if isinstance(built, tuple) else built)
-                more += built[1] if isinstance(built, tuple) else []
-        except Exception as error:
-            return {"error": type(error).__name__}
-        variables = tf.global_variables()
-        updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
-        facts: dict[str, Any] = {}
-
-        def renamed(name: str) -> str:
-            return rename(name[len("outer/") :] if name.startswith("outer/") else name)
-
-        for variable in variables:
-            plain = describe_variable(variable, graph)
-            name = renamed(plain.pop("name"))
-            if not setting.structure:
-                del plain["collections"]
-            facts[f"variable {name}"] = plain
-        for number, output in enumerate(outputs):
-            facts[f"output {number + 1}"] = [output.dtype.base_dtype.name, static_shape(output)]
-        if setting.structure:
-            facts["variables, in order"] = [renamed(v.op.name) for v in variables]
-            facts["number of update ops"] = len(updates)
-            writes = [written_by(getattr(u, "op", u), variables, x.op) for u in updates]
-            facts["update ops write"] = [[renamed(name) for name in group] for group in writes]
-            losses = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
-            facts["regularization losses"] = len(losses)
-        return facts
-
-
-def _one_phase(
-    name: str, training: bool, far: float, aspects: tuple[str, ...], number: int
-) -> Callable[[Setting], Section]:
-    def point(setting: Setting) -> Section:
-        def body() -> tuple[list[Row], list[Why]]:
-            pair = built(setting, phases(setting, training))
-            if pair is None:
-                return [], []
-            try:
-                x = random_input(setting.shape, number, far)
-                state = random_state(pair.reference.variables)
-                ran = [side.run(x, training, state) for side in pair]
-                return compared(setting, x, state, training, (ran[0], ran[1]), "", aspects)
-            finally:
-                pair.close()
-
-        return section(f"{number} {name}", body)
+            x = random_input(setting.shape, seed, far)
+            state = random_state(pair.reference.variables)
+            ran = [side.run(x, training, state) for side in pair]
+            return compared(setting, x, state, training, (ran[0], ran[1]), "", (aspect,))
+        finally:
+            pair.close()
 
     return point
 
 
-def trajectory(setting: Setting) -> Section:
+def trajectory(setting: Setting) -> tuple[list[Row], list[Why]]:
     """The reference trains on; before each step its state is copied into the candidate."""
-
-    def body() -> tuple[list[Row], list[Why]]:
-        pair = built(setting, phases(setting, True))
-        if pair is None:
-            return [], []
-        rows: list[Row] = []
-        causes: list[Why] = []
-        try:
-            state = random_state(pair.reference.variables)
-            for step in range(setting.steps):
-                x = random_input(setting.shape, 100 + step, FAR * np.sin(step))
-                ran = [side.run(x, True, state) for side in pair]
-                more, why = compared(setting, x, state, True, (ran[0], ran[1]), str(step + 1))
-                rows, causes = rows + more, causes + why
-                state = ran[0].after
-        finally:
-            pair.close()
-        return rows, causes
-
-    return section("6 teacher-forced trajectory", body)
-
-
-def flag(setting: Setting) -> Section:
-    """`training` as a placeholder both ways, True, False, 1, 0 and None."""
-
-    def body() -> tuple[list[Row], list[Why]]:
-        rows: list[Row] = []
-        causes: list[Why] = []
-        forms: list[tuple[Any, bool, str]] = [
-            (form, bool(form), f"training={form}") for form in FORMS
-        ]
-        if setting.dynamic:
-            forms += [(PLACEHOLDER, fed, f"placeholder fed {fed}") for fed in (True, False)]
-        for form, training, label in forms:
-            try:
-                more, why = _one_form(setting, form, training, label)
-            except Failed as failed:
-                more, why = [failed.row], []
+    pair = built(setting, phases(setting, True))
+    if pair is None:
+        return [], []
+    rows: list[Row] = []
+    causes: list[Why] = []
+    try:
+        state = random_state(pair.reference.variables)
+        for step in range(setting.steps):
+            x = random_input(setting.shape, 100 + step, FAR * np.sin(step))
+            ran = [side.run(x, True, state) for side in pair]
+            more, why = compared(setting, x, state, True, (ran[0], ran[1]), str(step + 1))
             rows, causes = rows + more, causes + why
-        return rows, causes
+            state = ran[0].after
+    finally:
+        pair.close()
+    return rows, causes
 
-    return section("7 training flag", body)
+
+def flag(setting: Setting) -> tuple[list[Row], list[Why]]:
+    """`training` as a placeholder both ways, True, False, 1, 0 and None."""
+    rows: list[Row] = []
+    causes: list[Why] = []
+    forms: list[tuple[Any, bool, str]] = [(form, bool(form), f"training={form}") for form in FORMS]
+    if setting.dynamic:
+        forms += [(PLACEHOLDER, fed, f"placeholder fed {fed}") for fed in (True, False)]
+    for form, training, label in forms:
+        try:
+            more, why = _one_form(setting, form, training, label)
+        except Failed as failed:
+            more, why = [failed.row], []
+        rows, causes = rows + more, causes + why
+    return rows, causes
 
 
 def _one_form(
@@ -181,77 +105,63 @@ def _one_form(
         pair.close()
 
 
-def wiring(setting: Setting) -> Section:
+def wiring(setting: Setting) -> tuple[list[Row], list[Why]]:
     """Every statistic moves in one training run, and none in an inference run."""
-
-    def body() -> tuple[list[Row], list[Why]]:
-        rows = []
-        for training in (True, False):
-            pair = built(setting, phases(setting, training))
-            if pair is None:
-                continue
-            label = "training run" if training else "inference run"
-            try:
-                x = random_input(setting.shape, 8, FAR)
-                state = random_state(pair.reference.variables)
-                moved = [_moved(side.run(x, training, state).after, state) for side in pair]
-            finally:
-                pair.close()
-            statistics = sorted(name for name in state if not is_learned(name))
-            rows.append(exact_row("variables moved by the reference", moved[0], moved[1], label))
-            rows.append(
-                exact_row("variables moved", statistics if training else [], moved[1], label)
-            )
-        return rows, []
-
-    return section("8 wiring", body)
+    rows = []
+    for training in (True, False):
+        pair = built(setting, phases(setting, training))
+        if pair is None:
+            continue
+        label = "training run" if training else "inference run"
+        try:
+            x = random_input(setting.shape, 8, FAR)
+            state = random_state(pair.reference.variables)
+            moved = [_moved(side.run(x, training, state).after, state) for side in pair]
+        finally:
+            pair.close()
+        statistics = sorted(name for name in state if not is_learned(name))
+        rows.append(exact_row("variables moved by the reference", moved[0], moved[1], label))
+        rows.append(exact_row("variables moved", statistics if training else [], moved[1], label))
+    return rows, []
 
 
 def _moved(after: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in after if name in before and np.any(after[name] != before[name]))
 
 
-def batch_independence(setting: Setting) -> Section:
+def batch_independence(setting: Setting) -> tuple[list[Row], list[Why]]:
     """In inference a row's output is the same whatever the other rows are."""
-
-    def body() -> tuple[list[Row], list[Why]]:
-        pair = built(setting, phases(setting, False))
-        if pair is None:
-            return [], []
-        try:
-            state = random_state(pair.reference.variables)
-            x = random_input(setting.shape, 9)
-            other = random_input(setting.shape, 90, FAR)
-            other[0] = x[0]
-            rows = []
-            for name, side in zip(("reference", "candidate"), pair):
-                outputs = [side.run(inputs, False, state).output[0] for inputs in (x, other)]
-                allowed = tolerance("output", setting.dtype)
-                aspect = f"row 0 of the {name}"
-                rows.append(number_row(aspect, "", outputs[0], outputs[1], allowed))
-            return rows, []
-        finally:
-            pair.close()
-
-    return section("9 batch independence of inference", body)
+    pair = built(setting, phases(setting, False))
+    if pair is None:
+        return [], []
+    try:
+        state = random_state(pair.reference.variables)
+        x = random_input(setting.shape, 9)
+        other = random_input(setting.shape, 90, FAR)
+        other[0] = x[0]
+        rows = []
+        for name, side in zip(("reference", "candidate"), pair):
+            outputs = [side.run(inputs, False, state).output[0] for inputs in (x, other)]
+            allowed = tolerance("output", setting.dtype)
+            aspect = f"row 0 of the {name}"
+            rows.append(number_row(aspect, "", outputs[0], outputs[1], allowed))
+        return rows, []
+    finally:
+        pair.close()
 
 
-def checkpoint(setting: Setting) -> Section:
+def checkpoint(setting: Setting) -> tuple[list[Row], list[Why]]:
     """A checkpoint of either side restores into the other."""
-
-    def body() -> tuple[list[Row], list[Why]]:
-        pair = built(setting, phases(setting, False))
-        if pair is None:
-            return [], []
-        try:
-            return [
-                *_restored(pair.reference, pair.candidate, "reference to candidate"),
-                *_restored(pair.candidate, pair.reference, "candidate to reference"),
-            ], []
-        finally:
-            pair.close()
-
-    return section("10 checkpoint round trip", body)
+    pair = built(setting, phases(setting, False))
+    if pair is None:
+        return [], []
+    try:
+        return [
+            *_restored(pair.reference, pair.candidate, "reference to candidate"),
+            *_restored(pair.candidate, pair.reference, "candidate to reference"),
+        ], []
+    finally:
+        pair.close()
 
 
 def _restored(source: Side, target: Side, label: str) -> list[Row]:
@@ -275,27 +185,23 @@ def _restored(source: Side, target: Side, label: str) -> list[Row]:
     return [still_row(name, label, state[name], found.get(name)) for name in state]
 
 
-def edge_sizes(setting: Setting) -> Section:
+def edge_sizes(setting: Setting) -> tuple[list[Row], list[Why]]:
     """Batches of 0, 1 and 2 examples, in both phases."""
-
-    def body() -> tuple[list[Row], list[Why]]:
-        rows: list[Row] = []
-        causes: list[Why] = []
-        for training in (True, False):
-            pair = built(setting, phases(setting, training))
-            if pair is None:
-                continue
-            try:
-                state = random_state(pair.reference.variables)
-                for size in (0, 1, 2):
-                    label = f"batch of {size}, {'training' if training else 'inference'}"
-                    more, why = _one_size(setting, pair, state, size, training, label)
-                    rows, causes = rows + more, causes + why
-            finally:
-                pair.close()
-        return rows, causes
-
-    return section("11 edge sizes", body)
+    rows: list[Row] = []
+    causes: list[Why] = []
+    for training in (True, False):
+        pair = built(setting, phases(setting, training))
+        if pair is None:
+            continue
+        try:
+            state = random_state(pair.reference.variables)
+            for size in (0, 1, 2):
+                label = f"batch of {size}, {'training' if training else 'inference'}"
+                more, why = _one_size(setting, pair, state, size, training, label)
+                rows, causes = rows + more, causes + why
+        finally:
+            pair.close()
+    return rows, causes
 
 
 def _one_size(
@@ -329,16 +235,16 @@ def _lost(values: Values) -> bool:
     return any(np.isnan(np.asarray(v, "float64")).any() for v in values.after.values())
 
 
-POINTS: tuple[Callable[[Setting], Section], ...] = (
-    structure,
-    _one_phase("inference from distinct state", False, 0.0, ("output",), 2),
-    _one_phase("training forward, mean far from 0", True, FAR, ("output",), 3),
-    _one_phase("gradients", True, 0.0, ("gradients",), 4),
-    _one_phase("state after one step", True, FAR, ("state",), 5),
-    trajectory,
-    flag,
-    wiring,
-    batch_independence,
-    checkpoint,
-    edge_sizes,
-)
+POINTS: Mapping[str, Point] = {
+    "1 structure": structure,
+    "2 inference from distinct state": _one_phase(False, 0.0, "output", 2),
+    "3 training forward, mean far from 0": _one_phase(True, FAR, "output", 3),
+    "4 gradients": _one_phase(True, 0.0, "gradients", 4),
+    "5 state after one step": _one_phase(True, FAR, "state", 5),
+    "6 teacher-forced trajectory": trajectory,
+    "7 training flag": flag,
+    "8 wiring": wiring,
+    "9 batch independence of inference": batch_independence,
+    "10 checkpoint round trip": checkpoint,
+    "11 edge sizes": edge_sizes,
+}

@@ -104,9 +104,12 @@ def last(name: str) -> str:
     return name.rsplit("/", 1)[-1]
 
 
-def section(name: str, body: Callable[[], tuple[list[Row], list[Why]]]) -> Section:
+def section(
+    name: str, point: Callable[[Setting], tuple[list[Row], list[Why]]], setting: Setting
+) -> Section:
+    """The report's section `name`, made by a point of the standard."""
     try:
-        rows, whys = body()
+        rows, whys = point(setting)
     except Failed as failed:
         rows, whys = [failed.row], []
     named: list[str] = []
