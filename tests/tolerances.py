@@ -7,17 +7,12 @@ does not demand digits that cancellation has taken from a single element.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-
-class Tolerance(NamedTuple):
-    """The greatest error allowed, and how that number was found."""
-
-    error: float
-    derivation: str
-
+from tf1_bn._src.proof.report.differences import difference
+from tf1_bn._src.proof.report.tolerances import Tolerance
 
 # (quantity, dtype of the input, kernel pair): "same" compares a kernel with itself across
 # TensorFlow versions, "cross" two different kernels.
@@ -173,20 +168,9 @@ def tolerance(quantity: str, dtype: str, kernels: str = "same") -> Tolerance:
 
 def error_of(actual: Any, expected: Any) -> float:
     """The norm-wise relative error; infinite where shapes or non-finite values differ."""
-    actual, expected = np.asarray(actual), np.asarray(expected)
-    if actual.shape != expected.shape:
-        return float("inf")
-    if actual.size == 0:
-        return 0.0
-    a, e = actual.astype("float64"), expected.astype("float64")
-    finite = np.isfinite(e)
-    if not np.array_equal(finite, np.isfinite(a)) or not np.array_equal(np.isnan(a), np.isnan(e)):
-        return float("inf")
-    if not np.array_equal(a[~finite & ~np.isnan(e)], e[~finite & ~np.isnan(e)]):
-        return float("inf")
-    if not finite.any():
-        return 0.0
-    return float(np.abs(a[finite] - e[finite]).max() / max(1.0, np.abs(e[finite]).max()))
+    sizes = np.abs(np.asarray(expected).astype("float64"))
+    scale = max(1.0, sizes[np.isfinite(sizes)].max(initial=0.0))
+    return difference(expected, actual, scale).error
 
 
 def assert_close(actual: Any, expected: Any, quantity: str, dtype: str,

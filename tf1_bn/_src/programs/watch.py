@@ -14,6 +14,7 @@ import weakref
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from ..call.calls import Call, Finish, on_call
+from ..files.text_table import aligned
 from ..runtime.graph_search import needed_ops
 from ..runtime.tensorflow_v1 import Operation, tf
 from .places import Ledger, Move, attribute
@@ -88,10 +89,7 @@ class Watch:
 
     def kernels(self) -> str:
         """A table of the layers in the order of their calls, with their kernels and the reason."""
-        rows = [_Row(), *self._rows]
-        widths = [max(len(cell) for cell in column) for column in zip(*rows)]
-        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-        return "\n".join(lines)
+        return "\n".join(aligned([_Row(), *self._rows]))
 
     def _record(self, graph: Any) -> _GraphRecord:
         if graph not in self._record_of:

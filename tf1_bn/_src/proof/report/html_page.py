@@ -7,6 +7,8 @@ import html
 import math
 from typing import TYPE_CHECKING, Any, Iterable
 
+from ...files.text_table import printable
+
 if TYPE_CHECKING:
     from .report import Report, Row, Section
 
@@ -141,5 +143,4 @@ def _text(x: float, y: float, text: str, colour: str = "#333") -> str:
 
 
 def _esc(text: Any) -> str:
-    clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
-    return html.escape(clean, quote=True)
+    return html.escape(printable(str(text)), quote=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...files.text_table import aligned, printable
 from ...files.whole_files import write_text
 from .differences import Difference, difference
 from .tolerances import EXACT, Tolerance
@@ -159,11 +160,6 @@ def summary(values: Any) -> str:
     return f"{list(array.shape)} {wide.min():.4g}..{wide.max():.4g}"
 
 
-def printable(text: str) -> str:
-    """`text` without control characters: names come from files, and terminals obey them."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-
-
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
 
@@ -175,7 +171,8 @@ def _section_lines(section: Section, all_rows: bool) -> list[str]:
     compared = sum(row.verdict != NOT_COMPARED for row in section.rows)
     lines = [f"[{section.verdict}] {printable(section.name)}: {compared} aspects compared{worst}"]
     if shown:
-        lines += _table([_COLUMNS, *(_cells(row) for row in shown)])
+        table = aligned([_COLUMNS, *(_cells(row) for row in shown)])
+        lines += [f"  {line}" for line in table]
     skipped = {(r.aspect, r.remark) for r in section.rows if r.verdict == NOT_COMPARED}
     lines += [f"  not compared: {printable(f'{a} ({why})')}" for a, why in sorted(skipped)]
     lines += [f"  note: {printable(note)}" for note in section.notes]
@@ -200,15 +197,6 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _short(text: str, width: int = 60) -> str:
     text = printable(text)
     return text if len(text) <= width else f"{text[: width - 3]}..."
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    clean = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in clean) for column in range(len(clean[0]))]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
-        for row in clean
-    ]
 
 
 def _plain(report: Report) -> dict[str, Any]:

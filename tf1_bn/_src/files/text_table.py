@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables and names as text for a terminal."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns a line for each row, with columns two spaces apart; all rows have as many cells.
+
+    >>> aligned([("layer", "kernel"), ("bn", "fused")])
+    ['layer  kernel', 'bn     fused']
+    """
+    clean = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*clean)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in clean]
+
+
+def printable(text: str) -> str:
+    r"""Returns `text` with escapes for control characters: names come from files.
+
+    >>> printable("a\x1b[31m")
+    'a\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
