@@ -262,6 +262,8 @@ MUTATIONS = [
     ),
     *_of(
         "_src/kernels/batch.py",
+        ("the population's variance where elementary ops stand in for TF1's fused op",
+         "if not self.sample:", "if True:", ("tests/graph/test_odd_images.py",), "training"),
         ("gamma forgotten on the inner offset",
          "composed_scale, composed_offset = scale * self.scale, offset * self.scale",
          "composed_scale, composed_offset = scale * self.scale, offset", (STEP,), "adjusted"),

@@ -238,3 +238,30 @@ def test_onednn_wants_whole_vectors_of_channels(
     assert (_columns(choice), choice.inference) == (columns, inference)
     assert "the fused op would be slower" in choice.reason or columns is None
     assert _choice(shape, vectors=True, fused=True, **options).kernel is FUSED
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "columns", "inference"),
+    [
+        ((32, 28, 28, 50), {}, 2800, FUSED),
+        ((32, 28, 28, 50), {"fused": True}, 2800, FUSED),
+        ((None, 28, 28, 50), {}, 2800, FUSED),
+        ((32, 28, 28, 50), {"dtype": "bfloat16"}, 2800, COMPOSED),
+        ((32, 50, 28, 28), {"axis": 1}, 39200, COMPOSED),
+        # Too few elements for columns, and for anything but the op.
+        ((8, 7, 7, 50), {}, 0, COMPOSED),
+        ((2, 7, 7, 50), {}, None, FUSED),
+        # Whole vectors, and a dtype that knows none.
+        ((32, 28, 28, 52), {}, None, FUSED),
+        ((32, 28, 28, 50), {"dtype": "float16"}, None, FUSED),
+        ((32, 28, 28, 50), {"vectors": False}, None, FUSED),
+    ],
+)
+def test_images_whose_channels_fill_no_vectors_keep_tf1s_promise(
+    shape: Any, options: Any, columns: Any, inference: Any
+) -> None:
+    choice = _choice(shape, **{"vectors": True, **options})
+
+    assert choice.contract.fused and "rank 4" in choice.reason
+    assert (_columns(choice), choice.inference) == (columns, inference)
+    assert ("slow for 50 channels" in choice.reason) == (columns is not None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from ..plan.row_layout import Fold
 from ..runtime.tensorflow_v1 import Tensor, tf
 from .batch import Affine, Batch, Measured, flat
-from .composed import factor_of
+from .composed import add, factor_of
 from .gradient import Seen, with_gradient
 from .moments import Moments, inverse_count_of
 from .row_view import as_input, over_columns, sum_of_columns
@@ -51,7 +51,8 @@ def measure_columns(batch: Batch, fold: Fold) -> Measured:
             columns = tf.broadcast_to(factor, fold.columns)
             outputs = centered * tf.reshape(columns, [-1])
             if offset is not None:
-                outputs = outputs + over_columns(offset, fold.columns)
+                # Otherwise it takes the name that TF1's output has.
+                outputs = add(outputs, over_columns(offset, fold.columns), "sum")
             forward = Seen(rows, None, mean, inverse_stddev, factor, inverse_count)
             outputs = with_gradient(outputs, forward, Affine(scale, offset), columns)
             outputs = as_input(tf.cast(outputs, inputs.dtype), inputs, "add_1")

@@ -31,7 +31,7 @@ def measure_composed(batch: Batch) -> Measured:
             inverse_stddev, factor = factor_of(in_use.variance, affine, batch.epsilon)
             outputs = centered * factor
             if affine.offset is not None:
-                outputs = _add(outputs, affine.offset, "sum")
+                outputs = add(outputs, affine.offset, "sum")
             forward = Seen(seen, centered, None, inverse_stddev, factor, inverse_count)
             outputs = with_gradient(outputs, forward, affine)
             if inputs.dtype == dtype:
@@ -78,8 +78,8 @@ def composed_batch_norm(
         shift = moments.mean * factor
         shift = -shift if affine.offset is None else affine.offset - shift
         if output_dtype == dtype:
-            return _add(wide * factor, shift, "add_1")
-        outputs = _add(wide * factor, shift, "wide_sum")
+            return add(wide * factor, shift, "add_1")
+        outputs = add(wide * factor, shift, "wide_sum")
         return tf.cast(outputs, output_dtype, name="add_1")
 
 
@@ -100,10 +100,11 @@ def apply_affine(outputs: Tensor, affine: Affine) -> Tensor:
             wide = tf.cast(wide, affine.scale.dtype) * affine.scale
         if affine.offset is not None:
             wide = tf.cast(wide, affine.offset.dtype)
-            wide = _add(wide, affine.offset, "add_1" if wide.dtype == dtype else "wide_sum")
+            wide = add(wide, affine.offset, "add_1" if wide.dtype == dtype else "wide_sum")
         return wide if wide.dtype == dtype else tf.cast(wide, dtype, name="add_1")
 
 
-def _add(x: Tensor, y: Tensor, name: str) -> Tensor:
+def add(x: Tensor, y: Tensor, name: str) -> Tensor:
+    """x + y, of the op that `+` makes, under a name."""
     # On TF 1.15 `tf.add` is another op than `+`, which takes no name.
     return tf.raw_ops.AddV2(x=x, y=y, name=name)
