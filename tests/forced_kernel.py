@@ -19,6 +19,8 @@ def forced(kernel: str) -> ContextManager[None]:
     if kernel == "columns":
         # Two rows beside each other where channels are last.
         changes = {"column_elements": 0, "side_by_side_elements": 0, "column_rows": 0}
-        changes["column_width"] = 9
+        # They stand in for TF1's fused op as well, where channels fill no vectors.
+        changes.update(column_width=9, odd_images=0)
+        here = here._replace(vectors=True)
     costs = here.costs._replace(**changes)
     return as_on(here._replace(quick=kernel == "fused", costs=costs))
