@@ -10,6 +10,7 @@ from typing import Any, Iterator
 import numpy as np
 import pytest
 
+from tests import reference
 from tests.conftest import tensorflow
 from tests.tolerances import assert_close
 from tf1_bn import BatchNormalization
@@ -17,8 +18,8 @@ from tf1_bn._src.plan.kernel_choice import Composed, Rows
 from tf1_bn._src.runtime.machine import as_on, machine
 
 tf = tensorflow()
-# So small beside the variance of 9e-6 that a clamped one shows.
-EPSILON, CLAMPED = 1e-6, 1.001e-5
+# Beside a variance of 9e-6 one that is raised to 1.001e-5 shows.
+EPSILON = 1e-6
 # The shape, the channel axis, and the columns that elementary ops see; 0 for the input as it is.
 IMAGES = {
     "few": ((9, 4, 6, 50), 3, 0),
@@ -35,18 +36,12 @@ def _machine_with_vectors() -> Iterator[None]:
 
 
 def _expected(x: Any, weights: Any, axis: int, gamma: Any, beta: Any) -> list:
-    """Outputs, gradients of sum(outputs * weights), mean and sample variance, in float64."""
-    x, weights = x.astype("float64"), weights.astype("float64")
-    axes = tuple(a for a in range(4) if a != axis)
-    shape = [-1 if a == axis else 1 for a in range(4)]
-    scale, offset = gamma.reshape(shape), beta.reshape(shape)
-    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
-    deviation = np.sqrt(variance + CLAMPED)
-    hat = (x - mean) / deviation
-    means = [(weights * part).mean(axes, keepdims=True) for part in (1.0, hat)]
-    d_x = scale / deviation * (weights - means[0] - hat * means[1])
-    d_gamma, d_beta = (weights * hat).sum(axes), weights.sum(axes)
-    return [hat * scale + offset, d_x, d_gamma, d_beta, mean.ravel(), x.var(axes, ddof=1)]
+    """Outputs, gradients of sum(outputs * weights), and what the averages are then."""
+    norm = reference.Norm((axis,), kept=0.0, epsilon=EPSILON, fused=True)
+    state = reference.new_state(gamma, beta)
+    step = reference.train(norm, x, state)
+    slopes = reference.slopes(norm, x, state, weights, training=True)
+    return [step.outputs, *slopes, step.state["moving_mean"], step.state["moving_variance"]]
 
 
 def _data(shape: Any, axis: int) -> tuple:
@@ -93,12 +88,13 @@ def test_inference_keeps_the_numbers_of_tf1s_fused_op(name: str, session: Any) -
     outputs = norm(tf.constant(x))
     session.run(tf.global_variables_initializer())
     mean, variance = 0.01 * gamma, 1e-5 * (1.0 + beta)
-    values = (gamma, beta, mean, variance)
-    for variable, value in zip(norm.variables, values):
+    for variable, value in zip(norm.variables, (gamma, beta, mean, variance)):
         variable.load(value, session)
 
-    wide = [value.reshape([-1 if a == axis else 1 for a in range(4)]) for value in values]
-    expected = (x - wide[2]) / np.sqrt(wide[3] + CLAMPED) * wide[0] + wide[1]
+    state = reference.new_state(gamma, beta)
+    state.update(moving_mean=mean, moving_variance=variance)
+    asked = reference.Norm((axis,), epsilon=EPSILON, fused=True)
+    expected = reference.infer(asked, x, state).outputs
     assert isinstance(norm.kernel.in_inference, Rows) == (name == "columns in inference")
     assert_close(session.run(outputs), expected, "output", "float32", "large")
 
