@@ -5,53 +5,42 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import re
 from typing import Any, Callable, Sequence
 
-from ..call.call_plan import Plan
 from ..call.calls import note_call, told
 from ..call.stranded_updates import warn_if_stranded
-from ..call.update_mode import after_updates, in_place
+from ..call.update_mode import after_updates
 from ..kernels.moments import Moments, MomentsFn, batch_moments
 from ..objects.graph_layer import GraphLayer
 from ..objects.input_spec import InputSpec, check_input, check_is_spec
 from ..objects.layer_attributes import SpecAttribute, VariableAttribute
 from ..plan.geometry import Geometry, check_same_layer, geometry_of
-from ..plan.kernel_choice import KernelChoice, Rows, choose_kernel
+from ..plan.kernel_choice import KernelChoice, choose_kernel
 from ..plan.spec import BatchNormSpec, check_reuse, is_scope
 from ..runtime.graph_collections import add_once, next_layer_name
 from ..runtime.machine import machine
 from ..runtime.tensorflow_v1 import (
     Tensor,
     as_written,
-    loses_sizes_in_cond,
     raise_if_eager,
     tf,
 )
 from ..runtime.training_flag import check_training, resolve_training, static_training
 from ..scaling.merging import apply_in_scope
-from ..settings.constraints import Constraint
-from ..settings.initializers import initializer_config
-from ..settings.regularizers import L1L2
 from ..state.undoing import all_or_nothing
 from ..state.variable_kinds import (
     check_future_reach,
-    check_reach,
-    full_name,
-    is_out_of_reach,
-    nobody_runs,
 )
 from ..state.variables import BatchNormVariables, create_variables
 from .checks import (
-    CONSTRAINTS,
-    INITIALIZERS,
-    REGULARIZERS,
     check_call,
     check_phase,
     check_scope_name,
     dims,
     make_spec,
 )
+from .config import config_of, described, snake_case
+from .planning import plan_call
 
 _LOG = logging.getLogger("tf1_bn")
 
@@ -186,11 +175,11 @@ class BatchNormalization(GraphLayer):
         self, spec: BatchNormSpec, name: Any, reuse: Any, scope: Any, dtype: Any = None
     ) -> None:
         self.__dict__.update(_spec=spec, built=False, _geometry=None, _variables=None)
-        base_name = (name.name if is_scope(name) else name) or _snake_case(type(self).__name__)
+        base_name = (name.name if is_scope(name) else name) or snake_case(type(self).__name__)
         self._start_layer(name if isinstance(name, str) else "", base_name, reuse, scope, dtype)
 
     def _take_name(self) -> None:
-        self._name = self._name or next_layer_name(_snake_case(type(self).__name__))
+        self._name = self._name or next_layer_name(snake_case(type(self).__name__))
 
     # -- calling ---------------------------------------------------------------------------------
 
@@ -274,7 +263,15 @@ class BatchNormalization(GraphLayer):
             check_phase(self._spec, geometry, training)
         assert self._variables is not None, "call needs the variables that build makes"
         flag = resolve_training(training)
-        plan = self._plan(geometry, self._variables, flag)
+        plan = plan_call(
+            self._spec,
+            geometry,
+            self._choose(geometry),
+            self._variables,
+            self._moments_fn(),
+            flag,
+            bool(self.trainable),
+        )
         made = apply_in_scope(inputs, flag, plan)
         outputs = made.outputs
         if plan.in_place and made.updates:
@@ -286,20 +283,6 @@ class BatchNormalization(GraphLayer):
                 warn_if_stranded(made.updates, self.name)
         note_call(made._replace(outputs=outputs))
         return outputs
-
-    def _plan(self, geometry: Geometry, variables: BatchNormVariables, training: Any) -> Plan:
-        choice = self._choose(geometry)
-        open_sizes = isinstance(choice.in_training, Rows) and None in geometry.input_shape
-        if open_sizes and not isinstance(training, bool) and loses_sizes_in_cond():
-            choice = choice.composed("unknown sizes in a conditional, which XLA could not compile")
-        scope = full_name(variables.moving_mean, "moving_mean").rpartition("/")[0]
-        _LOG.debug("%s: %s", scope, choice)
-        if self.trainable and training is not False:
-            check_reach(variables.moving_mean, training)
-        # Those of a frozen layer are not collected.
-        lost = not self.trainable and (nobody_runs() or is_out_of_reach(variables.moving_mean))
-        plan = Plan(self._spec, geometry, choice, variables, self._moments_fn(), moves=not lost)
-        return plan._replace(in_place=self.trainable and in_place())
 
     def _moments(
         self, inputs: Tensor, reduction_axes: Sequence[int], keep_dims: bool, mask: Any = None
@@ -362,20 +345,7 @@ class BatchNormalization(GraphLayer):
 
         Regularizers, constraints and initializers that are no TensorFlow objects stand as they are.
         """
-        spec = {f.name: getattr(self._spec, f.name) for f in dataclasses.fields(self._spec)}
-        for name in INITIALIZERS:
-            spec[name] = initializer_config(spec[name])
-        for name in (*REGULARIZERS, *CONSTRAINTS):
-            if isinstance(spec[name], (L1L2, Constraint)):
-                spec[name] = initializer_config(spec[name])
-        if self._geometry is not None:
-            # TF1 lists the resolved axes, but counts a ghost axis that no input has.
-            spec["axis"] = list(self._geometry.channel_axes)
-        optional = ("renorm", "renorm_clipping", "renorm_momentum") if not self.renorm else ()
-        unset = [k for k in ("fused", "virtual_batch_size", "adjustment") if spec[k] is None]
-        kept = {key: spec[key] for key in spec if key not in optional and key not in unset}
-        if self.renorm:
-            kept["renorm_clipping"] = self._spec.clipping
+        kept = config_of(self._spec, self._geometry)
         return {"name": self.name, "dtype": self.dtype, **kept}
 
     @classmethod
@@ -384,15 +354,9 @@ class BatchNormalization(GraphLayer):
         return cls(**config)
 
     def __repr__(self) -> str:
-        given = ", ".join(
-            f"{field.name}={getattr(self._spec, field.name)!r}"
-            for field in dataclasses.fields(self._spec)
-            if field.name not in INITIALIZERS
-            and repr(getattr(self._spec, field.name)) != repr(field.default)
-        )
         choice = self.kernel
         state = "not built" if choice is None else str(choice)
-        return f"<{type(self).__name__} {self.name!r} ({given}), {state}>"
+        return f"<{type(self).__name__} {self.name!r} ({described(self._spec)}), {state}>"
 
     def _choose(self, geometry: Geometry) -> KernelChoice:
         return choose_kernel(self._spec, geometry, machine(), self._moments_overridden())
@@ -407,9 +371,3 @@ class BatchNormalization(GraphLayer):
         return lambda inputs, axes, keep: Moments(
             *self._moments(inputs, list(axes), keep_dims=keep)
         )
-
-
-def _snake_case(name: str) -> str:
-    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
-    snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
-    return f"private{snake}" if snake.startswith("_") else snake

@@ -4,35 +4,25 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import re
-import warnings
-from typing import Any, Callable, Iterator, Mapping, NamedTuple
+from typing import Any, Callable, Iterator, Mapping
 
 import numpy as np
 
 from ..api.checks import check_call, check_scope_name, make_spec
 from ..api.layer import BatchNormalization
-from ..call.call_plan import Plan
 from ..call.calls import told
 from ..call.tf1_names import take_contrib_names
-from ..call.update_mode import in_place
-from ..kernels.moments import MomentsFn
-from ..plan.geometry import Geometry, geometry_of
-from ..plan.kernel_choice import KernelChoice, choose_kernel
-from ..plan.spec import BatchNormSpec, check_reuse, is_tensor_like
-from ..runtime.machine import machine
+from ..plan.geometry import Geometry
+from ..plan.spec import check_reuse, is_tensor_like
 from ..runtime.tensorflow_v1 import Tensor, as_written, raise_if_eager, tf
 from ..runtime.training_flag import resolve_training, static_training
 from ..scaling.merging import open_scope
 from ..state.undoing import all_or_nothing, variable_scope
-from ..state.variable_kinds import check_future_reach, check_reach
-from .averages import Averages, Weights, moving_moments
+from .beyond_layer import Form, Options, fused_form, normalized, unfused_form
 from .variables import (
     collect_output,
     collect_variables,
-    create_contrib_variables,
-    create_shadow,
     model_variable,
 )
 
@@ -176,10 +166,10 @@ def batch_norm(
             "renorm is not supported with batch_weights, updates_collections or "
             f"zero_debias_moving_mean: `renorm` must be False with these (got {renorm!r})."
         )
-    fused_form = None
+    form: Form | None = None
     if batch_weights is None and (beyond_layer or geometry.rank == 2):
-        fused_form = _fused_form(spec, geometry)
-    by_layer = fused_form is None and not beyond_layer
+        form = fused_form(spec, geometry)
+    by_layer = form is None and not beyond_layer
     if is_training is None and not by_layer:
         raise ValueError("`is_training` must be a flag or a scalar bool tensor (got None).")
     if not by_layer and static_training(is_training) is not False and open_scope() is not None:
@@ -189,7 +179,7 @@ def batch_norm(
             f"`is_training`={is_training!r})."
         )
 
-    getter = None if fused_form is not None else model_variable
+    getter = None if form is not None else model_variable
     opened = variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter)
     with told(batch_norm, given["inputs"], given) as done, opened as (made, _):
         inputs = tf.convert_to_tensor(inputs)
@@ -200,12 +190,11 @@ def batch_norm(
                 take_contrib_names(spec, geometry, static_training(is_training), layer.fused)
             collect_variables(layer, variables_collections)
         else:
-            form = fused_form or _unfused_form(spec, geometry)
-            outputs = _normalize(
+            outputs = normalized(
                 inputs,
                 resolve_training(is_training, folds=False),
-                form,
-                _Options(
+                form or unfused_form(spec, geometry),
+                Options(
                     batch_weights,
                     bool(zero_debias_moving_mean),
                     updates_collections,
@@ -215,89 +204,6 @@ def batch_norm(
         if activation_fn is not None:
             outputs = activation_fn(outputs)
         return done(collect_output(outputs, outputs_collections, made.name))
-
-
-class _Form(NamedTuple):
-    """How a call is computed without the layer: what the core is told of it.
-
-    The fused kernel sees rank 2 as rank 4, with height and width 1.
-    """
-
-    spec: BatchNormSpec
-    geometry: Geometry
-    choice: KernelChoice
-
-
-class _Options(NamedTuple):
-    """What only this module knows of."""
-
-    batch_weights: Any
-    zero_debias: bool
-    updates_collections: Any
-    variables_collections: Any
-
-
-def _fused_form(spec: BatchNormSpec, geometry: Geometry) -> _Form | None:
-    if geometry.rank == 2:
-        spec = dataclasses.replace(spec, axis=-1)
-        batch, channels = geometry.input_shape
-        geometry = geometry_of(spec, (batch, 1, 1, channels), geometry.dtype)
-    choice = choose_kernel(spec, geometry, machine())
-    return _Form(spec, geometry, choice) if choice.fused else None
-
-
-def _unfused_form(spec: BatchNormSpec, geometry: Geometry) -> _Form:
-    if spec.adjustment is not None:
-        _warn_ignored("adjustment")
-    if (spec.center and spec.beta_regularizer) or (spec.scale and spec.gamma_regularizer):
-        _warn_ignored("param_regularizers")
-    spec = dataclasses.replace(
-        spec, fused=False, adjustment=None, beta_regularizer=None, gamma_regularizer=None
-    )
-    return _Form(spec, geometry, choose_kernel(spec, geometry, machine()))
-
-
-def _warn_ignored(argument: str) -> None:
-    warnings.warn(
-        f"tf1_bn.contrib.batch_norm ignores `{argument}` in this call, as tf.contrib did silently: "
-        "with `batch_weights`, `zero_debias_moving_mean` or other `updates_collections` than "
-        "UPDATE_OPS only the fused kernel knows of regularizers, and no kernel of `adjustment`.",
-        UserWarning,
-        stacklevel=6,  # past the wrappers around `batch_norm`
-    )
-
-
-def _normalize(inputs: Tensor, training: Any, form: _Form, options: _Options) -> Tensor:
-    """Makes the variables, normalizes, and moves the averages or collects the ops that do."""
-    if training is not False:
-        check_future_reach("moving_mean", training)
-    variables = create_contrib_variables(form.spec, form.geometry, options.variables_collections)
-    if training is not False:
-        check_reach(variables.moving_mean, training)
-    shadow = None
-    if options.zero_debias and training is not False:
-        shadow = create_shadow(variables.moving_mean)
-    moments_fn: MomentsFn | None = None
-    counts = None
-    if options.batch_weights is not None:
-        weights = Weights.of(options.batch_weights, form.geometry)
-        moments_fn, counts = weights.moments_fn(moving_moments(variables)), weights.any
-    plan = Plan(form.spec, form.geometry, form.choice, variables, moments_fn)
-    averages = Averages(plan, shadow, counts)
-
-    view = inputs
-    if form.geometry.rank != inputs.shape.ndims:
-        view = tf.reshape(inputs, [-1, 1, 1, form.geometry.input_shape[-1]])
-    if options.updates_collections is None:
-        outputs = averages.moved_in_place(view, training)
-    elif in_place():
-        outputs = averages.moved_with_outputs(view, training)
-    else:
-        outputs = averages.moved_by_updates(view, training, options.updates_collections)
-    if view is not inputs:
-        outputs = tf.reshape(outputs, tf.shape(inputs))
-    outputs.set_shape(inputs.shape)
-    return outputs
 
 
 def _is_update_ops(updates_collections: Any) -> bool:
