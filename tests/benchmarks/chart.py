@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from typing import Sequence
-from xml.sax.saxutils import escape
 
 from tests.benchmarks.grid import GROUPS, Group
 from tests.benchmarks.results import Results, floor_of, rows
+from tf1_bn._src.files.svg import element, escaped
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 300, 24, 64, 24
 TICKS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
@@ -31,29 +31,30 @@ def draw(results: Results) -> str:
     height = TOP + ROW * len(found) + 56
     bottom = TOP + ROW * len(found)
     title = f"Times as fast as {results.peer}, TensorFlow {results.tensorflow}"
+    heading = {"y": 28, "font_size": 15, "font_weight": "bold"}
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         'font-family="sans-serif" font-size="13" role="img" aria-labelledby="title description">',
-        f'<title id="title">{escape(title)}</title>',
-        '<desc id="description">One row per kind of call and one dot per size: '
-        f"{_plain(described(results))}.</desc>",
-        f"<style>{STYLE}</style>",
-        f'<rect class="panel" width="{WIDTH}" height="{height}" rx="8"/>',
-        f'<text x="{LEFT - 12}" y="28" font-size="15" font-weight="bold" text-anchor="end">'
-        "kind of call</text>",
-        f'<text x="{LEFT}" y="28" font-size="15" font-weight="bold">{escape(title)}</text>',
+        element("title", escaped(title), id="title"),
+        element(
+            "desc",
+            f"One row per kind of call and one dot per size: {_plain(described(results))}.",
+            id="description",
+        ),
+        element("style", STYLE),
+        element("rect", class_="panel", width=WIDTH, height=height, rx=8),
+        element("text", "kind of call", x=LEFT - 12, **heading, text_anchor="end"),
+        element("text", escaped(title), x=LEFT, **heading),
     ]
     for tick in scale.ticks:
         x = scale.x(tick)
         kind = "one" if tick == 1.0 else "grid"
-        parts.append(f'<line class="{kind}" x1="{x}" y1="{TOP - 8}" x2="{x}" y2="{bottom}"/>')
-        parts.append(f'<text x="{x}" y="{bottom + 18}" text-anchor="middle">{tick:g}</text>')
+        parts.append(element("line", class_=kind, x1=x, y1=TOP - 8, x2=x, y2=bottom))
+        parts.append(element("text", f"{tick:g}", x=x, y=bottom + 18, text_anchor="middle"))
     for number, (group, ratios) in enumerate(found):
         parts += _row(group, ratios, floor_of(group, results), TOP + ROW * number + 8, scale)
-    parts.append(
-        f'<text x="{WIDTH / 2:g}" y="{bottom + 42}" text-anchor="middle">'
-        "peer's time / ours, logarithmic; a dot is one size, the bar the least asked for</text>"
-    )
+    caption = "peer's time / ours, logarithmic; a dot is one size, the bar the least asked for"
+    parts.append(element("text", caption, x=f"{WIDTH / 2:g}", y=bottom + 42, text_anchor="middle"))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -95,12 +96,12 @@ class _Scale:
 def _row(group: Group, ratios: list[float], floor: float, y: int, scale: _Scale) -> list[str]:
     x = scale.x(floor)
     return [
-        f'<text x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{_plain(group.title)}</text>',
-        f'<line class="floor" stroke-width="3" x1="{x}" y1="{y - 8}" x2="{x}" y2="{y + 8}"/>',
-        *(f'<circle class="dot" cx="{scale.x(r)}" cy="{y}" r="5"/>' for r in ratios),
+        element("text", _plain(group.title), x=LEFT - 12, y=y + 4, text_anchor="end"),
+        element("line", class_="floor", stroke_width=3, x1=x, y1=y - 8, x2=x, y2=y + 8),
+        *(element("circle", class_="dot", cx=scale.x(r), cy=y, r=5) for r in ratios),
     ]
 
 
 def _plain(text: str) -> str:
     """Text of a page as text of a drawing."""
-    return escape(text.replace("`", ""))
+    return escaped(text.replace("`", ""))

@@ -6,6 +6,7 @@ from typing import Sequence
 
 from tests.benchmarks.measure import Ratio
 from tests.benchmarks.results import CLOSE, MISSED, CostRow, Results, Row, cost_rows, rows
+from tf1_bn._src.files.text_table import aligned
 
 HEAD = (
     "case",
@@ -33,14 +34,8 @@ def table(results: Results) -> str:
 
 
 def _aligned(lines: Sequence[Sequence[str]], left: Sequence[int]) -> str:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths))
-        ).rstrip()
-        for line in lines
-    )
+    right = set(range(len(lines[0]))) - set(left)
+    return "\n".join(aligned(lines, right))
 
 
 def headline(results: Results) -> str:

@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Collection, Sequence
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
     """Returns a line for each row, with columns two spaces apart; all rows have as many cells.
 
-    >>> aligned([("layer", "kernel"), ("bn", "fused")])
-    ['layer  kernel', 'bn     fused']
+    >>> aligned([("layer", "ratio"), ("bn", "2.5")], right=[1])
+    ['layer  ratio', 'bn       2.5']
     """
     clean = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*clean)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in clean]
+    padded = [str.rjust if column in right else str.ljust for column in range(len(widths))]
+    return [
+        "  ".join(pad(cell, width) for pad, cell, width in zip(padded, row, widths)).rstrip()
+        for row in clean
+    ]
 
 
 def printable(text: str) -> str:

@@ -13,11 +13,11 @@ from typing import Any, Callable, Iterable, NamedTuple
 import numpy as np
 
 from ...files.arrays import DTYPES
-from ...runtime.graph_search import needed_ops
-from ...runtime.tensorflow_v1 import Operation, op_of, tf
+from ...runtime.tensorflow_v1 import tf
 from ..recording.recording import Step
 from ..recording.sampling import Sample, choose
 from .calls import CallWatch, replace_attribute
+from .executed import Part, elements, names_of, parts_executed
 from .seen import Seen
 
 # Sums of squares and the like; far more than any array that is kept.
@@ -38,15 +38,6 @@ class Limits(NamedTuple):
 
 class Stop(BaseException):
     """Ends the program: everything is recorded."""
-
-
-class _Part(NamedTuple):
-    """What a session run executes of one call."""
-
-    seen: Seen
-    output: bool
-    updates: int
-    values: tuple[str, ...]
 
 
 class Notes:
@@ -82,7 +73,7 @@ class SessionWatch:
     def __init__(self, calls: CallWatch, limits: Limits, stop_when_done: bool = False) -> None:
         self._calls, self._limits, self._stop_when_done = calls, limits, stop_when_done
         self._notes: dict[int, Notes] = {}
-        self._parts: dict[Any, list[_Part]] = {}
+        self._parts: dict[Any, list[Part]] = {}
         self._undo: list[Callable[[], None]] = []
         self._bytes = 0
         self._inside = False
@@ -138,7 +129,7 @@ class SessionWatch:
 
         return run
 
-    def _wants(self, part: _Part) -> bool:
+    def _wants(self, part: Part) -> bool:
         seen = part.seen
         phase = {"training": True, "inference": False}.get(seen.phase)
         notes = self.notes(seen)
@@ -148,31 +139,18 @@ class SessionWatch:
         able = [seen for seen in self._calls.seen if seen.can_run]
         return all(self.notes(seen).is_complete(seen, self._limits) for seen in able)
 
-    def _executed(self, graph: Any, fetches: Any, feed_dict: Any) -> list[_Part]:
+    def _executed(self, graph: Any, fetches: Any, feed_dict: Any) -> list[Part]:
         calls = [seen for seen in self._calls.seen if seen.graph is graph]
         if not calls:
             return []
-        targets = _elements(graph, _leaves(fetches))
-        fed = _elements(graph, list(feed_dict or ()))
-        key = (id(graph), len(calls), _names(targets), _names(fed))
+        targets, fed = elements(graph, fetches), elements(graph, list(feed_dict or ()))
+        key = (id(graph), len(calls), names_of(targets), names_of(fed))
         # What an op needs does not change once it is made.
         if key not in self._parts:
-            needed = _needed(targets, fed)
-            self._parts[key] = [
-                _Part(
-                    seen,
-                    seen.outputs.op in needed,
-                    _updates_among(needed, seen),
-                    # A momentum that only the updates use may hang on a placeholder nobody feeds.
-                    tuple(
-                        k for k, v in seen.values.items() if op_of(v) in needed or v.name in key[-1]
-                    ),
-                )
-                for seen in calls
-            ]
+            self._parts[key] = parts_executed(calls, targets, fed)
         return self._parts[key]
 
-    def _keep(self, part: _Part, noted: Any, before: Any, after: Any, other_writers: int) -> None:
+    def _keep(self, part: Part, noted: Any, before: Any, after: Any, other_writers: int) -> None:
         seen, notes = part.seen, self.notes(part.seen)
         training = (
             bool(noted.pop("training")) if seen.phase == "dynamic" else seen.phase == "training"
@@ -210,7 +188,7 @@ class SessionWatch:
         notes.steps.append(Step(training, part.updates, kept))
 
 
-def _extra_fetches(part: _Part) -> dict[str, Any]:
+def _extra_fetches(part: Part) -> dict[str, Any]:
     seen = part.seen
     extra = {"input": seen.inputs, "output": seen.outputs}
     extra.update({f"value/{name}": seen.values[name] for name in part.values})
@@ -219,56 +197,12 @@ def _extra_fetches(part: _Part) -> dict[str, Any]:
     return extra
 
 
-def _updates_among(needed: set[Operation], seen: Seen) -> int:
-    if seen.in_place:
-        return int(seen.phase != "inference" and seen.outputs.op in needed)
-    return sum(update in needed for update in seen.updates)
-
-
-def _writers(parts: Iterable[_Part]) -> dict[str, int]:
+def _writers(parts: Iterable[Part]) -> dict[str, int]:
     """How many calls of one run update the variables of a scope."""
     count: dict[str, int] = {}
     for part in parts:
         count[part.seen.name] = count.get(part.seen.name, 0) + (part.updates > 0)
     return count
-
-
-def _leaves(fetches: Any) -> list[Any]:
-    """What a nested fetch is made of; not tf.nest, which wants dicts with keys that sort."""
-    if isinstance(fetches, dict):
-        fetches = list(fetches.values())
-    if not isinstance(fetches, (list, tuple)) or hasattr(fetches, "dense_shape"):
-        return [fetches]
-    return [leaf for part in fetches for leaf in _leaves(part)]
-
-
-def _elements(graph: Any, fetches: list[Any]) -> list[Any]:
-    """The graph's ops and tensors among what can be fetched or fed."""
-    found = []
-    for fetch in fetches:
-        parts = [
-            getattr(fetch, k)
-            for k in ("values", "indices")
-            if hasattr(fetch, k) and hasattr(fetch, "dense_shape")
-        ] or [fetch]
-        for part in parts:
-            try:
-                found.append(graph.as_graph_element(part))
-            except (KeyError, TypeError, ValueError):
-                # Sessions know more kinds of fetches; none that programs train by.
-                continue
-    return found
-
-
-def _names(elements: list[Any]) -> tuple[str, ...]:
-    return tuple(sorted(element.name for element in elements))
-
-
-def _needed(targets: list[Any], fed: list[Any]) -> set[Operation]:
-    """The ops that a session runs for `targets`: none that only what is fed would need."""
-    given = {tensor.name for tensor in fed}
-    wanted = [target for target in targets if target.name not in given]
-    return set(needed_ops(wanted, follows=lambda edge: edge.name not in given))
 
 
 def _channel_axes(seen: Seen, rank: int) -> list[int]:

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import html
 import math
-from typing import TYPE_CHECKING, Any, Iterable
+from typing import TYPE_CHECKING, Iterable
 
-from ...files.text_table import printable
+from ...files.svg import element, escaped
 
 if TYPE_CHECKING:
     from .report import Report, Row, Section
@@ -41,17 +40,17 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#
 def page(report: Report) -> str:
     """The whole page."""
     facts = "".join(
-        f"<tr><th>{_esc(k)}</th><td>{_esc(v)}</td></tr>" for k, v in report.facts.items()
+        f"<tr><th>{escaped(k)}</th><td>{escaped(v)}</td></tr>" for k, v in report.facts.items()
     )
     overview = "".join(
-        f'<tr><td><a href="#s{number}">{_esc(section.name)}</a></td>{_verdict(section.verdict)}'
-        f"<td>{_esc('; '.join(section.causes))}</td></tr>"
+        f'<tr><td><a href="#s{number}">{escaped(section.name)}</a></td>{_verdict(section.verdict)}'
+        f"<td>{escaped('; '.join(section.causes))}</td></tr>"
         for number, section in enumerate(report.sections)
     )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{_esc(report.title)}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{_esc(report.title)}: {_esc(report.verdict)}</h1>\n<table>{facts}</table>\n"
+        f"<title>{escaped(report.title)}</title><style>{_STYLE}</style></head><body>"
+        f"<h1>{escaped(report.title)}: {escaped(report.verdict)}</h1>\n<table>{facts}</table>\n"
         f"<table><tr><th>part</th><th>verdict</th><th>likely cause</th></tr>{overview}</table>\n"
         + "\n".join(_section(number, part) for number, part in enumerate(report.sections))
         + "</body></html>\n"
@@ -59,12 +58,12 @@ def page(report: Report) -> str:
 
 
 def _section(number: int, section: Section) -> str:
-    causes = "".join(f'<p class="cause">Likely cause: {_esc(c)}.</p>' for c in section.causes)
-    notes = "".join(f"<p>{_esc(note)}</p>" for note in section.notes)
+    causes = "".join(f'<p class="cause">Likely cause: {escaped(c)}.</p>' for c in section.causes)
+    notes = "".join(f"<p>{escaped(note)}</p>" for note in section.notes)
     headings = "".join(f"<th>{heading}</th>" for heading in _HEADINGS)
     rows = "\n".join(_row(row) for row in section.rows)
     return (
-        f'<h2 id="s{number}">{_esc(section.name)}</h2>{causes}{notes}{_plot(section)}'
+        f'<h2 id="s{number}">{escaped(section.name)}</h2>{causes}{notes}{_plot(section)}'
         f"<table><tr>{headings}</tr>\n{rows}</table>"
     )
 
@@ -77,16 +76,16 @@ def _row(row: Row) -> str:
             f"{found.absolute:.3g} at {list(found.absolute_at)}",
             f"{found.relative:.3g} at {list(found.relative_at)}",
             f"{found.error:.2g}",
-            f'<span title="{_esc(allowed.derivation)}">{allowed.error:.2g}</span>',
+            f'<span title="{escaped(allowed.derivation)}">{allowed.error:.2g}</span>',
         ]
     actual = f"{row.actual} {row.remark}".strip()
-    texts = "".join(f"<td>{_esc(t)}</td>" for t in (row.aspect, row.step, row.expected, actual))
+    texts = "".join(f"<td>{escaped(t)}</td>" for t in (row.aspect, row.step, row.expected, actual))
     cells = "".join(f'<td class="number">{cell}</td>' for cell in numbers)
     return f"<tr>{texts}{cells}{_verdict(row.verdict)}</tr>"
 
 
 def _verdict(verdict: str) -> str:
-    return f'<td class="{_esc(verdict)}">{_esc(verdict)}</td>'
+    return f'<td class="{escaped(verdict)}">{escaped(verdict)}</td>'
 
 
 def _plot(section: Section) -> str:
@@ -134,13 +133,9 @@ def _decade(ratio: float) -> float:
 
 def _line(points: Iterable[tuple[float, float]], colour: str, dashed: bool = False) -> str:
     listed = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    dashes = ' stroke-dasharray="5 4"' if dashed else ""
-    return f'<polyline points="{listed}" fill="none" stroke="{colour}"{dashes}/>'
+    dashes = {"stroke_dasharray": "5 4"} if dashed else {}
+    return element("polyline", points=listed, fill="none", stroke=colour, **dashes)
 
 
 def _text(x: float, y: float, text: str, colour: str = "#333") -> str:
-    return f'<text x="{x:.0f}" y="{y:.0f}" fill="{colour}">{_esc(text)}</text>'
-
-
-def _esc(text: Any) -> str:
-    return html.escape(printable(str(text)), quote=True)
+    return element("text", escaped(text), x=f"{x:.0f}", y=f"{y:.0f}", fill=colour)
