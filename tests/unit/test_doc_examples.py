@@ -7,11 +7,22 @@ import importlib
 
 import pytest
 
-PURE = ("spec", "geometry", "row_layout", "costs", "contract", "kernel_choice")
+PURE = (
+    "plan.spec",
+    "plan.geometry",
+    "plan.row_layout",
+    "plan.costs",
+    "plan.contract",
+    "plan.kernel_choice",
+    "files.svg",
+    "files.text_table",
+    "cli.options",
+    "cli.run",
+)
 
 
 @pytest.mark.parametrize("name", PURE)
 def test_the_examples_of_a_pure_file_are_right(name: str) -> None:
-    found = doctest.testmod(importlib.import_module(f"tf1_bn._src.plan.{name}"))
+    found = doctest.testmod(importlib.import_module(f"tf1_bn._src.{name}"))
 
     assert found.attempted and not found.failed
