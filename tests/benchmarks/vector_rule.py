@@ -22,6 +22,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 ROWS = (8, 16, 32, 64, 128, 256, 512)
 ELEMENTS = 2**19
 SIZES = (2**10, 2**12, 2**13, 2**14, 2**15, 2**16, 2**18)
+IMAGES = (1, 2, 4, 8, 32, 128, 512)
 # Channels in the middle, in fours and not, and channels on two axes apart.
 COLUMNS: Mapping[str, tuple[tuple[int, ...], int | tuple[int, ...]]] = {
     "32 channels first": ((32,), 1),
@@ -124,6 +125,26 @@ def _compared(shape: tuple[int, ...], axis: Any, size: int, budget: float) -> Po
     return Point(size, 1, found["composed"] / found["columns"])
 
 
+def by_image_elements(phase: Phase, budget: float) -> list[Point]:
+    """The op's time on images of 50 channels over that of what stands in for it."""
+    from tests.benchmarks import build, measure
+    from tf1_bn._src.runtime.machine import as_on, machine
+
+    points = []
+    for batch in IMAGES:
+        case = Case("", "", (batch, 7, 7, 50), phase=phase)
+        steps = {}
+        for name, least in (("op", float("inf")), ("others", 0)):
+            costs = machine().costs._replace(odd_images=least)
+            with as_on(machine()._replace(vectors=True, costs=costs)):
+                steps[name] = build.layer_step(case, build.our_layer())
+        found = measure.compare({name: step.run for name, step in steps.items()}, budget).seconds
+        for step in steps.values():
+            step.close()
+        points.append(Point(batch * 7 * 7, 50, found["op"] / found["others"]))
+    return points
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.vector_rule")
     parser.add_argument("--quick", action="store_true", help="a third of the time, more noise")
@@ -139,6 +160,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ratios = by_channels(dtype, phase, budget)
             print(f"{dtype}, {phase.value}: {_listed(ratios)}")
             print(f"  quick for multiples of {smallest_multiple(ratios)}", flush=True)
+    print("\ntime of the op on images of 50 channels / what stands in for it, by their elements")
+    for phase in (Phase.TRAIN, Phase.INFER):
+        points = by_image_elements(phase, budget)
+        ratios = {point.elements: point.composed_over_fused for point in points}
+        print(f"float32, {phase.value}: {_listed(ratios)}")
+        print(f"  others from {best_rule(points).least} elements on", flush=True)
     points = by_width(budget)
     print(f"\nthe same in inference, by number of rows\nfloat32: {_listed(_by_rows(points))}")
     print(f"  quick from {best_rule(points).least} rows on", flush=True)

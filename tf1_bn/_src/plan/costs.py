@@ -27,8 +27,9 @@ class Costs(NamedTuple):
         524 288 elements: 512 channels 1.8, 513 0.4, 516 1.3; in inference 1.4, 0.3, 1.5).
       bfloat16_vector: the same (V; 512 channels 2.4, 520 0.5; in inference 2.6, 0.4).
       odd_images: elements from which other ways beat the op on images whose channels fill no
-        vectors (V; op / elementary ops with 50 channels: 9 800 elements 5, 78 400 elements 3,
-        1.3 M 2.3 to 6; in inference 2, 3, 2.5 to 6).
+        vectors (V; the op with 50 channels / what stands in for it: 9 800 elements 7.6, 78 400
+        elements 5.7, 1.3 M 1.5 to 3; in inference 4.0, 4.3, 8.2). Smaller ones would gain too, in
+        parts of a millisecond, and keep the op that TF 1.15 has.
       column_elements: elements from which elementary ops are quicker on rows of columns, where
         channels are not last (V; as it is / on columns: 4 096 elements 0.9 to 1.1, 16 384 elements
         1.2 to 1.4, 262 144 elements 2 to 3).

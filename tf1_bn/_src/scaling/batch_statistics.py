@@ -33,6 +33,9 @@ def merge_statistics(parts: Sequence[BatchStatistics]) -> BatchStatistics:
     Args:
       parts: statistics of the same shape and floating-point dtype.
 
+    Returns:
+      The statistics of that shape and dtype, of the sum of all counts.
+
     Raises:
       ValueError: there are no parts.
     """
@@ -52,7 +55,7 @@ def merge_statistics(parts: Sequence[BatchStatistics]) -> BatchStatistics:
 def batch_statistics(inputs: Tensor, training: Any, plan: Plan) -> BatchStatistics:
     """This replica's share, of the shape and dtype of the moving statistics.
 
-    `training` is True or a bool tensor: a call in inference has no share.
+    `training` is True or a scalar bool tensor: a call in inference has no share.
     """
     geometry = plan.geometry
     keep_dims = len(geometry.channel_axes) > 1
@@ -78,6 +81,7 @@ def _count(inputs: Tensor, geometry: Geometry) -> Tensor:
 
 
 def at_least_one(count: Tensor) -> Tensor:
+    """`count`, or 1 for 0, to divide by; a scalar of the same dtype."""
     return tf.maximum(count, tf.ones_like(count))
 
 

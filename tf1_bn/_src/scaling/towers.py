@@ -51,6 +51,9 @@ def run_towers(
         function such as `tf.train.replica_device_setter` gives, or None for TensorFlow's choice.
       name: of the towers' name scopes.
 
+    Returns:
+      What `fn` returned for each of `tower_inputs`, in their order.
+
     Raises:
       ValueError: under eager execution; in the function of a tower or of a strategy's replica;
         there are no towers, or not as many devices; towers call different merging layers, or in
@@ -58,20 +61,8 @@ def run_towers(
       Exception: whatever `fn` raises; the other towers are given up.
     """
     raise_if_eager("tf1_bn.run_towers")
-    if in_tower() or in_replica():
-        raise ValueError(
-            "`tf1_bn.run_towers` cannot be called in the function of a tower or of a replica: all "
-            "towers are given to one call, and a strategy makes its replicas itself "
-            f"(got the call inside of a {'tower' if in_tower() else 'replica'})."
-        )
     tower_inputs = list(tower_inputs)
-    if not tower_inputs:
-        raise ValueError("`tower_inputs` must hold the inputs of at least one tower (got none).")
-    if devices is not None and len(devices) != len(tower_inputs):
-        raise ValueError(
-            f"`devices` must name one device for each of the {len(tower_inputs)} towers "
-            f"(got {list(devices)!r})."
-        )
+    _check_call(tower_inputs, devices)
     graph = tf.get_default_graph()
     # Otherwise all threads share one stack of devices and control dependencies.
     graph.switch_to_thread_local()
@@ -98,6 +89,23 @@ def run_towers(
         refused_around(thread.result, given, operations)
         for thread, given in zip(threads, tower_inputs)
     ]
+
+
+def _check_call(tower_inputs: list[Any], devices: Sequence[Any] | None) -> None:
+    """Raises ValueError for a call in a tower or replica, no towers, or not as many devices."""
+    if in_tower() or in_replica():
+        raise ValueError(
+            "`tf1_bn.run_towers` cannot be called in the function of a tower or of a replica: all "
+            "towers are given to one call, and a strategy makes its replicas itself "
+            f"(got the call inside of a {'tower' if in_tower() else 'replica'})."
+        )
+    if not tower_inputs:
+        raise ValueError("`tower_inputs` must hold the inputs of at least one tower (got none).")
+    if devices is not None and len(devices) != len(tower_inputs):
+        raise ValueError(
+            f"`devices` must name one device for each of the {len(tower_inputs)} towers "
+            f"(got {list(devices)!r})."
+        )
 
 
 class _Around(NamedTuple):
