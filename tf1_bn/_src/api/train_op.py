@@ -26,7 +26,7 @@ def minimize(
     towers: str = "all",
     **compute_gradients_kwargs: Any,
 ) -> Operation:
-    """Returns an op that runs the batch-norm updates `loss` depends on, then applies its gradients.
+    """An op that runs the batch-norm updates `loss` depends on, then applies its gradients.
 
     Of the layer calls in the graph only those the loss is computed from are updated, so two towers
     or the two losses of a GAN need no placeholder of each other. Where several of these calls
@@ -47,6 +47,9 @@ def minimize(
         means and the mean of their variances, as the MEAN of per-replica averages would move.
         Calls with an empty batch, or in inference, do not count in that mean.
       **compute_gradients_kwargs: further arguments of `optimizer.compute_gradients`.
+
+    Returns:
+      What `optimizer.apply_gradients` returns: an op, which also counts `global_step` up.
 
     Raises:
       TypeError: `optimizer` cannot compute and apply gradients, or `loss` is no graph tensor.
@@ -84,6 +87,9 @@ def update_ops_for(loss: Tensor, towers: str = "all") -> list[Operation]:
       towers: which updates of calls that share a layer: "all" leaves them in no order, "first"
         leaves out those of later calls, "averaged" puts one new update in the place of all, as
         `minimize` does.
+
+    Returns:
+      A list of ops; new ones, where "averaged" made some, stand last.
 
     Raises:
       TypeError: `loss` is no graph tensor.
@@ -189,7 +195,7 @@ def _averaged_moments(calls: list[Call]) -> tuple[Moments, Tensor | None]:
             for call in calls
         ]
         total = tf.add_n(counts)
-        # Chosen, not multiplied: what does not count may be no number.
+        # tf.where, not a product: an empty batch's moments are NaN, and NaN * 0 is NaN.
         chosen = [
             [tf.where(count > 0.0, part, tf.zeros_like(part)) for count, part in zip(counts, parts)]
             for parts in zip(*moments)

@@ -69,9 +69,16 @@ def after_updates(outputs: Tensor, moves: Sequence[Operation], mean: Tensor) -> 
     """`outputs`, to be had only when `moves` have run; the same holds of the gradient through them.
 
     Without the gradient's part, a train op whose loss is linear in the outputs would run nothing of
-    them, and the averages would stay. What the gradient waits for must be a tensor, which alone
-    reaches the gradient of a loop, and no identity or constant, which TensorFlow passes by:
-    `mean`, negated, is small and at hand.
+    them, and the averages would stay. The gradient waits for `tf.negative(mean)`: only tensors
+    reach the gradient of a loop, and TensorFlow skips identities and constants.
+
+    Args:
+      outputs: of any shape.
+      moves: the ops that move the averages.
+      mean: of the batch, of the shape of the parameters.
+
+    Returns:
+      A tensor of the shape and dtype of `outputs`.
     """
     with tf.name_scope("in_place"):
         with tf.control_dependencies(moves):
@@ -86,7 +93,7 @@ def after_updates(outputs: Tensor, moves: Sequence[Operation], mean: Tensor) -> 
 
 @register_gradient(_IN_PLACE)
 def _gradient_after_updates(op: Operation, upstream: Tensor) -> Tensor:
-    # Not an input of the op: TF 1.15 drops what only such an input says when it optimizes.
+    # Read from control inputs: as an input of the op, TF 1.15's optimizer loses the dependency.
     name = f"{op.name.rpartition('/')[0]}/{_MOVED}"
     moved = [waited.outputs[0] for waited in op.control_inputs if waited.name == name]
     with tf.control_dependencies([tf.identity(tensor) for tensor in moved]):

@@ -49,7 +49,7 @@ def with_updates(outcome: Outcome, plan: Plan, build: UpdatesFn | None = None) -
         return build(outcome._replace(call=other, scopes=None), plan, True)
 
     if plan.in_place:
-        # In a loop, what the step before wrote is there when what comes of its outputs is.
+        # Wait for the outputs: in a loop they depend on the previous iteration's write.
         with tf.control_dependencies([call.outputs]):
             updates = updates_again()
     else:

@@ -42,15 +42,15 @@ from .variables import Shadow
 class Averages(NamedTuple):
     """The moving statistics of one call and the ways to move them.
 
-    `counts` is a bool tensor that is False for a batch that has no weight; None if all have.
+    `has_weight` is a scalar bool tensor, False for a batch without any weight; None if all have.
     """
 
     plan: Plan
     shadow: Shadow | None
-    counts: Tensor | None
+    has_weight: Tensor | None
 
-    def moved_by_updates(self, inputs: Tensor, training: Any, collections: Any) -> Tensor:
-        """The outputs; what updates goes to `collections`, and nothing depends on it."""
+    def collected_updates(self, inputs: Tensor, training: Any, collections: Any) -> Tensor:
+        """The outputs; the updates go to `collections`, and something must run them."""
         call = self._normalized(inputs, training, self.plan)
         variables = self.plan.variables
         collected = [_moved(*pair) for pair in zip(call.updates, variables[2:4])]
@@ -60,8 +60,11 @@ class Averages(NamedTuple):
         warn_if_stranded([tensor.op for tensor in collected], _layer_name(variables))
         return call.outputs
 
-    def moved_with_outputs(self, inputs: Tensor, training: Any) -> Tensor:
-        """As of a layer inside of `tf1_bn.updates("in_place")`."""
+    def after_outputs(self, inputs: Tensor, training: Any) -> Tensor:
+        """Outputs to be had once the updates have run, which wait for what computes them.
+
+        As of a layer inside of `tf1_bn.updates("in_place")`.
+        """
         call = self._normalized(inputs, training, self.plan._replace(in_place=True))
         outputs = call.outputs
         if call.updates:
@@ -79,7 +82,7 @@ class Averages(NamedTuple):
             ),
         )
 
-    def moved_in_place(self, inputs: Tensor, training: Any) -> Tensor:
+    def before_outputs(self, inputs: Tensor, training: Any) -> Tensor:
         """Outputs that, in training, move the averages before they can be had."""
         outputs = self._with_moves(inputs, training)
         active = None if training is True else training
@@ -138,8 +141,8 @@ class Averages(NamedTuple):
     ) -> list[Operation]:
         """The ops that move mean and variance; `fresh` ones read them once `batch` is there."""
         variables, geometry = self.plan.variables, self.plan.geometry
-        if self.counts is not None:
-            active = self.counts if active is None else tf.logical_and(active, self.counts)
+        if self.has_weight is not None:
+            active = self.has_weight if active is None else tf.logical_and(active, self.has_weight)
         with tf.name_scope("rate"):
             full_rate = update_rate(self.plan.spec.momentum, geometry.param_dtype, fused=False)
             rate = rate_where(active, full_rate)

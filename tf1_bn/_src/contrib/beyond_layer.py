@@ -92,11 +92,11 @@ def normalized(inputs: Tensor, training: Any, form: Form, options: Options) -> T
     if form.geometry.rank != inputs.shape.ndims:
         view = tf.reshape(inputs, [-1, 1, 1, form.geometry.input_shape[-1]])
     if options.updates_collections is None:
-        outputs = averages.moved_in_place(view, training)
+        outputs = averages.before_outputs(view, training)
     elif in_place():
-        outputs = averages.moved_with_outputs(view, training)
+        outputs = averages.after_outputs(view, training)
     else:
-        outputs = averages.moved_by_updates(view, training, options.updates_collections)
+        outputs = averages.collected_updates(view, training, options.updates_collections)
     if view is not inputs:
         outputs = tf.reshape(outputs, tf.shape(inputs))
     outputs.set_shape(inputs.shape)

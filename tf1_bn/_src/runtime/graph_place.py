@@ -20,8 +20,8 @@ def in_function() -> bool:
     return type(graph) is not tf.Graph
 
 
-def opener_of_v1() -> Operation | None:
-    """An op that the innermost conditional or loop of control flow v1 began with; None outside.
+def enclosing_v1_op() -> Operation | None:
+    """The predicate, or an Enter op, of the innermost context of control flow v1; None outside.
 
     The branches and bodies of control flow v2 are graphs of their own and count as outside.
     """

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from ..runtime.graph_collections import record_sum, summed_by
-from ..runtime.graph_place import in_function, opener_of_v1
+from ..runtime.graph_place import enclosing_v1_op, in_function
 from ..runtime.open_scopes import in_replica
 from ..runtime.tensorflow_v1 import Operation, Tensor, as_written, register_gradient, tf
 from .batch_statistics import BatchStatistics, at_least_one, layer_of
@@ -30,7 +30,7 @@ def check_place(layer_name: str) -> None:
     """
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return
-    opener = opener_of_v1()
+    opener = enclosing_v1_op()
     # Such a one around `strategy.run` holds all replicas, and is fine.
     if opener is not None and _is_in_replica(opener):
         raise ValueError(

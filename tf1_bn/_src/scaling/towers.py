@@ -8,7 +8,7 @@ import functools
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from ..call.update_mode import inheriting_mode, open_mode
-from ..runtime.graph_place import opener_of_v1
+from ..runtime.graph_place import enclosing_v1_op
 from ..runtime.open_scopes import in_replica
 from ..runtime.tensorflow_v1 import as_written, raise_if_eager, tf
 from ..state.leftovers import here
@@ -126,7 +126,7 @@ class _Around(NamedTuple):
         """Whether no conditional, loop or function has been entered since the call."""
         if tf.get_default_graph() is not self.graph:
             return False
-        opener = opener_of_v1()
+        opener = enclosing_v1_op()
         return opener is None or opener not in self.graph.get_operations()[self.operations :]
 
 

@@ -15,7 +15,12 @@ from .variable_kinds import made_beside
 
 
 class BatchNormVariables(NamedTuple):
-    """What a layer has learned and measured; None where it is switched off."""
+    """What a layer has learned and measured; None where it is switched off.
+
+    All have the shape `Geometry.param_shape`: `[channels]` for one channel axis; for several, that
+    of the input with 1 on all other axes; with ghost batches the same, and one more 1 behind the
+    first. Their dtype is `Geometry.param_dtype`, float32 for half precision.
+    """
 
     gamma: Variable | None
     beta: Variable | None
