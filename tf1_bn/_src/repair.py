@@ -13,15 +13,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
-import tempfile
 import warnings
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from google.protobuf import message_factory, symbol_database, text_format
 from google.protobuf.message import DecodeError
 
-from .files.whole_files import open_regular, written_beside
+from .files.whole_files import check_tree, folder_beside, open_regular, written_beside
 from .runtime.tensorflow_v1 import tf
 
 _SHAPES = "_output_shapes"
@@ -106,9 +104,9 @@ def repair_saved_model(source: str, target: str, old_runtime: bool = False) -> R
     _check_apart(source, target)
     if os.path.lexists(target):
         raise ValueError(f"{target} exists: name a new folder.")
-    _check_tree(source, ())
+    check_tree(source)
     kind = _message_class("tensorflow.SavedModel")
-    with _folder_beside(target) as beside:
+    with folder_beside(target) as beside:
         shutil.copytree(source, beside)
         repairs = [
             _rewrite(
@@ -228,30 +226,3 @@ def _check_apart(source: str, target: str) -> None:
     linked = os.path.exists(target) and os.path.samefile(source, target)
     if linked or inner == outer or inner.startswith(outer + os.sep):
         raise ValueError(f"{target} is, or lies in, {source}: the input is never overwritten.")
-
-
-def _check_tree(folder: str, above: tuple[str, ...]) -> None:
-    """Raises ValueError where a copy would have no end: a device, a pipe, a link to a parent."""
-    own = os.path.realpath(folder)
-    if own in above:
-        raise ValueError(f"{folder} is a link to a folder that it lies in.")
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            _check_tree(path, (*above, own))
-        elif not stat.S_ISREG(mode):
-            raise ValueError(f"{path} is neither a file nor a folder.")
-
-
-@contextlib.contextmanager
-def _folder_beside(target: str) -> Iterator[str]:
-    """A new folder's path, which takes the name `target` at the end, and is gone after failure."""
-    parent, name = os.path.split(os.path.abspath(target))
-    scratch = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
-    try:
-        beside = os.path.join(scratch, name)
-        yield beside
-        os.rename(beside, target)
-    finally:
-        shutil.rmtree(scratch)

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import io
 import os
+import shutil
 import stat
 import tempfile
 from typing import IO, Iterator
@@ -81,3 +82,30 @@ def write_text(path: str, text: str) -> None:
     """Writes `text` in UTF-8."""
     with written_beside(path) as opened:
         opened.write(text.encode("utf-8"))
+
+
+def check_tree(folder: str, above: tuple[str, ...] = ()) -> None:
+    """Raises ValueError where a copy would have no end: a device, a pipe, a link to a parent."""
+    own = os.path.realpath(folder)
+    if own in above:
+        raise ValueError(f"{folder} is a link to a folder that it lies in.")
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            check_tree(path, (*above, own))
+        elif not stat.S_ISREG(mode):
+            raise ValueError(f"{path} is neither a file nor a folder.")
+
+
+@contextlib.contextmanager
+def folder_beside(target: str) -> Iterator[str]:
+    """A new folder's path, which takes the name `target` at the end, and is gone after failure."""
+    parent, name = os.path.split(os.path.abspath(target))
+    scratch = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
+    try:
+        beside = os.path.join(scratch, name)
+        yield beside
+        os.rename(beside, target)
+    finally:
+        shutil.rmtree(scratch)

@@ -22,14 +22,12 @@ from ..graph_facts import (
 from ..recording.consistency import LAYER_STATE, role_of
 from .originals import original_functions, original_layers, replace_inside
 from .seen import (
-    CONTRIB_ARGUMENTS,
-    LAYER_ARGUMENTS,
     Seen,
     captured,
-    layer_argument,
     note_adjustment,
-    note_arguments,
     note_phase,
+    seen_contrib,
+    seen_layer,
 )
 
 _VARIABLE_OPS = ("Variable", "VariableV2", "VarHandleOp")
@@ -67,7 +65,7 @@ class CallWatch:
         if self._inside:
             return lambda outputs, calls: None
         is_layer = maker is not batch_norm
-        seen = _seen_layer(maker, inputs) if is_layer else _seen_contrib(maker, arguments)
+        seen = seen_layer(maker, inputs) if is_layer else seen_contrib(maker, arguments)
         before = _collections(seen)
 
         def finish(outputs: Any, calls: Sequence[Call]) -> None:
@@ -87,7 +85,7 @@ class CallWatch:
         def call(layer: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             if self._inside:
                 return original(layer, inputs, *args, **kwargs)
-            seen = _seen_layer(layer, inputs)
+            seen = seen_layer(layer, inputs)
             training = args[0] if args else kwargs.get("training", False)
             adjustment = layer.adjustment
             layer.adjustment = captured(seen, adjustment)
@@ -110,7 +108,7 @@ class CallWatch:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             given = bound.arguments
-            seen = _seen_contrib(original, given)
+            seen = seen_contrib(original, given)
             given["adjustment"] = captured(seen, given["adjustment"])
             outputs = self._watched(seen, lambda: original(*bound.args, **bound.kwargs))
             self._finish(seen, given["is_training"], outputs, None)
@@ -168,25 +166,6 @@ def _note_collected(seen: Seen, before: _Collections) -> None:
     after = _collections(seen)
     seen.updates = [op_of(update) for update in after.updates[len(before.updates) :]]
     seen.structure["losses"] = len(after.losses) - len(before.losses)
-
-
-def _seen_layer(layer: Any, inputs: Any) -> Seen:
-    seen = Seen("layer", type(layer), inputs)
-    note_arguments(seen, {name: layer_argument(layer, name) for name in LAYER_ARGUMENTS})
-    return seen
-
-
-def _seen_contrib(function: Any, given: Mapping[str, Any]) -> Seen:
-    seen = Seen("contrib", function.__module__, given["inputs"])
-    note_arguments(seen, {name: given[name] for name in CONTRIB_ARGUMENTS})
-    seen.updates_key = _first(given["updates_collections"])
-    return seen
-
-
-def _first(collections: Any) -> Any:
-    """The name of a collection that the updates go to: the first, of several."""
-    listed = collections if isinstance(collections, (list, tuple)) else [collections]
-    return listed[0] if listed and listed[0] is not None else tf.GraphKeys.UPDATE_OPS
 
 
 # -- variables -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import numbers
-from typing import Any
+from typing import Any, Mapping
 
 import numpy as np
 
@@ -57,7 +57,28 @@ class Seen:
         self.notes.append(f"not recorded: {reason}")
 
 
-def layer_argument(layer: Any, name: str) -> Any:
+def seen_layer(layer: Any, inputs: Any) -> Seen:
+    """A call of a layer, TensorFlow's own or ours, before anything is built."""
+    seen = Seen("layer", type(layer), inputs)
+    _note_arguments(seen, {name: _layer_argument(layer, name) for name in LAYER_ARGUMENTS})
+    return seen
+
+
+def seen_contrib(function: Any, given: Mapping[str, Any]) -> Seen:
+    """A call of a `batch_norm` function with the arguments `given`, before anything is built."""
+    seen = Seen("contrib", function.__module__, given["inputs"])
+    _note_arguments(seen, {name: given[name] for name in CONTRIB_ARGUMENTS})
+    seen.updates_key = _first(given["updates_collections"])
+    return seen
+
+
+def _first(collections: Any) -> Any:
+    """The name of a collection that the updates go to: the first, of several."""
+    listed = collections if isinstance(collections, (list, tuple)) else [collections]
+    return listed[0] if listed and listed[0] is not None else tf.GraphKeys.UPDATE_OPS
+
+
+def _layer_argument(layer: Any, name: str) -> Any:
     # TF1 sets these two with renorm only.
     value: Any = getattr(layer, name, {"renorm_momentum": 0.99}.get(name))
     if name == "axis" and layer.built and layer.virtual_batch_size is not None:
@@ -74,7 +95,7 @@ def _rank_is_not_4(layer: Any) -> bool:
     return spec is not None and getattr(spec, "ndim", 4) != 4
 
 
-def note_arguments(seen: Seen, arguments: dict[str, Any]) -> None:
+def _note_arguments(seen: Seen, arguments: dict[str, Any]) -> None:
     for name, value in arguments.items():
         plain = _plain(seen, name, value)
         if isinstance(plain, int) and name in _FLAGS:
