@@ -51,8 +51,6 @@ def create_variables(
     distribution strategy are kept per replica and read as their mean.
     """
     shared = {"shape": geometry.param_shape, "dtype": tf.as_dtype(geometry.param_dtype)}
-    mean_initializer = spec.moving_mean_initializer
-    variance_initializer = spec.moving_variance_initializer
 
     def learned(name: str) -> Variable:
         return add_weight(
@@ -74,9 +72,6 @@ def create_variables(
             **shared,
         )
 
-    def stddev_initializer(*args: Any, **kwargs: Any) -> Tensor:
-        return tf.sqrt(variance_initializer(*args, **kwargs))
-
     names = variable_names(spec)
     _refuse_half_layers(names, **shared)
     gamma = learned("gamma") if spec.scale else None
@@ -85,22 +80,32 @@ def create_variables(
         made = BatchNormVariables(
             gamma,
             beta,
-            statistic("moving_mean", mean_initializer),
-            statistic("moving_variance", variance_initializer),
+            statistic("moving_mean", spec.moving_mean_initializer),
+            statistic("moving_variance", spec.moving_variance_initializer),
         )
-        if not spec.renorm:
-            return made
-        # A scope's initializer has no value to take the root of before it is called.
-        root = None if variance_initializer is None else stddev_initializer
-        with made_beside(made.moving_variance):
-            moving_stddev = statistic("moving_stddev", root)
-        with made_beside(made.moving_mean):
-            renorm_mean = statistic("renorm_mean", mean_initializer)
-        with made_beside(moving_stddev):
-            renorm_stddev = statistic("renorm_stddev", root)
-        return made._replace(
-            moving_stddev=moving_stddev, renorm_mean=renorm_mean, renorm_stddev=renorm_stddev
-        )
+        return _with_renorm(made, spec, statistic) if spec.renorm else made
+
+
+def _with_renorm(
+    made: BatchNormVariables, spec: BatchNormSpec, statistic: Callable[[str, Any], Variable]
+) -> BatchNormVariables:
+    """The variables and those of renorm, each placed where TF1 places it."""
+    of_variance = spec.moving_variance_initializer
+
+    def stddev_initializer(*args: Any, **kwargs: Any) -> Tensor:
+        return tf.sqrt(of_variance(*args, **kwargs))
+
+    # A scope's initializer has no value to take the root of before it is called.
+    root = None if of_variance is None else stddev_initializer
+    with made_beside(made.moving_variance):
+        moving_stddev = statistic("moving_stddev", root)
+    with made_beside(made.moving_mean):
+        renorm_mean = statistic("renorm_mean", spec.moving_mean_initializer)
+    with made_beside(moving_stddev):
+        renorm_stddev = statistic("renorm_stddev", root)
+    return made._replace(
+        moving_stddev=moving_stddev, renorm_mean=renorm_mean, renorm_stddev=renorm_stddev
+    )
 
 
 @contextlib.contextmanager
