@@ -7,10 +7,8 @@ from typing import Any, Callable, Mapping, NamedTuple
 
 import numpy as np
 
-from ...plan.contract import contract_of
-from ...plan.geometry import geometry_of
-from ...plan.spec import BatchNormSpec
 from ..causes import GRADIENTS_ONLY, Observation, likely_cause
+from ..norms import norm_from
 from ..recording.model import Norm, scales
 from ..replay import weights_for
 from ..report.report import DIFFERENT, SAME, Row, Section, exact_row, number_row, skipped_row
@@ -180,23 +178,10 @@ def is_learned(name: str) -> bool:
 
 
 def _norm(setting: Setting, x: Any) -> Norm | None:
-    config = setting.config
-    known = {k: config[k] for k in ("axis", "renorm", "fused", "virtual_batch_size") if k in config}
-    try:
-        spec = BatchNormSpec(**known)
-        geometry = geometry_of(spec, np.shape(x), setting.dtype)
-    except (TypeError, ValueError):
-        return None
+    """The arithmetic both sides stand for; None where nothing is known of it."""
     if np.size(x) == 0:
         return None
-    fused = contract_of(spec, geometry).fused
-    return Norm(
-        channel_axes=geometry.channel_axes,
-        momentum=config.get("momentum", 0.99),
-        epsilon=config.get("epsilon", 1e-3),
-        fused=fused and config.get("adjustment") is None,
-        renorm=bool(config.get("renorm", False)),
-        clipping=config.get("renorm_clipping") or {},
-        renorm_momentum=config.get("renorm_momentum", 0.99),
-        virtual_batch_size=config.get("virtual_batch_size"),
-    )
+    try:
+        return norm_from(setting.config, np.shape(x), setting.dtype)
+    except (TypeError, ValueError):
+        return None

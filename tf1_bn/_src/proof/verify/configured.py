@@ -7,9 +7,7 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from ...plan.contract import contract_of
-from ...plan.geometry import geometry_of
-from ...plan.spec import BatchNormSpec
+from ..norms import norm_from
 from ..recording.model import Norm
 from ..recording.recording import Call, Step
 
@@ -24,7 +22,7 @@ def norm_of(call: Call, step: Step) -> Norm | None:
 
 
 def _norm(call: Call, step: Step) -> Norm | None:
-    config, x = call.config, step.arrays["input"]
+    config, x = dict(call.config), step.arrays["input"]
 
     def known(value: Any, name: str) -> Any:
         if isinstance(value, dict) and "tensor" in value:
@@ -38,35 +36,19 @@ def _norm(call: Call, step: Step) -> Norm | None:
         config = {names.get(k, k): known(v, k) for k, v in config.items()}
         config["axis"] = 1 if config["data_format"] == "NCHW" else -1
         config["virtual_batch_size"] = None
-    spec = BatchNormSpec(
-        axis=config["axis"],
-        renorm=config["renorm"],
-        fused=config["fused"],
-        virtual_batch_size=config["virtual_batch_size"],
-    )
-    geometry = geometry_of(spec, x.shape, call.dtype)
+    for name in ("momentum", "epsilon", "renorm_momentum"):
+        config[name] = known(config[name], name)
+    config["renorm_clipping"] = {
+        key: known(value, f"renorm_clipping/{key}")
+        for key, value in (config["renorm_clipping"] or {}).items()
+    }
+    norm = norm_from(config, x.shape, call.dtype)
     adjusted = config.get("adjustment")
-    fused = contract_of(spec, geometry).fused
     if call.kind == "contrib" and x.ndim == 2:
         # Contrib gives rank 2 to the fused kernel, as rank 4 with height and width 1.
         fused = config["fused"] is not False and not config["renorm"] and call.dtype != "float64"
-    clipping = {
-        key: float(known(value, f"renorm_clipping/{key}"))
-        for key, value in (config["renorm_clipping"] or {}).items()
-        if value is not None
-    }
-    pair = None if adjusted is None else _adjustment(adjusted, step)
-    return Norm(
-        channel_axes=geometry.channel_axes,
-        momentum=float(known(config["momentum"], "momentum")),
-        epsilon=float(known(config["epsilon"], "epsilon")),
-        fused=fused and adjusted is None,
-        renorm=bool(config["renorm"]),
-        clipping=clipping,
-        renorm_momentum=float(known(config["renorm_momentum"], "renorm_momentum")),
-        virtual_batch_size=config["virtual_batch_size"],
-        adjustment=pair,
-    )
+        norm = norm._replace(fused=fused and adjusted is None)
+    return norm if adjusted is None else norm._replace(adjustment=_adjustment(adjusted, step))
 
 
 def _adjustment(adjusted: Mapping[str, Any], step: Step) -> tuple[Any, Any]:
