@@ -57,7 +57,7 @@ def long_functions() -> list[str]:
     for path, node in nodes((ast.FunctionDef, ast.AsyncFunctionDef)):
         body = node.body[1:] if ast.get_docstring(node) is not None else node.body
         if body and body[-1].end_lineno - body[0].lineno + 1 > LONG_FUNCTION:
-            found.append(f"{path.relative_to(PACKAGE)}:{node.name}")
+            found.append(f"{path.relative_to(SOURCE)}:{node.name}")
     return found
 
 
@@ -112,7 +112,7 @@ def table() -> dict[str, Any]:
         "lines of the package": sum(sizes.values()),
         f"functions over {LONG_FUNCTION} lines": ", ".join(long_functions()) or 0,
         f"files over {LONG_FILE} lines": ", ".join(
-            f"{path.relative_to(PACKAGE)} {sizes[path]}" for path in long_files
+            f"{path.relative_to(SOURCE)} {sizes[path]}" for path in long_files
         )
         or 0,
         "passed": ", ".join(passed),

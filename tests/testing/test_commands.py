@@ -122,6 +122,60 @@ def test_every_command_has_the_options_of_what_a_program_finds(name: str, tmp_pa
         assert option in done.stdout
 
 
+def test_options_may_stand_between_the_recording_and_the_program(tmp_path: Path) -> None:
+    program(tmp_path, end="print('here is', sys.argv[1:])")
+    for between in (["--all"], ["--html", "r.html"]):
+        given = ["verify", str(SMALL_NET), *between, "program.py", "--", "3"]
+        done = command(*given, cwd=tmp_path)
+        assert "here is ['3']" in done.stdout, done.stderr
+    done = command("verify", str(SMALL_NET), "-m", "program", "--", "3", cwd=tmp_path)
+    assert "here is ['3']" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["verify", str(SMALL_NET), "--", "3"], "behind -- is for a SCRIPT, and there is none"),
+        (["verify", str(SMALL_NET), "--frob"], "unrecognized arguments: --frob"),
+        (["record", "program.py", "3", "-o", "r.npz"], "unrecognized arguments: 3"),
+        (["run", "--neighbors", "program.py"], "unrecognized arguments: --neighbors"),
+        (["repair", "one"], "the following arguments are required: OUT"),
+    ],
+)
+def test_a_wrong_command_line_shows_its_own_usage(
+    arguments: list, words: str, tmp_path: Path
+) -> None:
+    """Nothing is run, nothing is said to be proven."""
+    program(tmp_path)
+    done = command(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    usage, said = done.stderr.splitlines()[0], done.stderr.splitlines()[-1]
+    assert usage.startswith(f"usage: python -m tf1_bn {arguments[0]} ") and words in said
+
+
+def test_a_folder_is_refused_before_the_program_runs(tmp_path: Path) -> None:
+    program(tmp_path)
+    (tmp_path / "out").mkdir()
+    done = command("record", "program.py", "-o", "out", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "`path` must be a file and not a folder (got 'out')" in done.stderr
+
+
+def test_repair_without_tensorflow_says_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tensorflow.py").write_text("raise ModuleNotFoundError(\"No module named 'x'\")")
+    code = "import sys; sys.path.insert(0, '.'); from tf1_bn._src.cli import main; "
+    code += "sys.exit(main.main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "repair", "one", "two"],
+        cwd=str(tmp_path),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert "Traceback" not in done.stderr and "No module named 'x'" in done.stderr
+
+
 def test_a_failing_program_is_shown_without_our_frames(tmp_path: Path) -> None:
     program(tmp_path, end="{}['lost']")
     for arguments in (["record", "program.py", "-o", "r.npz"], ["verify", SMALL_NET, "program.py"]):

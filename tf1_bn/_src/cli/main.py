@@ -25,25 +25,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    parser, run_parser = _parsers()
+    parser = _parsers()[1]["run"]
     ours, program = split_at_program(given[1:])
-    parsed = parser.parse_args(["run", *ours])
+    parsed = parser.parse_args(ours)
     if program is None:
-        run_parser.error("a SCRIPT or -m MODULE is required")
+        parser.error("a SCRIPT or -m MODULE is required")
     return run_command(program, parsed)
 
 
 def _other_command(given: Sequence[str]) -> int:
-    parser, _ = _parsers()
-    ours, behind = split_at_dashes(given) if given[:1] != ["repair"] else (list(given), [])
-    parsed = parser.parse_args(ours)
-    parsed.program_arguments = behind
-    code: int = parsed.command(parsed)
-    return code
+    parser, commands = _parsers()
+    if given[:1] and given[0] in commands:
+        name, parser = given[0], commands[given[0]]
+        ours, behind = split_at_dashes(given[1:]) if name != "repair" else (list(given[1:]), [])
+        # Options may stand between FILE and SCRIPT.
+        parsed = parser.parse_intermixed_args(ours)
+        if behind and parsed.program is None:
+            parser.error("what stands behind -- is for a SCRIPT, and there is none")
+        parsed.program_arguments = behind
+        code: int = parsed.command(parsed)
+        return code
+    # Says what there is.
+    parser.parse_args(given)
+    return 0
 
 
-def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """The parser of all commands, and that of `run`."""
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of all commands, and that of each."""
     parser = argparse.ArgumentParser(
         prog="python -m tf1_bn",
         description="TF1's graph-mode batch normalization, without Keras.",
@@ -52,7 +60,6 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     commands.required = True
     # Named in the error of a command line without a command.
     commands.dest = "command_name"
-    run_parser = add_run(commands)
-    for add in (add_record, add_verify, add_repair):
+    for add in (add_run, add_record, add_verify, add_repair):
         add(commands)
-    return parser, run_parser
+    return parser, commands.choices

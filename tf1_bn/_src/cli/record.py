@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..files.streams import say
 from ..programs.preparation import Options, prepare
-from ..proof.recording.recording import Recording
 from ..runtime.after_import import import_first
 from .options import (
     ProgramFailed,
@@ -18,6 +17,10 @@ from .options import (
     program_of,
     run_to_its_end,
 )
+
+if TYPE_CHECKING:
+    # NumPy, which `run` must leave to the program.
+    from ..proof.recording.recording import Recording
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130

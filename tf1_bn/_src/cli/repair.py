@@ -35,13 +35,13 @@ def add_repair(commands: Any) -> None:
 
 def repair_command(parsed: Any) -> int:
     """`python -m tf1_bn repair IN OUT`; returns the exit code."""
-    # Imports TensorFlow, which the help must not wait for.
-    import_first("tensorflow")
-    from ..repair import repair_any
-
     try:
+        # TensorFlow, which the help must not wait for.
+        import_first("tensorflow")
+        from ..repair import repair_any
+
         repair = repair_any(parsed.source, parsed.target, parsed.old_runtime)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         say(str(error))
         return _USAGE_ERROR
     except KeyboardInterrupt:

@@ -13,8 +13,8 @@ from ..programs.program import CannotStart, Program, run
 from .options import add_options, options_of
 
 
-def add_run(commands: Any) -> argparse.ArgumentParser:
-    """Adds the command to a parser's `commands` and returns its own parser."""
+def add_run(commands: Any) -> None:
+    """Adds the command to a parser's `commands`."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "run",
         help="run an unedited TF1 program with tf1_bn.install() done",
@@ -36,7 +36,6 @@ def add_run(commands: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="do not say at exit how many layers were built and updated",
     )
-    return parser
 
 
 def run_command(program: Program, parsed: Any) -> int:

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import argparse
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..files.streams import put, say
 from ..programs.preparation import prepare
 from ..programs.program import traceback_alone
-from ..proof.recording.recording import Recording, RecordingError, load_recording
-from ..proof.report.report import COULD_NOT_COMPARE, Report
 from ..runtime.after_import import import_first
 from .options import (
     ProgramFailed,
@@ -22,6 +20,12 @@ from .options import (
     run_to_its_end,
 )
 
+if TYPE_CHECKING:
+    # NumPy, which `run` must leave to the program.
+    from ..proof.recording.recording import Recording
+    from ..proof.report.report import Report
+
+_COULD_NOT_COMPARE = 2
 _INTERRUPTED = 130
 
 
@@ -50,6 +54,8 @@ def add_verify(commands: Any) -> None:
 
 def verify_command(parsed: Any) -> int:
     """`python -m tf1_bn verify FILE [SCRIPT] [-- ARGS...]`; returns the exit code."""
+    from ..proof.recording.recording import RecordingError
+
     try:
         report = _verified(parsed)
         code = _written(report, parsed)
@@ -57,7 +63,7 @@ def verify_command(parsed: Any) -> int:
         return put(text, code)
     except (ImportError, OSError, ProgramFailed, RecordingError) as error:
         say(str(error))
-        return COULD_NOT_COMPARE
+        return _COULD_NOT_COMPARE
     except KeyboardInterrupt:
         say("interrupted")
         return _INTERRUPTED
@@ -72,11 +78,13 @@ def _written(report: Report, parsed: Any) -> int:
                 write(path)
         except OSError as error:
             say(f"cannot write {path}: {error.strerror or error}")
-            code = code or COULD_NOT_COMPARE
+            code = code or _COULD_NOT_COMPARE
     return code
 
 
 def _verified(parsed: Any) -> Report:
+    from ..proof.recording.recording import load_recording
+
     recording = load_recording(parsed.recording)
     import_first("tensorflow")
     from ..proof.structure import compare_structure

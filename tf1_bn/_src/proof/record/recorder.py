@@ -93,7 +93,8 @@ def record(
     `Session.make_callable` or `partial_run`; the first are listed as such.
 
     Args:
-      path: the file to write when the block ends; written beside and renamed.
+      path: the file to write when the block ends; written under a name of its own in the
+        same folder, then renamed.
       steps: how many training runs of each call are kept.
       sample_bytes: an input larger than this is kept for some of its channels only.
       total_bytes: no further steps are kept once the arrays take this much.
@@ -102,6 +103,7 @@ def record(
     Raises:
       ValueError: a limit is not positive.
       FileNotFoundError: the folder of `path` does not exist; told before anything runs.
+      IsADirectoryError: `path` is a folder; told as early.
     """
     for name, value in (("sample_bytes", sample_bytes), ("total_bytes", total_bytes)):
         if not value > 0:
@@ -111,6 +113,8 @@ def record(
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"`path` must be in an existing folder (got {path!r}).")
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"`path` must be a file and not a folder (got {path!r}).")
     return Recorder(path, Limits(steps, sample_bytes, total_bytes), stop_when_done)
 
 
