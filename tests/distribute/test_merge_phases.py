@@ -215,3 +215,26 @@ def test_a_merge_of_ones_own_moves_in_this_phase_alone(trains: bool, session: An
     mean = 0.5 * (SHARDS.inputs[0].mean(0) + 1.0) if trains else np.zeros(3)
     moved = session.run(named("bn/moving_mean"))
     assert_close(moved, (1.0 - MOMENTUM) * mean, "state", "float64", "merged")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_merged_call_is_not_built_again_alone(inside: bool) -> None:
+    """tf.recompute_grad builds the layer anew for the gradient, where nothing would be merged."""
+    with tf.variable_scope("s", use_resource=True):
+        layer = tf1_bn.BatchNormalization(name="bn")
+        layer.build([None, 3])
+
+    @tf.recompute_grad
+    def again(x: Any) -> Any:
+        return layer(x, training=True)
+
+    xs = [tf.constant(np.arange(12.0).reshape(4, 3) ** (k + 1), tf.float32) for k in range(2)]
+    with pytest.raises(ValueError, match="A merged call of the layer 's/bn' is built again"):
+        with tf1_bn.cross_replica():
+            loss = tf.add_n([tf.reduce_sum(y**3) for y in tf1_bn.run_towers(again, xs)])
+            if inside:
+                tf.gradients(loss, xs)
+        tf.gradients(loss, xs)
+    # Elsewhere, and in inference, the layer serves as ever.
+    layer(xs[0] + 1.0, training=True)
+    layer(xs[0], training=False)

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -225,6 +225,71 @@ def test_a_tape_around_towers_is_refused(asked: str, merged: bool) -> None:
         variables = tf.trainable_variables()
         assert len(variables) == 2
         tape.gradient(loss, {"inputs": xs, "variables": variables}.get(asked, xs + variables))
+
+
+class _Kept(dict):
+    """A dict that can only be made of its own argument."""
+
+    def __init__(self, y: Any) -> None:
+        super().__init__(y=y)
+
+
+class _Pair(NamedTuple):
+    y: Any
+    kind: str
+
+
+_RESULTS: dict = {
+    "list with a variable": lambda y, w: [y, w],
+    "keys without an order": lambda y, w: {0: y, "loss": y, None: [y]},
+    "named tuple": lambda y, w: _Pair(y, "kind"),
+    "slices": lambda y, w: tf.IndexedSlices(y, tf.range(2), tf.constant([9, 2])),
+    "sparse": lambda y, w: tf.SparseTensor([[0, 0], [1, 1]], y[:, 0], [2, 2]),
+    "ragged": lambda y, w: tf.RaggedTensor.from_row_lengths(y, [2, 0]),
+    "complex": lambda y, w: tf.complex(y, y),
+}
+_VALUES: dict = {
+    "list with a variable": lambda found: found[0],
+    "keys without an order": lambda found: found[None][0],
+    "named tuple": lambda found: found.y,
+    "slices": lambda found: found.values,
+    "sparse": lambda found: found.values,
+    "ragged": lambda found: found.flat_values,
+    "complex": tf.real,
+}
+
+
+@pytest.mark.parametrize("kind", sorted(_RESULTS))
+def test_a_tape_around_towers_is_refused_whatever_they_return(kind: str, session: Any) -> None:
+    tf1_bn = importlib.import_module("tf1_bn")
+    x = tf.constant([[1.0, 2.0], [3.0, 5.0]])
+
+    def model(x: Any) -> Any:
+        weight = tf.get_variable("w", initializer=tf.constant([3.0, 7.0]), use_resource=True)
+        return _RESULTS[kind](x * x * weight, weight)
+
+    with tf.GradientTape() as tape:
+        (found,) = tf1_bn.run_towers(model, [x])
+        (weight,) = tf.trainable_variables()
+        loss = tf.reduce_sum(_VALUES[kind](found)) + 0.1 * tf.reduce_sum(weight)
+    with pytest.raises(LookupError, match="around `tf1_bn.run_towers` cannot see"):
+        tape.gradient(loss, weight)
+    session.run(tf.global_variables_initializer())
+    rows = [[1.0, 4.0], [9.0, 25.0]]
+    want = np.array([10.1, 0.1]) if kind == "sparse" else np.sum(rows, axis=0) + 0.1
+    np.testing.assert_allclose(session.run(tf.gradients(loss, weight)[0]), want, rtol=1e-6)
+
+
+def test_objects_of_others_come_out_of_towers_as_they_are() -> None:
+    tf1_bn = importlib.import_module("tf1_bn")
+    given = {0: tf.constant([1.0]), "loss": tf.constant([2.0])}
+    results: list = []
+
+    def model(inputs: Any) -> Any:
+        results.append(_Kept(inputs[0] * inputs["loss"]))
+        return results[-1]
+
+    assert tf1_bn.run_towers(model, [given])[0] is results[0]
 
 
 def test_what_towers_return_is_passed_on(session: Any) -> None:

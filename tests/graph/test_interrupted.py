@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import threading
@@ -322,3 +323,60 @@ def test_a_build_interrupted_at_any_line_leaves_nothing(build: Any) -> None:
 
     assert found == []
     assert threading.active_count() == 1
+
+
+@pytest.mark.parametrize("at", range(1, 13))
+def test_the_parts_of_a_variable_are_taken_whole_or_refused(at: int) -> None:
+    """Every part is regularized once; of some parts only, the error names them."""
+    faulty = Faulty(_half, at, KeyboardInterrupt())
+    partitioner = tf.fixed_size_partitioner(2)
+
+    def build() -> Any:
+        with tf.variable_scope("s", partitioner=partitioner, regularizer=faulty):
+            return tf1_bn.batch_normalization(distinct(7, 6), training=True, name="bn")
+
+    with tf.Graph().as_default():
+        with contextlib.suppress(KeyboardInterrupt):
+            build()
+            # TF 1.15 and later ones call the regularizer another number of times.
+            return
+        parts = [v.op.name for v in tf.global_variables() if "/part_" in v.op.name]
+        try:
+            build()
+        except ValueError as error:
+            assert "has left some parts only (s/bn/" in str(error) and "use another `name`" in str(
+                error
+            )
+            assert not parts
+            return
+        names = {v.op.name for v in tf.global_variables()}
+        losses = [loss.op.name.split("/Regularizer")[0] for loss in _losses()]
+        assert len(names) == 6 and sorted(losses) == sorted(names)
+
+
+def _losses() -> list:
+    return tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
+
+
+def test_an_interrupt_in_the_making_of_a_resource_variable(monkeypatch: Any) -> None:
+    """TensorFlow collects the variable before it has its handle."""
+    real = tf.Graph.add_to_collections
+
+    def ctrl_c(self: Any, names: Any, value: Any) -> None:
+        real(self, names, value)
+        if tf.GraphKeys.GLOBAL_VARIABLES in list(names):
+            raise KeyboardInterrupt
+
+    def build() -> Any:
+        with tf.variable_scope("q", use_resource=True):
+            return tf1_bn.batch_normalization(distinct(7, 6), training=True, name="bn")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tf.Graph, "add_to_collections", ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            build()
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match="'q/bn/gamma' was left by a call that was interrupted"
+        ):
+            build()

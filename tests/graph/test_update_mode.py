@@ -154,7 +154,7 @@ def _places_and_kinds() -> list:
 
 @pytest.mark.parametrize("loss_name", sorted(LOSSES))
 @pytest.mark.parametrize(("place", "use_resource"), _places_and_kinds())
-def test_whatever_is_fetched_moves_theaverages(
+def test_whatever_is_fetched_moves_the_averages(
     place: str, use_resource: bool, loss_name: str, session: Any
 ) -> None:
     x = distinct(5, 3)

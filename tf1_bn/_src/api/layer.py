@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layer class: owns a spec and, once built, the variables; the arithmetic is in `core`."""
+"""The layer class: owns a spec and, once built, the variables; `call` has the arithmetic."""
 
 from __future__ import annotations
 

@@ -121,6 +121,11 @@ def note_call(call: Call) -> None:
         _here.calls.append(call)
 
 
+def calls_of(graph: Any) -> list[Call]:
+    """All normalizations of `graph`, in order."""
+    return list(graph.get_collection_ref(CALLS))
+
+
 def collected_calls(graph: Any) -> list[Call]:
     """The calls of `graph` whose updates are for the program to run, in order."""
-    return [call for call in graph.get_collection_ref(CALLS) if call.collected]
+    return [call for call in calls_of(graph) if call.collected]

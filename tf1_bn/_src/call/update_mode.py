@@ -12,7 +12,7 @@ from ..runtime.tensorflow_v1 import Operation, Tensor, register_gradient, tf
 
 UPDATE_MODES = ("collect", "in_place")
 
-# As in gradient.py: one function for all graphs, under the name of the file to import.
+# Part of every graph that was ever exported, so it stays as it is.
 _IN_PLACE = "tf1_bn.update_mode.in_place"
 _MOVED = "moved"
 

@@ -9,7 +9,7 @@ import threading
 from typing import Any, Callable, Iterator, NamedTuple
 
 from ..call.call_plan import Given, Plan
-from ..call.calls import Call
+from ..call.calls import Call, calls_of
 from ..call.core import apply_batch_norm, normalize
 from ..call.updates import with_updates
 from ..kernels.moments import Moments, moments_or
@@ -17,7 +17,7 @@ from ..plan.kernel_choice import MERGED
 from ..runtime.open_scopes import OpenScopes, in_replica
 from ..runtime.tensorflow_v1 import Tensor, tf
 from ..state.variable_kinds import full_name
-from .batch_statistics import BatchStatistics, at_least_one, batch_statistics
+from .batch_statistics import BatchStatistics, at_least_one, batch_statistics, layer_of
 from .replica_merge import check_place, merged_in_strategy
 
 Merge = Callable[[BatchStatistics], BatchStatistics]
@@ -122,6 +122,8 @@ def tower_thread(meeting: Meeting, inherited: Any) -> Iterator[None]:
 def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Call:
     """`apply_batch_norm`, with merged statistics where a `cross_replica` scope is open."""
     scope = None if training is False else open_scope()
+    if training is not False and (scope is None or scope.merge is None):
+        _check_not_again(inputs, plan)
     if scope is None:
         return apply_batch_norm(inputs, training, plan)
     if plan.spec.virtual_batch_size is not None:
@@ -154,6 +156,35 @@ def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Call:
         applied = with_updates(outcome, plan)
     merged.applied.append(applied)
     return applied
+
+
+def _check_not_again(inputs: Tensor, plan: Plan) -> None:
+    """Checks that this is no replay of a merged call, outside of its towers or replicas.
+
+    Raises:
+      ValueError: it is: `tf.recompute_grad` builds a call anew where the gradient is taken.
+    """
+    if in_tower() or (in_replica() and open_scope() is not None):
+        return
+    mean = plan.variables.moving_mean
+    # TF 1.15 gives the same inputs again, later ones what they make of them in the gradient.
+    in_gradient = "_grad/" in inputs.name or "gradient_tape/" in inputs.name
+    for call in calls_of(tf.get_default_graph()):
+        merged = call.choice is MERGED and call.variables.moving_mean is mean
+        if merged and (in_gradient or _source(call.inputs) == _source(inputs)):
+            raise ValueError(
+                f"A merged call of the layer {layer_of(full_name(mean, 'moving_mean'))!r} is built "
+                "again where nothing is merged, as tf.recompute_grad does: take the gradient "
+                "without tf.recompute_grad, or put it around parts without a merged layer (got "
+                f"{inputs!r})."
+            )
+
+
+def _source(tensor: Tensor) -> str:
+    """The name of the tensor that identities pass on; its object may be another each time."""
+    while tensor.op.type in ("Identity", "IdentityN"):
+        tensor = tensor.op.inputs[tensor.value_index]
+    return str(tensor.name)
 
 
 def _meeting_point(merge: Merge | None, layer_name: str) -> Callable[[BatchStatistics], Shared]:

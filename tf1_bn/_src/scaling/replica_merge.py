@@ -11,7 +11,7 @@ from ..runtime.open_scopes import in_replica
 from ..runtime.tensorflow_v1 import Operation, Tensor, as_written, register_gradient, tf
 from .batch_statistics import BatchStatistics, at_least_one, layer_of
 
-# As in gradient.py: one function for all graphs, under the name of the file to import.
+# Part of every graph that was ever exported, so it stays as it is.
 _SUM_GRADIENT = "tf1_bn.replica_merge.sum_across_replicas"
 _NO_TAPE = (
     "a tf.GradientTape in a graph cannot see the other replicas of statistics that are merged "

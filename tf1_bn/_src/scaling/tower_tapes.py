@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Has a tape in a tower refused: it would take what other towers' threads build for constants."""
+"""Makes a tape in or around a tower fail: it would take what other threads build for constants."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 from ..runtime.tensorflow_v1 import Operation, Tensor, is_variable, register_gradient, tf
 from .batch_statistics import BatchStatistics
@@ -35,19 +35,25 @@ def refused_by_tapes(merged: BatchStatistics, own: BatchStatistics) -> BatchStat
 def refused_around(result: Any, inputs: Any, since: int) -> Any:
     """The result of one tower, from which a tape around `run_towers` raises LookupError.
 
-    Each tensor in it is passed on alone, so that it needs no more than before. Of the variables
-    behind it one is shown to the tape, which is asked for all of them; a result with variables
-    holds gradients for an optimizer and stays as it is.
+    Each tensor in it, in whatever lists, tuples and dicts, is passed on alone, so that it needs no
+    more than before. Of the variables behind it one is shown to the tape, which is asked for all
+    of them. A list of pairs of a gradient and its variable stays as it is, and so does every other
+    object.
 
     Args:
       result: what the function of a tower returned.
       inputs: what it was given.
       since: how many ops the graph had before the towers.
     """
-    graph, leaves = tf.get_default_graph(), tf.nest.flatten(result)
-    if any(is_variable(leaf) for leaf in leaves):
-        return result
-    tensors = {each.name: each for each in tf.nest.flatten(inputs) if _may_slope(each, graph)}
+    graph = tf.get_default_graph()
+    tensors: dict[str, Tensor] = {}
+
+    def noted(each: Tensor) -> Tensor:
+        if _may_slope(each, graph):
+            tensors[each.name] = each
+        return each
+
+    _with_tensors(inputs, noted)
     handles = {
         variable.handle.name: variable
         for variable in tf.trainable_variables()
@@ -55,7 +61,7 @@ def refused_around(result: Any, inputs: Any, since: int) -> Any:
     }
     origins = _origins(graph.get_operations()[since:], tensors, handles)
 
-    def passed_on(each: Any) -> Any:
+    def passed_on(each: Tensor) -> Tensor:
         mask = origins.get(each.op.name, 0) if _may_slope(each, graph) else 0
         if not mask:
             return each
@@ -66,10 +72,45 @@ def refused_around(result: Any, inputs: Any, since: int) -> Any:
         with tf.name_scope("tower_result"), tf.device(each.device):
             return _refused([each], asked, _NO_TAPE_AROUND)[0]
 
-    passed = [passed_on(leaf) for leaf in leaves]
-    if all(new is old for new, old in zip(passed, leaves)):
-        return result
-    return tf.nest.pack_sequence_as(result, passed)
+    return _with_tensors(result, passed_on)
+
+
+def _with_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """`value` with each tensor changed; the same object where none has become another.
+
+    Written out, as `tf.nest` would sort keys that have no order and make objects of others anew.
+    """
+    if isinstance(value, tf.Tensor):
+        return change(value)
+    if isinstance(value, tf.IndexedSlices):
+        values = change(value.values)
+        same = values is value.values
+        return value if same else tf.IndexedSlices(values, value.indices, value.dense_shape)
+    if isinstance(value, tf.SparseTensor):
+        values = change(value.values)
+        same = values is value.values
+        return value if same else tf.SparseTensor(value.indices, values, value.dense_shape)
+    if isinstance(value, tf.RaggedTensor):
+        flat = change(value.flat_values)
+        return value if flat is value.flat_values else value.with_flat_values(flat)
+    if type(value) is dict:
+        changed = {key: _with_tensors(item, change) for key, item in value.items()}
+        same = all(changed[key] is item for key, item in value.items())
+        return value if same else changed
+    is_named = isinstance(value, tuple) and hasattr(value, "_fields")
+    if type(value) not in (list, tuple) and not is_named:
+        return value
+    if type(value) is list and value and all(map(_is_gradient, value)):
+        return value
+    items = [_with_tensors(item, change) for item in value]
+    if all(new is old for new, old in zip(items, value)):
+        return value
+    return value._make(items) if is_named else type(value)(items)
+
+
+def _is_gradient(value: Any) -> bool:
+    """Whether it is a pair as `compute_gradients` gives them."""
+    return type(value) is tuple and len(value) == 2 and is_variable(value[1])
 
 
 def _origins(
@@ -89,8 +130,9 @@ def _origins(
     return made_from
 
 
-def _may_slope(value: Any, graph: Any) -> bool:
-    return isinstance(value, tf.Tensor) and value.graph is graph and value.dtype.is_floating
+def _may_slope(value: Tensor, graph: Any) -> bool:
+    differentiable = value.dtype.is_floating or value.dtype.is_complex
+    return value.graph is graph and differentiable
 
 
 def _refused(values: list[Any], seen: list[Any], why: str) -> list[Any]:

@@ -36,6 +36,12 @@ _UNFINISHED = (
     "and a graph cannot drop it: use another `name` for the layer, or a new graph (got {name!r})."
 )
 
+_SOME_PARTS = (
+    "Of the variable {name} a call that was interrupted has left some parts only ({parts}), and a "
+    "graph cannot drop them: use another `name` for the layer, or a new graph (got {name!r}; "
+    "TensorFlow says: {error})."
+)
+
 
 class Left(NamedTuple):
     """A variable that was left: what was asked for, what stood in which collection, and so on.
@@ -155,6 +161,8 @@ def _take(left: Left, request: dict[str, Any], get: Callable[[], Variable]) -> V
     if scope.reuse is True:
         raise ValueError(_SHARED.format(name=left.name))
     made = [item for _, item in left.items if is_variable(item)]
+    if not all(map(_is_whole, made)):
+        raise ValueError(_UNFINISHED.format(name=left.name))
     if made:
         _check_same(left, request)
     created: list[str] = []
@@ -162,7 +170,7 @@ def _take(left: Left, request: dict[str, Any], get: Callable[[], Variable]) -> V
         scope, reuse=tf.AUTO_REUSE, constraint=scope.constraint, auxiliary_name_scope=False
     )
     with sharing, tf.variable_creator_scope(_creator(made, created)):
-        variable = get()
+        variable = _got(get, left, made)
     home = home_graph()
     for key, item in left.items:
         add_once(key, [item], home)
@@ -172,6 +180,25 @@ def _take(left: Left, request: dict[str, Any], get: Callable[[], Variable]) -> V
     kept[:] = [other for other in kept if other is not left]
     _LOG.debug("%s: taken over from a call that failed", left.name)
     return variable
+
+
+def _got(get: Callable[[], Variable], left: Left, made: Sequence[Variable]) -> Variable:
+    try:
+        return get()
+    except ValueError as error:
+        parts = [name for name in dict.fromkeys(each.op.name for each in made) if "/part_" in name]
+        if left.finished or not parts or "partition" not in str(error):
+            raise
+        shown = ", ".join(parts)
+        raise ValueError(_SOME_PARTS.format(name=left.name, parts=shown, error=error)) from None
+
+
+def _is_whole(variable: Variable) -> bool:
+    """Whether TensorFlow came to the end of making it, as far as its op."""
+    try:
+        return variable.op is not None
+    except AttributeError:
+        return False
 
 
 def _creator(made: Sequence[Variable], created: list[str]) -> Callable[..., Variable]:
@@ -196,13 +223,21 @@ def _creator(made: Sequence[Variable], created: list[str]) -> Callable[..., Vari
 def _regularize(made: Sequence[Variable], left: Left, regularizer: Any) -> None:
     """The loss that TensorFlow adds behind a new variable, if the call came to an end before."""
     losses = tf.GraphKeys.REGULARIZATION_LOSSES
-    if regularizer is None or any(key == losses for key, _ in left.items):
+    found = [item for key, item in left.items if key == losses]
+    parts = list(dict.fromkeys(made))
+    # Each part has its loss before the next one is made, so only the last can lack it.
+    scope = f"{parts[-1].op.name}/Regularizer/"
+    has_loss = len(found) == len(parts) or any(_name(loss).startswith(scope) for loss in found)
+    if regularizer is None or has_loss:
         return
-    for variable in dict.fromkeys(made):
-        with beside(variable), tf.name_scope(f"{variable.op.name}/Regularizer/"):
-            loss = regularizer(variable)
-        if loss is not None:
-            tf.add_to_collection(losses, loss)
+    with beside(parts[-1]), tf.name_scope(scope):
+        loss = regularizer(parts[-1])
+    if loss is not None:
+        tf.add_to_collection(losses, loss)
+
+
+def _name(loss: Any) -> str:
+    return str(getattr(loss, "name", ""))
 
 
 def _check_same(left: Left, request: dict[str, Any]) -> None:
