@@ -74,8 +74,8 @@ def repair_meta_graph_def(meta_graph_def: Any, old_runtime: bool = False) -> Any
 def repair_meta_graph(source: str, target: str, old_runtime: bool = False) -> Repair:
     """Writes a repaired copy of the `.meta` file `source`, binary or text as it was.
 
-    `target` is written beside and renamed, so it is whole or not there. The checkpoint itself
-    needs no repair: copy it, or restore it from where it is.
+    `target` is written under a temporary name and renamed, so it is whole or not there. The
+    checkpoint itself needs no repair: copy it, or restore it from where it is.
 
     Raises:
       OSError: `source` cannot be read or `target` not be written.

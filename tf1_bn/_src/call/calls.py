@@ -50,7 +50,7 @@ class Call(NamedTuple):
     collected: bool = False
 
 
-# Called with the outputs and the normalizations in the call once that has been built.
+# Called once the call is built, with its outputs and its normalizations.
 Finish = Callable[[Any, Sequence[Call]], None]
 Listener = Callable[[Any, Any, Mapping[str, Any]], Finish]
 

@@ -29,7 +29,7 @@ def normalize(inputs: Tensor, training: Any, plan: Plan) -> Outcome:
     """The first half of `apply_batch_norm`: everything but the updates."""
     reshapes = tf1_names.next_number("Reshape")
     state = _state(plan, renorm=plan.spec.renorm and training is not False)
-    # TF1 calls it once a call, outside of any conditional.
+    # TF1 calls `adjustment` once a call, outside of any conditional.
     given = None if training is False else _adjustment(inputs, plan)
     normalized, active, scopes = _normalize(inputs, training, given, state, plan)
     outputs = normalized.outputs

@@ -65,7 +65,7 @@ def _update_ops(outcome: Outcome, plan: Plan, fresh: bool) -> list[Operation]:
     `fresh` ones read the variables anew, after what they wait for.
     """
     spec, variables, call = plan.spec, plan.variables, outcome.call
-    # Otherwise the statistics, when not active, are what the averages were: the move is 0.
+    # Without it an inactive call has the old averages as its moments, so it changes nothing.
     select = fresh or spec.renorm
     rate = _rate(spec.momentum, call.active if select else None, plan)
 

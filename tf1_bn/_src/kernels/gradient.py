@@ -67,7 +67,7 @@ def with_gradient(
     parts = [outputs, *seen._replace(inverse_count=count), *affine]
     if columns is not None:
         parts.append(columns)
-    # A scalar stands for an absent one.
+    # IdentityN takes no None: a scalar is put in place of a missing part.
     parts = [count if part is None else part for part in parts]
     name = _NORMALIZE if columns is None else _COLUMNS
     with tf.get_default_graph().gradient_override_map({"IdentityN": name}):

@@ -146,7 +146,7 @@ def _columns(spec: BatchNormSpec, geometry: Geometry, costs: Costs) -> Fold | No
     if spec.virtual_batch_size is not None:
         return None
     fold = column_fold(geometry, costs)
-    # A row of nothing but channels is one as it is.
+    # If a row would hold the channels only, the input already is in rows.
     if fold is None or fold.slow or fold.width == fold.channels:
         return None
     side_by_side = fold.columns[1:] == fold.spread[1:]

@@ -9,8 +9,8 @@ from .costs import NEVER, Costs, Machine
 from .geometry import HALF_DTYPES, Geometry
 
 _VECTOR = 16
-# Measured at 2 M values, [examples, values, 1, channels]: 256 as examples 0.89 of the time of all
-# rows as examples, inference 0.73; 64 0.93 and 0.82; 1 1.02 and 0.94.
+# Time relative to all rows as examples, at 2 M values of shape [examples, values, 1, channels]:
+# 256 examples 0.89 (inference 0.73), 64 examples 0.93 (0.82), 1 example 1.02 (0.94).
 _EXAMPLES = 256
 _FEW_EXAMPLES = 16
 
@@ -135,7 +135,7 @@ def _op_columns(geometry: Geometry, machine: Machine) -> Fold | None:
 def _ghost_fold(fold: Fold, geometry: Geometry, ghost_size: int, machine: Machine) -> Fold:
     batch, vector, costs = geometry.input_shape[0], machine.vector(geometry.dtype), machine.costs
     count = None if batch is None else batch // ghost_size
-    # Each cut out has the channels alone; beside each other they are more of them.
+    # Cut out, a ghost has only its own channels; side by side, the ghosts count as more channels.
     slow = bool(fold.channels % vector)
     slow_together = bool((fold.channels * (count or 1)) % vector)
     if fold.between == fold.after == 1:

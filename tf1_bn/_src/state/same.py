@@ -39,7 +39,7 @@ def _parts(value: Any) -> Any:
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
         return [value.__code__, value.__defaults__, value.__kwdefaults__, *cells]
     if isinstance(value, types.CodeType):
-        # Not the line it stands in.
+        # The line number is left out on purpose.
         return [value.co_code, value.co_consts, value.co_names, value.co_freevars]
     if isinstance(value, types.MethodType):
         return [value.__func__, value.__self__]
