@@ -173,3 +173,26 @@ for options in ({}, {"fused": True}, {"renorm": True}, {"virtual_batch_size": 2}
 """)
 
     assert printed == "[False, False] False True\n" * 4
+
+
+@pytest.mark.parametrize("fault", ["adjustment", "gamma_regularizer"])
+def test_a_retry_inside_a_function_takes_what_the_failed_call_made(fault: str) -> None:
+    """The function lifts its variables out of itself: they have a handle and no op."""
+    printed = _run(f"""
+def fail(_):
+    raise KeyError("mine")
+
+def build(inputs):
+    try:
+        tf1_bn.batch_normalization(inputs, training=True, name="bn", {fault}=fail)
+    except KeyError as error:
+        print(error)
+    return tf1_bn.batch_normalization(inputs, training=True, name="bn")
+
+wrapped = tf.wrap_function(build, [tf.TensorSpec([4, 3], tf.float32)])
+print(sorted(variable.name for variable in wrapped.graph.variables))
+print(np.abs(wrapped(tf.constant(x)).numpy().mean(0)).max() < 1e-5)
+""")
+
+    names = ["bn/beta:0", "bn/gamma:0", "bn/moving_mean:0", "bn/moving_variance:0"]
+    assert printed.splitlines() == ["'mine'", str(names), "True"]

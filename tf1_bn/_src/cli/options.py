@@ -10,6 +10,8 @@ from typing import Any, Sequence
 from ..programs.preparation import Options
 from ..programs.program import CannotStart, Program, run
 
+USAGE_ERROR = 2
+INTERRUPTED = 130
 _WHAT_IT_FINDS = (
     ("--neighbours", "also bring back the other tf.layers and tf.nn.rnn_cell"),
     ("--force", "also replace an original batch normalization that works"),

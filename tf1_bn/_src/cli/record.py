@@ -10,6 +10,8 @@ from ..files.streams import say
 from ..programs.preparation import Options, prepare
 from ..runtime.after_import import import_first
 from .options import (
+    INTERRUPTED,
+    USAGE_ERROR,
     ProgramFailed,
     add_options,
     add_program,
@@ -21,9 +23,6 @@ from .options import (
 if TYPE_CHECKING:
     # NumPy, which `run` must leave to the program.
     from ..proof.recording.recording import Recording
-
-_USAGE_ERROR = 2
-_INTERRUPTED = 130
 
 
 def add_record(commands: Any) -> None:
@@ -56,7 +55,7 @@ def record_command(parsed: Any) -> int:
         return _record(parsed)
     except KeyboardInterrupt:
         say("interrupted, nothing was written")
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _record(parsed: Any) -> int:
@@ -64,7 +63,7 @@ def _record(parsed: Any) -> int:
         recorder = _recorder(parsed)
     except (ImportError, OSError, ValueError) as error:
         say(str(error))
-        return _USAGE_ERROR
+        return USAGE_ERROR
     try:
         with recorder:
             run_to_its_end(program_of(parsed))
@@ -74,7 +73,7 @@ def _record(parsed: Any) -> int:
     except OSError as error:
         if recorder.recording is not None:
             say(f"cannot write {parsed.output}: {error.strerror or error}; nothing was written")
-            return _USAGE_ERROR
+            return USAGE_ERROR
         if not isinstance(error, BrokenPipeError):
             # The program's own, which tells where it comes from.
             raise

@@ -8,9 +8,7 @@ from typing import Any
 
 from ..files.streams import put, say
 from ..runtime.after_import import import_first
-
-_USAGE_ERROR = 2
-_INTERRUPTED = 130
+from .options import INTERRUPTED, USAGE_ERROR
 
 
 def add_repair(commands: Any) -> None:
@@ -43,8 +41,8 @@ def repair_command(parsed: Any) -> int:
         repair = repair_any(parsed.source, parsed.target, parsed.old_runtime)
     except (ImportError, OSError, ValueError) as error:
         say(str(error))
-        return _USAGE_ERROR
+        return USAGE_ERROR
     except KeyboardInterrupt:
         say("interrupted, nothing was written")
-        return _INTERRUPTED
+        return INTERRUPTED
     return put(f"{parsed.target}: {repair}\n", 0)

@@ -12,6 +12,7 @@ from ..programs.preparation import prepare
 from ..programs.program import traceback_alone
 from ..runtime.after_import import import_first
 from .options import (
+    INTERRUPTED,
     ProgramFailed,
     add_options,
     add_program,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ..proof.report.report import Report
 
 _COULD_NOT_COMPARE = 2
-_INTERRUPTED = 130
 
 
 def add_verify(commands: Any) -> None:
@@ -66,7 +66,7 @@ def verify_command(parsed: Any) -> int:
         return _COULD_NOT_COMPARE
     except KeyboardInterrupt:
         say("interrupted")
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _written(report: Report, parsed: Any) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from .tensorflow_v1 import Operation, tf
 
 # The bodies of control flow v2: graphs of their own that belong to the one around them.
-_BODIES = ("CondBranchFuncGraph", "WhileCondFuncGraph", "WhileBodyFuncGraph")
+V2_BODIES = ("CondBranchFuncGraph", "WhileCondFuncGraph", "WhileBodyFuncGraph")
 
 
 def in_function() -> bool:
@@ -15,7 +15,7 @@ def in_function() -> bool:
     A conditional or loop of control flow v2 counts as what it stands in.
     """
     graph = tf.get_default_graph()
-    while type(graph).__name__ in _BODIES:
+    while type(graph).__name__ in V2_BODIES:
         graph = graph.outer_graph
     return type(graph) is not tf.Graph
 

@@ -14,8 +14,6 @@ _NO_TAPE = (
     "a tf.GradientTape in a tower cannot see the other towers of statistics that are merged across "
     "them: take tf.gradients, or an optimizer's compute_gradients"
 )
-
-
 _NO_TAPE_AROUND = (
     "a tf.GradientTape or tf.recompute_grad around `tf1_bn.run_towers` cannot see what the towers "
     "built: take tf.gradients, or an optimizer's compute_gradients"

@@ -16,7 +16,7 @@ from ..runtime.graph_collections import (
 )
 from ..runtime.tensorflow_v1 import Variable, is_variable, tf
 from .same import same
-from .variable_kinds import beside
+from .variable_kinds import beside, full_name
 
 _LOG = logging.getLogger("tf1_bn")
 # As in graph_collections: what is kept stays with its graph.
@@ -186,7 +186,8 @@ def _got(get: Callable[[], Variable], left: Left, made: Sequence[Variable]) -> V
     try:
         return get()
     except ValueError as error:
-        parts = [name for name in dict.fromkeys(each.op.name for each in made) if "/part_" in name]
+        names = dict.fromkeys(full_name(each, left.name) for each in made)
+        parts = [name for name in names if "/part_" in name]
         if left.finished or not parts or "partition" not in str(error):
             raise
         shown = ", ".join(parts)
@@ -194,11 +195,9 @@ def _got(get: Callable[[], Variable], left: Left, made: Sequence[Variable]) -> V
 
 
 def _is_whole(variable: Variable) -> bool:
-    """Whether TensorFlow came to the end of making it, as far as its op."""
-    try:
-        return variable.op is not None
-    except AttributeError:
-        return False
+    """Whether TensorFlow came to the end of making it."""
+    # One that a function lifts out of itself has a handle and no op.
+    return hasattr(variable, "handle") or hasattr(variable, "op")
 
 
 def _creator(made: Sequence[Variable], created: list[str]) -> Callable[..., Variable]:
@@ -226,7 +225,7 @@ def _regularize(made: Sequence[Variable], left: Left, regularizer: Any) -> None:
     found = [item for key, item in left.items if key == losses]
     parts = list(dict.fromkeys(made))
     # Each part has its loss before the next one is made, so only the last can lack it.
-    scope = f"{parts[-1].op.name}/Regularizer/"
+    scope = f"{full_name(parts[-1], left.name)}/Regularizer/"
     has_loss = len(found) == len(parts) or any(_name(loss).startswith(scope) for loss in found)
     if regularizer is None or has_loss:
         return

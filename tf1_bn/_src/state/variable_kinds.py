@@ -6,10 +6,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from ..runtime.graph_place import V2_BODIES
 from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, op_of, tf, tf_version
 
-# The graphs of the branches and bodies of control flow v2.
-_BODIES = ("CondBranchFuncGraph", "WhileBodyFuncGraph", "WhileCondFuncGraph")
 _OUT_OF_REACH = (
     "The averages of a ref variable cannot be moved from inside of a function or of a branch or "
     "body of control flow v2 (got {name!r}, `training`={training!r}): make it a resource variable, "
@@ -130,7 +129,7 @@ def check_future_reach(name: str, training: Any) -> None:
     scope, graph = tf.get_variable_scope(), tf.get_default_graph()
     if not nobody_runs() or scope.custom_getter is not None or tf.distribute.has_strategy():
         return
-    while type(graph).__name__ in _BODIES:
+    while type(graph).__name__ in V2_BODIES:
         graph = graph.outer_graph
     full = f"{scope.name}/{name}" if scope.name else name
     try:
@@ -151,7 +150,7 @@ def nobody_runs() -> bool:
     graph = tf.get_default_graph()
     if type(graph) is tf.Graph:
         return False
-    while type(graph).__name__ in _BODIES:
+    while type(graph).__name__ in V2_BODIES:
         graph = graph.outer_graph
     return type(graph) is tf.Graph
 
