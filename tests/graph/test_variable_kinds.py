@@ -39,7 +39,7 @@ def _as_tensor(staged: Staged, dtype: Any = None, name: Any = None, as_ref: bool
 tf.register_tensor_conversion_function(Staged, _as_tensor)
 
 
-def _staging(getter: Any, *args: Any, **kwargs: Any) -> Any:
+def staging(getter: Any, *args: Any, **kwargs: Any) -> Any:
     return Staged(getter(*args, **kwargs))
 
 
@@ -75,8 +75,8 @@ KINDS = {
     ),
     "cached refs": Kind({"use_resource": False, "caching_device": "/cpu:0"}),
     "cached resources": Kind({"use_resource": True, "caching_device": lambda op: "/cpu:0"}),
-    "staged refs": Kind({"use_resource": False, "custom_getter": _staging}),
-    "staged resources": Kind({"use_resource": True, "custom_getter": _staging}),
+    "staged refs": Kind({"use_resource": False, "custom_getter": staging}),
+    "staged resources": Kind({"use_resource": True, "custom_getter": staging}),
     "tensors of gamma and beta": Kind({"custom_getter": _copying}),
     "ref tensors": Kind({"use_resource": False, "custom_getter": _ref_tensors}),
     "resources by a creator": Kind({"use_resource": False}, creator=_to_resource),

@@ -12,6 +12,7 @@ import pytest
 
 import tf1_bn
 from tests.conftest import make_session, tensorflow
+from tests.graph.test_variable_kinds import staging
 from tf1_bn import contrib
 from tf1_bn._src.programs.watch import Watch
 
@@ -131,6 +132,20 @@ def test_kernels(watch: Watch) -> None:
         "bn           composed  composed   fused=False",
         f"last         composed  composed   {layer.kernel and layer.kernel.reason}",
     ]
+
+
+def test_variables_without_a_name(watch: Watch, session: Any) -> None:
+    """Each layer is counted by the variable that its updates move."""
+    tf = tensorflow()
+    with tf.variable_scope("s", custom_getter=staging):
+        for name in ("a", "b"):
+            tf1_bn.batch_normalization(tf.constant(DATA), training=True, name=name)
+        tf1_bn.batch_normalization(tf.constant(DATA), name="c")
+    session.run(tf.global_variables_initializer())
+    session.run(updates()[0])
+    assert watch.report() == (
+        "3 batch-norm layers built, 2 with update ops; session runs executed those of 1"
+    )
 
 
 def test_inference_alone(watch: Watch) -> None:

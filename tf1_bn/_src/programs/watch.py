@@ -105,7 +105,7 @@ class Watch:
         return finish
 
     def _note(self, call: Call, is_layer: bool) -> None:
-        mean, choice = call.variables.moving_mean.name, call.choice
+        mean, choice = _moving_mean(call), call.choice
         record = self._record(tf.get_default_graph())
         # Layers that share variables under reuse count as one.
         record.built.add(mean)
@@ -138,6 +138,15 @@ class Watch:
             record.updated |= record.updatable & set(_moved_by(ops))
 
 
+def _moving_mean(call: Call) -> str:
+    """The full name of the variable; wrappers of a custom getter may have none to tell."""
+    name = getattr(call.variables.moving_mean, "name", None)
+    if isinstance(name, str):
+        return name.split(":")[0]
+    moved = sorted(_moved_by(call.updates))
+    return moved[0] if moved else str(call.outputs.op.name)
+
+
 def _moves_with_outputs(call: Call) -> bool:
     """Whether a call of contrib without `updates` has them in its outputs, where a walk sees them.
 
@@ -154,4 +163,4 @@ def _moved_by(ops: Iterable[Operation]) -> list[str]:
 def _variable_name(op: Operation) -> str:
     while op.type in _PASSES_ON:
         op = op.inputs[0].op
-    return f"{op.name}:0"
+    return str(op.name)
