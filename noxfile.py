@@ -40,12 +40,13 @@ FORCED = (*WITHOUT_XLA, *without("graph/test_kernels.py"))
 # Where the newest TensorFlow runs all of what XLA compiles, another one looks at every tenth.
 TENTHS = ("--tenth", "tests/graph/test_xla.py", "--tenth", "tests/graph/test_functions.py")
 # A cluster's processes meet TensorFlow's servers: the newest runs it all, 1.15 one death.
-WITHOUT_CLUSTER = without(
-    "distribute/test_cluster_counts.py",
-    "distribute/test_cluster_faults.py",
-    "examples/test_cluster_protocol.py",
-    "examples/test_train_digits_cluster.py",
+CLUSTER = (
+    "tests/distribute/test_cluster_counts.py",
+    "tests/distribute/test_cluster_faults.py",
+    "tests/examples/test_cluster_protocol.py",
+    "tests/examples/test_train_digits_cluster.py",
 )
+WITHOUT_CLUSTER = tuple(f"--ignore={path}" for path in CLUSTER)
 ONE_DEATH = (
     "tests/examples/test_train_digits_cluster.py"
     "::test_training_goes_on_after_a_kill[worker-worker 1]"
@@ -118,7 +119,14 @@ PAIRS = (
         # The newest first; TensorFlow has no wheel for a Python above these.
         ("3.13", "3.12", "3.11"),
         ("tensorflow-cpu>=2.21",),
-        (Run("newest", ONEDNN_OFF, ("tests",)),),
+        (Run("newest", ONEDNN_OFF, ("tests", *WITHOUT_CLUSTER)),),
+    ),
+    Pair(
+        # Its processes wait for one another most of the time, so it runs beside the others.
+        "newest-cluster",
+        ("3.13", "3.12", "3.11"),
+        ("tensorflow-cpu>=2.21",),
+        (Run("newest-cluster", ONEDNN_OFF, CLUSTER),),
     ),
     Pair(
         # The same pair in other settings, apart so that both can run at once.

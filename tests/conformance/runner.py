@@ -255,6 +255,8 @@ class Runner:
         self.loss = self._loss()
         self.targets, self.gradients = self._gradients()
         self.train = CONSUMERS[self.case.consume](self)
+        # Made once: a session plans anew for each op that it has not run before.
+        self.initialize = [tf.global_variables_initializer(), tf.local_variables_initializer()]
         self.session = make_session(graph)
 
     def _loss(self) -> Any:
@@ -286,16 +288,12 @@ class Runner:
 
     def _reset(self) -> None:
         """Put every variable into its own state, whatever kind of variable it is."""
-        run = self.session.run
-        if self.case.initial == "initializers":
-            run(self.tf.global_variables_initializer())
-        else:
-            feed = {}
+        feed = {}
+        if self.case.initial != "initializers":
             for v in self.variables:
                 value = make_state(v.op.name, v.shape.as_list())
                 feed[v.initializer.inputs[1]] = value.astype(v.dtype.base_dtype.as_numpy_dtype)
-            run([v.initializer for v in self.variables], feed)
-        run(self.tf.local_variables_initializer())
+        self.session.run(self.initialize, feed)
 
     def _feed(self, step: int, training: bool) -> dict:
         feed = dict(self.build.phase.switch(self.session, training)) if self._has_phase else {}
@@ -331,14 +329,14 @@ class Runner:
         """Which variables an update op writes is seen by running it alone."""
         if not self.build.updates_can_be_fetched or "T" not in self.case.run:
             return
+        self._reset()
+        before = self._state()
         for number, update in enumerate(self.updates):
-            self._reset()
-            before = self._state()
             self.session.run(update, self._feed(0, True))
             after = self._state()
             changed = [k for k in before if not np.array_equal(before[k], after[k])]
             self.structure["updates"][number]["writes"] = changed
-        self._reset()
+            self._reset()
 
     def _run_step(self, number: int, letter: str) -> None:
         feed = self._feed(number, letter != "I")
