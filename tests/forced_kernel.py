@@ -10,7 +10,7 @@ KERNELS = ("fused", "columns")
 
 def forced(kernel: str) -> ContextManager[None]:
     """Inside, every size counts as large enough for `kernel`; "" leaves the choice alone."""
-    from tf1_bn._src.runtime.machine import as_on, machine
+    from tf1_bn._src.runtime.tensorflow_v1 import as_on, machine
 
     here = machine()
     if not kernel:

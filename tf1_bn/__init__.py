@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._src.api.layer import BatchNormalization
     from ._src.api.sync_layer import SyncBatchNormalization
     from ._src.api.train_op import minimize, update_ops_for
-    from ._src.call.update_mode import updates
+    from ._src.call.updates import updates
     from ._src.kernels.renorm import renorm_schedule
     from ._src.programs.install import install, uninstall
     from ._src.scaling.batch_statistics import BatchStatistics, merge_statistics
@@ -58,7 +58,7 @@ _HOMES = {
     "renorm_schedule": "kernels.renorm",
     "run_towers": "scaling.towers",
     "update_ops_for": "api.train_op",
-    "updates": "call.update_mode",
+    "updates": "call.updates",
 }
 
 

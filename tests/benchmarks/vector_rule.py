@@ -46,7 +46,7 @@ def smallest_multiple(ratios: Mapping[int, float]) -> int | None:
 
 def columns_from(elements: float) -> ContextManager[None]:
     """Inside, elementary ops take columns from so many elements on, whatever the rows."""
-    from tf1_bn._src.runtime.machine import as_on, machine
+    from tf1_bn._src.runtime.tensorflow_v1 import as_on, machine
 
     here = machine()
     costs = here.costs._replace(
@@ -128,7 +128,7 @@ def _compared(shape: tuple[int, ...], axis: Any, size: int, budget: float) -> Po
 def by_image_elements(phase: Phase, budget: float) -> list[Point]:
     """The op's time on images of 50 channels over that of what stands in for it."""
     from tests.benchmarks import build, measure
-    from tf1_bn._src.runtime.machine import as_on, machine
+    from tf1_bn._src.runtime.tensorflow_v1 import as_on, machine
 
     points = []
     for batch in IMAGES:

@@ -13,7 +13,7 @@ from tests.tolerances import assert_close
 from tf1_bn import BatchNormalization
 from tf1_bn._src.plan.kernel_choice import Kernel, Rows
 from tf1_bn._src.plan.row_layout import Fold
-from tf1_bn._src.runtime.machine import machine
+from tf1_bn._src.runtime.tensorflow_v1 import machine
 
 tf = tensorflow()
 EPSILON = 1e-3

@@ -15,7 +15,7 @@ from tests.conftest import tensorflow
 from tests.tolerances import assert_close
 from tf1_bn import BatchNormalization
 from tf1_bn._src.plan.kernel_choice import Composed, Rows
-from tf1_bn._src.runtime.machine import as_on, machine
+from tf1_bn._src.runtime.tensorflow_v1 import as_on, machine
 
 tf = tensorflow()
 # Beside a variance of 9e-6 one that is raised to 1.001e-5 shows.

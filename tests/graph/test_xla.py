@@ -12,7 +12,7 @@ import tf1_bn
 from tests.conftest import V2_MODE, make_session, tensorflow, tf_version
 from tests.reference import Norm, new_state, slopes, train
 from tests.tolerances import assert_close
-from tf1_bn._src.runtime.machine import as_on, machine
+from tf1_bn._src.runtime.tensorflow_v1 import as_on, machine
 
 tf = tensorflow()
 MOMENTUM, EPSILON = 0.75, 1e-3

@@ -29,7 +29,7 @@ from tests.properties.combination import (
 from tf1_bn._src.plan.geometry import geometry_of
 from tf1_bn._src.plan.kernel_choice import KernelChoice, choose_kernel
 from tf1_bn._src.plan.spec import BatchNormSpec
-from tf1_bn._src.runtime.machine import machine
+from tf1_bn._src.runtime.tensorflow_v1 import machine
 
 RANKS = (1, 2, 3, 4, 5)
 UNKNOWN = ("nothing", "batch", "batch and one more", "all but channels")

@@ -8,8 +8,9 @@ import logging
 from typing import Any, Callable, Sequence
 
 from ..call.calls import note_call, told
-from ..call.stranded_updates import warn_if_stranded
-from ..call.update_mode import after_updates
+from ..call.core import apply_batch_norm
+from ..call.stranded_updates import warn_of_stranded
+from ..call.updates import after_updates
 from ..kernels.moments import Moments, MomentsFn, batch_moments
 from ..objects.graph_layer import GraphLayer
 from ..objects.input_spec import InputSpec, check_input, check_is_spec
@@ -17,16 +18,16 @@ from ..objects.layer_attributes import SpecAttribute, VariableAttribute
 from ..plan.geometry import Geometry, check_same_layer, geometry_of
 from ..plan.kernel_choice import KernelChoice, choose_kernel
 from ..plan.spec import BatchNormSpec, check_reuse, is_scope
-from ..runtime.graph_collections import add_once, next_layer_name
-from ..runtime.machine import machine
+from ..runtime.graph_place import add_once, ever_opened, is_stranded, next_layer_name
 from ..runtime.tensorflow_v1 import (
     Tensor,
     as_written,
+    machine,
     raise_if_eager,
     tf,
 )
 from ..runtime.training_flag import check_training, resolve_training, static_training
-from ..scaling.merging import apply_in_scope
+from ..scaling.merging import SCOPE, apply_in_scope
 from ..state.undoing import all_or_nothing
 from ..state.variable_kinds import (
     check_future_reach,
@@ -272,15 +273,17 @@ class BatchNormalization(GraphLayer):
             flag,
             bool(self.trainable),
         )
-        made = apply_in_scope(inputs, flag, plan)
+        # Without a scope ever opened there is nothing to merge, and no merged call to build again.
+        merges = flag is not False and ever_opened(SCOPE)
+        made = (apply_in_scope if merges else apply_batch_norm)(inputs, flag, plan)
         outputs = made.outputs
         if plan.in_place and made.updates:
             outputs = after_updates(outputs, made.updates, made.moments.mean)
         else:
             made = made._replace(collected=made.collected and self.trainable)
             self.add_update(made.updates, inputs=inputs)
-            if made.collected:
-                warn_if_stranded(made.updates, self.name)
+            if made.collected and any(map(is_stranded, made.updates)):
+                warn_of_stranded(self.name)
         note_call(made._replace(outputs=outputs))
         return outputs
 

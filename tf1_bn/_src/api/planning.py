@@ -7,13 +7,14 @@ import logging
 from typing import Any
 
 from ..call.call_plan import Plan
-from ..call.update_mode import in_place
+from ..call.updates import in_place
 from ..kernels.moments import MomentsFn
 from ..plan.geometry import Geometry
 from ..plan.kernel_choice import KernelChoice, Rows
 from ..plan.spec import BatchNormSpec
+from ..runtime.graph_place import nobody_runs
 from ..runtime.tensorflow_v1 import loses_sizes_in_cond
-from ..state.variable_kinds import check_reach, full_name, is_out_of_reach, nobody_runs
+from ..state.variable_kinds import check_reach, full_name, is_out_of_reach
 from ..state.variables import BatchNormVariables
 
 _LOG = logging.getLogger("tf1_bn")

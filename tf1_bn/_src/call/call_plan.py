@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from ..kernels.batch import Affine
 from ..kernels.moments import Moments, MomentsFn
-from ..kernels.renorm import RenormCorrection
 from ..plan.geometry import Geometry
 from ..plan.kernel_choice import KernelChoice
 from ..plan.spec import BatchNormSpec
@@ -15,23 +14,21 @@ from ..runtime.tensorflow_v1 import Tensor
 from ..state.variables import BatchNormVariables
 
 
-class Given(NamedTuple):
-    """The moments of a batch of which this call sees a part.
-
-    `moments` have the shape and dtype of the variables; `filled` is a scalar bool tensor, False if
-    the whole batch is empty, None if it can never be.
-    """
-
-    moments: Moments
-    filled: Tensor | None
-
-
 class Plan(NamedTuple):
     """Everything decided before the first op of a call.
 
-    `moments_fn` only if a subclass has one; `in_place` if the outputs are to wait for the updates;
-    `given` only if the batch's moments come from outside of the call; `moves` is False where no
-    update ops are to be built.
+    Attributes:
+      spec: the arguments of the layer.
+      geometry: axes and shapes of the input.
+      choice: the kernel of each phase.
+      variables: those of the layer, each of the shape of its parameters.
+      moments_fn: that of a subclass that has its own; otherwise None.
+      in_place: whether the outputs are to wait for the updates.
+      given: the moments of a batch of which this call sees a part, of the shape and dtype of the
+        variables; None where the call measures its own.
+      given_filled: of `given`, a scalar bool tensor, False if the whole batch is empty; None if it
+        can never be.
+      moves: whether update ops are to be built.
     """
 
     spec: BatchNormSpec
@@ -40,7 +37,8 @@ class Plan(NamedTuple):
     variables: BatchNormVariables
     moments_fn: MomentsFn | None = None
     in_place: bool = False
-    given: Given | None = None
+    given: Moments | None = None
+    given_filled: Tensor | None = None
     moves: bool = True
 
 
@@ -55,14 +53,3 @@ class State(NamedTuple):
     moving: Moments
     renorm: tuple[Tensor, Tensor] | None = None
     given: Moments | None = None
-
-
-class Normalized(NamedTuple):
-    """The outcome of one phase: outputs, and the statistics the averages move towards.
-
-    `correction` is that of renorm where no conditional hides it.
-    """
-
-    outputs: Tensor
-    moments: Moments
-    correction: RenormCorrection | None = None

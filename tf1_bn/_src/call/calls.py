@@ -8,7 +8,7 @@ import threading
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from ..plan.kernel_choice import KernelChoice
-from ..runtime.graph_collections import CALLS
+from ..runtime.graph_place import CALLS
 from ..runtime.tensorflow_v1 import Operation, Tensor, tf
 from ..state.variables import BatchNormVariables
 

@@ -10,7 +10,7 @@ from ..kernels.moments import Moments, has_values
 from ..runtime.tensorflow_v1 import Tensor, Variable, loses_gradient_in_cond, tf
 from ..state.variable_kinds import value_of
 from . import tf1_names
-from .call_plan import Normalized, Plan, State
+from .call_plan import Plan, State
 from .calls import Call
 from .conditional import either
 from .phases import infer, train
@@ -27,53 +27,50 @@ def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Call:
 
 def normalize(inputs: Tensor, training: Any, plan: Plan) -> Outcome:
     """The first half of `apply_batch_norm`: everything but the updates."""
-    reshapes = tf1_names.next_number("Reshape")
+    ghosts = plan.spec.virtual_batch_size is not None
+    reshapes = tf1_names.next_number("Reshape") if ghosts else None
     state = _state(plan, renorm=plan.spec.renorm and training is not False)
-    # TF1 calls `adjustment` once a call, outside of any conditional.
-    given = None if training is False else _adjustment(inputs, plan)
-    normalized, active, scopes = _normalize(inputs, training, given, state, plan)
-    outputs = normalized.outputs
-    if not plan.choice.fused:
-        ghosts = plan.spec.virtual_batch_size is not None
-        outputs = tf1_names.composed_output(outputs, reshapes if ghosts else None)
+    adjusted: Any = None
+    active: Any = False
+    correction, scopes = None, None
+    if training is False:
+        outputs, moments = infer(inputs, state, plan)
+    else:
+        # TF1 calls `adjustment` once a call, outside of any conditional.
+        adjusted, adjustment = _adjustment(inputs, plan)
+        # The moments of an empty batch are NaN and must reach neither averages nor gradients.
+        active = plan.given_filled if plan.given else has_values(inputs, plan.geometry)
+        if training is True:
+            outputs, moments, correction = train(inputs, adjustment, active, state, plan)
+        else:
+            # An empty batch is normalized and moves nothing, as in inference.
+            active = training if active is None else tf.logical_and(training, active)
+            outputs, moments, scopes = _either_phase(inputs, active, adjustment, state, plan)
+    # Elementary ops name what they make, unless something stands behind them.
+    named = outputs.op.name.endswith("/add_1") and not ghosts
+    if not plan.choice.fused and not named:
+        outputs = tf1_names.composed_output(outputs, reshapes)
     call = Call(
         inputs,
         training,
         outputs,
         plan.variables,
         plan.choice,
-        moments=normalized.moments,
+        moments=moments,
         active=active,
-        adjusted=given,
+        adjusted=adjusted,
     )
-    return Outcome(call, state, normalized.correction, scopes)
-
-
-def _normalize(
-    inputs: Tensor, training: Any, given: Any, state: State, plan: Plan
-) -> tuple[Normalized, Any, list[str] | None]:
-    """The phase, or both; when the batch counts, as `Call.active`; and `Outcome.scopes`."""
-    if training is False:
-        return infer(inputs, state, plan), False, None
-    dtype = plan.geometry.param_dtype
-    adjustment = None if given is None else Affine(*(tf.cast(part, dtype) for part in given))
-    # The moments of an empty batch are NaN and must reach neither averages nor gradients.
-    filled = plan.given.filled if plan.given else has_values(inputs, plan.geometry)
-    if training is True:
-        return train(inputs, adjustment, filled, state, plan), filled, None
-    # An empty batch is normalized and moves nothing, as in inference.
-    active = training if filled is None else tf.logical_and(training, filled)
-    normalized, scopes = _either_phase(inputs, active, adjustment, state, plan)
-    return normalized, active, scopes
+    return Outcome(call, state.moving, correction, scopes)
 
 
 def _either_phase(
     inputs: Tensor, training: Tensor, adjustment: Affine | None, state: State, plan: Plan
-) -> tuple[Normalized, list[str] | None]:
-    """Both phases behind one conditional, and the op scopes TF1 would give the two updates."""
+) -> tuple[Tensor, Moments, list[str] | None]:
+    """Both phases behind one conditional.
 
-    def flat(normalized: Normalized) -> list[Tensor]:
-        return [normalized.outputs, *normalized.moments]
+    Returns:
+      The outputs and moments of the phase that is taken, and `Outcome.scopes`.
+    """
 
     def parts(tensors: Sequence[Tensor]) -> tuple[Tensor, State]:
         left = iter(tensors)
@@ -84,10 +81,12 @@ def _either_phase(
 
     def training_phase(tensors: Sequence[Tensor]) -> list[Tensor]:
         seen, switched = parts(tensors)
-        return flat(train(seen, adjustment, None, switched, plan))
+        outputs, moments, _ = train(seen, adjustment, None, switched, plan)
+        return [outputs, *moments]
 
     def inference_phase(tensors: Sequence[Tensor]) -> list[Tensor]:
-        return flat(infer(*parts(tensors), plan))
+        outputs, moments = infer(*parts(tensors), plan)
+        return [outputs, *moments]
 
     widen = loses_gradient_in_cond(inputs.dtype)
     wide = tf.cast(inputs, tf.float32) if widen else inputs
@@ -106,8 +105,8 @@ def _either_phase(
     merge = tf1_names.last_of(outputs)
     if widen:
         outputs = tf1_names.cast_output(outputs, inputs.dtype, scopes[0])
-    normalized = Normalized(outputs, Moments(mean, variance))
-    return normalized, None if fused else tf1_names.updates_in(scopes, merge, renorm)
+    named = None if fused else tf1_names.updates_in(scopes, merge, renorm)
+    return outputs, Moments(mean, variance), named
 
 
 def _state(plan: Plan, renorm: bool) -> State:
@@ -127,12 +126,14 @@ def _state(plan: Plan, renorm: bool) -> State:
         Affine(*(None if value is None else tf.cast(value, dtype) for value in learned)),
         Moments(read(variables.moving_mean), read(variables.moving_variance)),
         (read(variables.renorm_mean), read(variables.renorm_stddev)) if renorm else None,
-        plan.given.moments if plan.given else None,
+        plan.given,
     )
 
 
-def _adjustment(inputs: Tensor, plan: Plan) -> tuple[Any, Any] | None:
+def _adjustment(inputs: Tensor, plan: Plan) -> tuple[Any, Affine | None]:
+    """What the caller's `adjustment` returned, and that in the dtype of the variables."""
     if plan.spec.adjustment is None:
-        return None
+        return None, None
     scale, bias = plan.spec.adjustment(tf.shape(inputs))
-    return scale, bias
+    dtype = plan.geometry.param_dtype
+    return (scale, bias), Affine(tf.cast(scale, dtype), tf.cast(bias, dtype))

@@ -11,15 +11,15 @@ from ..kernels.columns import measure_columns
 from ..kernels.composed import apply_affine, composed_batch_norm, measure_composed, measure_given
 from ..kernels.fused import infer_images, infer_rows, measure_images, measure_rows
 from ..kernels.moments import Moments
-from ..kernels.renorm import renorm_correction
+from ..kernels.renorm import RenormCorrection, renorm_correction
 from ..plan.kernel_choice import Composed, Rows, Tf1Fused
 from ..runtime.tensorflow_v1 import Tensor, may_be_compiled, tf
-from .call_plan import Normalized, Plan, State
+from .call_plan import Plan, State
 
 
 def train(
     inputs: Tensor, adjustment: Affine | None, filled: Tensor | None, state: State, plan: Plan
-) -> Normalized:
+) -> tuple[Tensor, Moments, RenormCorrection | None]:
     """Normalizes a batch with its own moments, measured by the kernel of the plan.
 
     Args:
@@ -30,8 +30,9 @@ def train(
       plan: of the call.
 
     Returns:
-      Outputs of the shape and dtype of the inputs; the moments of the shape of the variables, which
-      for an empty batch are what the averages hold; and the correction of renorm.
+      Outputs of the shape and dtype of the inputs; the moments that the averages move towards, of
+      the shape of the variables, which for an empty batch are what the averages hold; and the
+      correction of renorm, None without it.
     """
     spec, by_op = plan.spec, not isinstance(plan.choice.in_training, Composed)
     learned, correction = state.learned, None
@@ -48,14 +49,14 @@ def train(
         outputs, moments = measured.normalize(affine)
     if outer is not None:
         outputs = apply_affine(outputs, outer)
-    return Normalized(_as_by_op(outputs, by_op, plan), moments, correction)
+    return _as_by_op(outputs, by_op, plan), moments, correction
 
 
-def infer(inputs: Tensor, state: State, plan: Plan) -> Normalized:
+def infer(inputs: Tensor, state: State, plan: Plan) -> tuple[Tensor, Moments]:
     """Normalizes `inputs` with the averages.
 
     Returns:
-      Outputs of the shape and dtype of the inputs, and the averages as its moments.
+      Outputs of the shape and dtype of the inputs, and the averages as moments.
     """
     way, moving, affine = plan.choice.in_inference, state.moving, state.learned
     epsilon, by_tf1 = plan.choice.contract.epsilon(plan.spec.epsilon), isinstance(way, Tf1Fused)
@@ -67,7 +68,7 @@ def infer(inputs: Tensor, state: State, plan: Plan) -> Normalized:
         else:
             moments, fit = fitted(moving, plan.geometry), fitted(affine, plan.geometry)
             outputs = composed_batch_norm(inputs, moments, fit, epsilon, inputs.dtype)
-    return Normalized(_as_by_op(outputs, by_tf1, plan), moving)
+    return _as_by_op(outputs, by_tf1, plan), moving
 
 
 def _measured(inputs: Tensor, filled: Tensor | None, state: State, plan: Plan) -> Measured:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds update ops inside conditionals and loops, which no op from outside can run."""
+"""What is said of update ops inside conditionals and loops, which no op from outside can run."""
 
 from __future__ import annotations
 
 import warnings
 from typing import Any, Iterable, Iterator
 
-from ..runtime.tensorflow_v1 import Operation, Tensor, tf
+from ..runtime.tensorflow_v1 import Operation, Tensor
 from .calls import Call
 
 _ADVICE = (
@@ -16,18 +16,16 @@ _ADVICE = (
 )
 # Of control flow v2.
 _BODIES = ("then_branch", "else_branch", "branches", "body")
-_BODY_GRAPHS = ("CondBranchFuncGraph", "WhileBodyFuncGraph")
 
 
-def warn_if_stranded(updates: Iterable[Operation], layer_name: str) -> None:
-    """Warns of update ops that were made in a conditional or a loop."""
-    if any(_is_stranded(update) for update in updates):
-        warnings.warn(
-            f"The update ops of {layer_name!r} stand {_ADVICE}; or run them in there, by "
-            "tf.control_dependencies.",
-            UserWarning,
-            stacklevel=2,
-        )
+def warn_of_stranded(layer_name: str) -> None:
+    """Warns that the update ops of a layer were made in a conditional or a loop."""
+    warnings.warn(
+        f"The update ops of {layer_name!r} stand {_ADVICE}; or run them in there, by "
+        "tf.control_dependencies.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def check_updates_can_run(loss: Tensor, calls: Iterable[Call], needed: set[Operation]) -> None:
@@ -55,16 +53,6 @@ def check_updates_can_run(loss: Tensor, calls: Iterable[Call], needed: set[Opera
                 f"`loss` depends on {call.outputs.name!r}, whose update ops stand {_ADVICE} "
                 f"(got {loss!r})."
             )
-
-
-def _is_stranded(update: Operation) -> bool:
-    graph = update.graph
-    if type(graph) is tf.Graph:
-        return not graph.is_fetchable(update)
-    while type(graph).__name__ in _BODY_GRAPHS:
-        graph = graph.outer_graph
-    # A `tf.function` runs them all, and `tf.wrap_function` leaves them to its caller.
-    return type(graph) is tf.Graph
 
 
 def _outermost_body(graph: Any, outer: Any) -> str:

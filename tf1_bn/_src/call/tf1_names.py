@@ -25,8 +25,6 @@ def composed_output(outputs: Tensor, reshapes: int | None) -> Tensor:
       reshapes: of ghost batches, the number of the call's first reshape; None without them.
     """
     if reshapes is None:
-        if outputs.op.name.endswith("/add_1"):
-            return outputs
         with tf.name_scope("batchnorm"):
             return tf.identity(outputs, name="add_1")
     # TF1 reshapes to ghosts first and back last; the output is the second of the pair.

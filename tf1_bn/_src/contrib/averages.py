@@ -11,11 +11,11 @@ from ..call import tf1_names
 from ..call.call_plan import Plan
 from ..call.calls import Call, note_call
 from ..call.core import normalize
-from ..call.stranded_updates import warn_if_stranded
-from ..call.update_mode import after_updates
-from ..call.updates import with_updates
+from ..call.stranded_updates import warn_of_stranded
+from ..call.updates import after_updates, with_updates
 from ..kernels.moments import Moments, MomentsFn, batch_moments, has_values, moments_or
 from ..plan.geometry import Geometry
+from ..runtime.graph_place import is_stranded
 from ..runtime.tensorflow_v1 import (
     Operation,
     Tensor,
@@ -24,7 +24,6 @@ from ..runtime.tensorflow_v1 import (
     op_of,
     tf,
 )
-from ..state.moving_average import MovingAverage, move, rate_where, update_rate
 from ..state.variable_kinds import (
     assign,
     beside,
@@ -32,7 +31,10 @@ from ..state.variable_kinds import (
     count_up,
     full_name,
     is_ref,
+    move,
+    rate_where,
     read,
+    update_rate,
     value_of,
 )
 from ..state.variables import BatchNormVariables
@@ -57,7 +59,8 @@ class Averages(NamedTuple):
         for tensor in collected:
             tf.add_to_collections(collections, tensor)
         note_call(call._replace(updates=tuple(tensor.op for tensor in collected)))
-        warn_if_stranded([tensor.op for tensor in collected], _layer_name(variables))
+        if any(is_stranded(tensor.op) for tensor in collected):
+            warn_of_stranded(_layer_name(variables))
         return call.outputs
 
     def after_outputs(self, inputs: Tensor, training: Any) -> Tensor:
@@ -148,12 +151,12 @@ class Averages(NamedTuple):
             rate = rate_where(active, full_rate)
         with tf.control_dependencies(list(batch) if fresh else []):
             if self.shadow is None:
-                first = move(MovingAverage(variables.moving_mean, batch.mean, rate), fresh)
+                first = move(variables.moving_mean, batch.mean, rate, fresh=fresh)
             else:
-                average = MovingAverage(variables.moving_mean, batch.mean, full_rate)
-                first = _move_debiased(average, self.shadow, active)
-            variance = MovingAverage(variables.moving_variance, batch.variance, rate)
-            return [first, move(variance, fresh)]
+                first = _move_debiased(
+                    variables.moving_mean, batch.mean, full_rate, self.shadow, active
+                )
+            return [first, move(variables.moving_variance, batch.variance, rate, fresh=fresh)]
 
 
 def _moved(update: Operation, variable: Variable) -> Tensor:
@@ -164,18 +167,19 @@ def _moved(update: Operation, variable: Variable) -> Tensor:
         return tf.identity(variable.read_value(), name="moved")
 
 
-def _move_debiased(average: MovingAverage, shadow: Shadow, active: Tensor | None) -> Operation:
+def _move_debiased(
+    variable: Variable, towards: Tensor, rate: Tensor, shadow: Shadow, active: Tensor | None
+) -> Operation:
     """Moves `shadow.biased`, which starts at 0, and puts its unbiased value into the variable.
 
     After n updates the biased average has weight 1 - (1 - rate) ** n altogether
     (arXiv 1412.6980, section 3). Where `active` is False nothing changes.
     """
-    rate = average.rate
-    variable, biased, local_step = map(check_assignable, (average.variable, *shadow))
+    variable, biased, local_step = map(check_assignable, (variable, *shadow))
     with tf.name_scope("AssignMovingAvg") as scope, beside(variable):
         old = read(biased)
         step = rate_where(active, tf.ones([], old.dtype))
-        delta = (old - tf.cast(average.value, old.dtype)) * rate_where(active, rate)
+        delta = (old - tf.cast(towards, old.dtype)) * rate_where(active, rate)
         moved = [op_of(tf.assign_sub(biased, delta)), count_up(local_step, step)]
         with tf.control_dependencies(moved):
             weight = 1.0 - tf.pow(1.0 - rate, read(local_step))

@@ -8,13 +8,12 @@ import warnings
 from typing import Any, NamedTuple
 
 from ..call.call_plan import Plan
-from ..call.update_mode import in_place
+from ..call.updates import in_place
 from ..kernels.moments import MomentsFn
 from ..plan.geometry import Geometry, geometry_of
 from ..plan.kernel_choice import KernelChoice, choose_kernel
 from ..plan.spec import BatchNormSpec
-from ..runtime.machine import machine
-from ..runtime.tensorflow_v1 import Tensor, tf
+from ..runtime.tensorflow_v1 import Tensor, machine, tf
 from ..state.variable_kinds import check_future_reach, check_reach
 from .averages import Averages, Weights, moving_moments
 from .variables import create_contrib_variables, create_shadow

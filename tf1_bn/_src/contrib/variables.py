@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple
 from ..api.layer import BatchNormalization
 from ..plan.geometry import Geometry
 from ..plan.spec import BatchNormSpec
-from ..runtime.graph_collections import add_once
+from ..runtime.graph_place import add_once
 from ..runtime.tensorflow_v1 import Tensor, Variable, tf
 from ..state.leftovers import get_variable
 from ..state.undoing import variable_scope

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Sequence
 
-from ..runtime.graph_collections import add_once
+from ..runtime.graph_place import add_once
 from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, op_of, tf
 from ..settings.constraints import resolve_constraint
 from ..settings.initializers import resolve_initializer

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple, Sequence
 
-from ..runtime.graph_collections import add_once
+from ..runtime.graph_place import add_once
 from ..runtime.tensorflow_v1 import Tensor, Variable, tf
 from ..state.leftovers import get_variable, is_of_tensorflow
 

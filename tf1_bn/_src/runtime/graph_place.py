@@ -1,12 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where in a graph the code builds: in a function, in a conditional or loop of control flow v1."""
+"""Where the code builds: in which graph and body, inside of which scopes, and what is collected."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from typing import Any, Callable, Dict, Iterable, Iterator, NamedTuple, Sequence, Tuple
+
 from .tensorflow_v1 import Operation, tf
 
+# TensorFlow exports and copies collections with string keys only, so these stay with their graph.
+CALLS = ("tf1_bn", "calls")
+_LAYER_NAMES = ("tf1_bn", "layer names")
+_SUMS = ("tf1_bn", "sums")
+
 # The bodies of control flow v2: graphs of their own that belong to the one around them.
-V2_BODIES = ("CondBranchFuncGraph", "WhileCondFuncGraph", "WhileBodyFuncGraph")
+_V2_BODIES = ("CondBranchFuncGraph", "WhileCondFuncGraph", "WhileBodyFuncGraph")
+
+# The lengths of the collections of one graph, by key.
+GraphLengths = Tuple[Any, Dict[Any, int]]
+
+
+# -- graphs and bodies ---------------------------------------------------------------------------
+
+
+def outside_of_bodies(graph: Any) -> Any:
+    """The graph itself or, of a branch or body of control flow v2, the graph that it stands in."""
+    while type(graph).__name__ in _V2_BODIES:
+        graph = graph.outer_graph
+    return graph
 
 
 def in_function() -> bool:
@@ -14,10 +36,27 @@ def in_function() -> bool:
 
     A conditional or loop of control flow v2 counts as what it stands in.
     """
-    graph = tf.get_default_graph()
-    while type(graph).__name__ in V2_BODIES:
-        graph = graph.outer_graph
-    return type(graph) is not tf.Graph
+    return type(outside_of_bodies(tf.get_default_graph())) is not tf.Graph
+
+
+def nobody_runs(graph: Any = None) -> bool:
+    """Whether the update ops of a graph are beyond everybody's reach, if nothing collects them.
+
+    That is so in the branches and bodies of control flow v2, unless they stand in a `tf.function`,
+    which runs its ops itself, or in a `tf.wrap_function`, which leaves them to its caller.
+
+    Args:
+      graph: None for the default one.
+    """
+    graph = graph or tf.get_default_graph()
+    return type(graph) is not tf.Graph and type(outside_of_bodies(graph)) is tf.Graph
+
+
+def is_stranded(op: Operation) -> bool:
+    """Whether `op` stands in a conditional or a loop, where no op from outside can run it."""
+    if type(op.graph) is tf.Graph:
+        return not op.graph.is_fetchable(op)
+    return nobody_runs(op.graph)
 
 
 def enclosing_v1_op() -> Operation | None:
@@ -39,3 +78,172 @@ def enclosing_v1_op() -> Operation | None:
     frame = entrance.get_attr("frame_name")
     enters = (op for op in graph.get_operations() if op.type in ("Enter", "RefEnter"))
     return next(op for op in enters if op.get_attr("frame_name") == frame)
+
+
+def graphs_around() -> list[Any]:
+    """The default graph, and those of the functions, branches and bodies it is inside of."""
+    graphs = [tf.get_default_graph()]
+    while getattr(graphs[-1], "outer_graph", None) is not None:
+        graphs.append(graphs[-1].outer_graph)
+    return graphs
+
+
+def home_graph() -> Any:
+    """The graph that keeps the variables: the outermost one, which is a function's under eager."""
+    graphs = graphs_around()
+    if len(graphs) == 1:
+        return graphs[0]
+    with tf.init_scope():
+        return graphs[-2 if tf.executing_eagerly() else -1]
+
+
+# -- scopes that a program opens around calls -----------------------------------------------------
+
+
+class _Opened(NamedTuple):
+    """A scope that is open: its kind and value, the thread that opened it, whether in a replica."""
+
+    kind: str
+    value: Any
+    thread: int
+    in_replica: bool
+
+
+# The innermost last; nothing of a graph is kept once a scope is left.
+_opened: list[_Opened] = []
+_ever_opened: set[str] = set()
+# Its `inherited`, if any, has the scopes that a tower's thread was started in, by kind.
+_here = threading.local()
+
+
+@contextlib.contextmanager
+def opened(kind: str, value: Any) -> Iterator[None]:
+    """A scope of this kind and value, which is not None, for calls in this thread and replicas."""
+    scope = _Opened(kind, value, threading.get_ident(), in_replica())
+    try:
+        try:
+            _ever_opened.add(kind)
+            _opened.append(scope)
+            yield
+        finally:
+            _close(scope)
+    except BaseException:
+        # Ctrl-C may have come before the line above.
+        _close(scope)
+        raise
+
+
+def _close(scope: _Opened) -> None:
+    # By identity: threads of replicas do not leave their scopes in the order of opening.
+    _opened[:] = [other for other in _opened if other is not scope]
+
+
+def innermost(kind: str) -> Any:
+    """The value of the innermost scope of this kind around the running code; None outside."""
+    scopes, me = [scope for scope in _opened if scope.kind == kind], threading.get_ident()
+    mine = [scope.value for scope in scopes if scope.thread == me]
+    if mine:
+        return mine[-1]
+    inherited = _inherited().get(kind)
+    if inherited is not None or not in_replica():
+        return inherited
+    # A strategy runs replicas in threads of its own, inside what its caller has opened.
+    around = [scope.value for scope in scopes if not scope.in_replica]
+    return around[-1] if around else None
+
+
+def ever_opened(kind: str) -> bool:
+    """Whether this process has opened a scope of this kind, in whichever thread and graph."""
+    return kind in _ever_opened
+
+
+def scopes_around() -> dict[str, Any]:
+    """The innermost scope of each kind around the running code, for `inheriting`."""
+    return {kind: innermost(kind) for kind in tuple(_ever_opened)}
+
+
+@contextlib.contextmanager
+def inheriting(scopes: dict[str, Any]) -> Iterator[None]:
+    """Makes these scopes, by kind, those of this thread where it opens none itself."""
+    _here.inherited = scopes
+    try:
+        yield
+    finally:
+        _here.inherited = {}
+
+
+def _inherited() -> dict[str, Any]:
+    return getattr(_here, "inherited", {})
+
+
+def in_replica() -> bool:
+    """Whether the running code is the function of a `tf.distribute` replica."""
+    return tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()
+
+
+# -- collections ---------------------------------------------------------------------------------
+
+
+def add_once(collection: str, items: Iterable[Any], graph: Any = None) -> None:
+    """Adds the items that the collection does not hold yet, told apart by identity."""
+    graph = graph or tf.get_default_graph()
+    known = {id(item) for item in graph.get_collection_ref(collection)}
+    for item in items:
+        if id(item) not in known:
+            known.add(id(item))
+            graph.add_to_collection(collection, item)
+
+
+def record_sum(op: Operation, statistic: str) -> None:
+    """Remembers which layer's statistic `op` sums across replicas."""
+    op.graph.get_collection_ref(_SUMS).append((op, statistic))
+
+
+def summed_by(op: Operation) -> str:
+    """The statistic that was recorded for `op`; empty where its graph was imported."""
+    return next((name for known, name in op.graph.get_collection_ref(_SUMS) if known is op), "")
+
+
+def next_layer_name(base: str) -> str:
+    """`base_1`, `base_2`, ... per graph, as TF1 names layers that were given no name."""
+    taken = tf.get_default_graph().get_collection_ref(_LAYER_NAMES)
+    taken.append(base)
+    return f"{base}_{taken.count(base)}"
+
+
+def lengths() -> list[GraphLengths]:
+    """How much every collection holds, from the default graph to the outermost."""
+    return [
+        (graph, {key: len(graph.get_collection_ref(key)) for key in _keys(graph)})
+        for graph in graphs_around()
+    ]
+
+
+def collected_since(
+    before: Sequence[GraphLengths], after: Sequence[GraphLengths] | None
+) -> list[tuple[Any, Any]]:
+    """The keys and items that were added between two `lengths`, or until now, each once."""
+    found: dict[tuple[Any, int], tuple[Any, Any]] = {}
+    for number, (graph, known) in enumerate(before):
+        ends = {} if after is None else after[number][1]
+        for key in _keys(graph) if after is None else ends:
+            for item in graph.get_collection_ref(key)[known.get(key, 0) : ends.get(key)]:
+                found[key, id(item)] = key, item
+    return list(found.values())
+
+
+def take_out_since(before: Sequence[GraphLengths], stays: Callable[[Any], bool]) -> None:
+    """Removes what was added since `before` from all collections, but for what `stays`."""
+    for graph, known in before:
+        for key in _keys(graph):
+            items = graph.get_collection_ref(key)
+            start = known.get(key, 0)
+            items[start:] = [item for item in items[start:] if stays(item)]
+            # Graphs of functions share the lists of variables with those around them.
+            if not items and key not in known and len(before) == 1:
+                graph.clear_collection(key)
+
+
+def _keys(graph: Any) -> list[Any]:
+    # TensorFlow lists string keys only.
+    return [*graph.get_all_collection_keys(), CALLS, _LAYER_NAMES, _SUMS]

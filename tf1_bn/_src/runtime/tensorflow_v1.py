@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every question about the TensorFlow that runs, and the one place that imports it."""
+"""The one place that imports TensorFlow, and what this one and its machine can do."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, TypeVar
+import functools
+import os
+import platform
+import sys
+from typing import Any, Callable, Iterator, TypeVar
 
+from ..plan.costs import Machine
 from ..plan.spec import is_number
 
 try:
@@ -24,6 +29,12 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 Tensor = Any
 Variable = Any
 Operation = Any
+
+# From this release on the CPU's FusedBatchNorm runs NCHW; before, only a GPU's does.
+_NCHW_ON_CPU_SINCE = (2, 3)
+# With oneDNN its gradient is quick: an option first, then the default of Linux on x86.
+_ONEDNN_SINCE = (2, 5)
+_ONEDNN_BY_DEFAULT_SINCE = (2, 9)
 
 EAGER_MESSAGE = (
     "{caller} builds graph and cannot run under eager execution. Call it inside "
@@ -52,6 +63,45 @@ def tf_version() -> tuple[int, int]:
     """The running TensorFlow's major and minor version."""
     major, minor = tf.__version__.split(".")[:2]
     return int(major), int(minor)
+
+
+_in_force: list[Machine] = []
+
+
+def machine() -> Machine:
+    """The machine that kernels are chosen for: this one, or what `as_on` puts in its place."""
+    return _in_force[-1] if _in_force else _this_machine()
+
+
+@contextlib.contextmanager
+def as_on(other: Machine) -> Iterator[None]:
+    """Inside, in every thread, kernels are chosen as on `other`; for tests and benchmarks."""
+    _in_force.append(other)
+    try:
+        yield
+    finally:
+        _in_force.pop()
+
+
+@functools.lru_cache(maxsize=None)
+def _this_machine() -> Machine:
+    version = tf_version()
+    gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
+    return Machine(
+        nchw_runs=gpu or version >= _NCHW_ON_CPU_SINCE,
+        quick=gpu or _has_onednn(version),
+        no_channels=version >= (2, 0),
+        float16_row=version >= (2, 0),
+        vectors=not gpu and _has_onednn(version),
+    )
+
+
+def _has_onednn(version: tuple[int, int]) -> bool:
+    wish = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "").lower()
+    if wish:
+        return wish in ("1", "true") and version >= _ONEDNN_SINCE
+    by_default = platform.machine().lower() in ("x86_64", "amd64") and os.name == "posix"
+    return by_default and sys.platform != "darwin" and version >= _ONEDNN_BY_DEFAULT_SINCE
 
 
 def raise_if_eager(caller: str) -> None:

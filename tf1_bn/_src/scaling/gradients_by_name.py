@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from ..call import update_mode
+from ..call import updates
 from ..kernels import gradient, old_gradients
 from . import replica_merge, tower_tapes
 
-__all__ = ["gradient", "old_gradients", "replica_merge", "tower_tapes", "update_mode"]
+__all__ = ["gradient", "old_gradients", "replica_merge", "tower_tapes", "updates"]

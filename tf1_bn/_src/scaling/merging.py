@@ -8,17 +8,20 @@ import functools
 import threading
 from typing import Any, Callable, Iterator, NamedTuple
 
-from ..call.call_plan import Given, Plan
+from ..call.call_plan import Plan
 from ..call.calls import Call, calls_of
 from ..call.core import apply_batch_norm, normalize
 from ..call.updates import with_updates
 from ..kernels.moments import Moments, moments_or
 from ..plan.kernel_choice import MERGED
-from ..runtime.open_scopes import OpenScopes, in_replica
+from ..runtime.graph_place import in_replica, inheriting, innermost, opened
 from ..runtime.tensorflow_v1 import Tensor, tf
 from ..state.variable_kinds import full_name
 from .batch_statistics import BatchStatistics, at_least_one, batch_statistics, layer_of
 from .replica_merge import check_place, merged_in_strategy
+
+# The kind of the scopes of `cross_replica`.
+SCOPE = "cross_replica"
 
 Merge = Callable[[BatchStatistics], BatchStatistics]
 
@@ -50,9 +53,6 @@ class _Scope(NamedTuple):
     """A scope of `cross_replica`."""
 
     merge: Merge | None
-
-
-_scopes = OpenScopes()
 
 
 class _Here(threading.local):
@@ -94,7 +94,7 @@ def cross_replica(merge: Merge | None = None) -> Iterator[None]:
     """
     if merge is not None and not callable(merge):
         raise TypeError(f"`merge` must be None or a callable (got {merge!r}).")
-    with _scopes.opened(_Scope(merge)):
+    with opened(SCOPE, _Scope(merge)):
         yield
 
 
@@ -105,7 +105,7 @@ def in_tower() -> bool:
 
 def open_scope() -> Any:
     """The `cross_replica` scope around the running code; None outside of any."""
-    return _scopes.innermost()
+    return innermost(SCOPE)
 
 
 @contextlib.contextmanager
@@ -113,16 +113,16 @@ def tower_thread(meeting: Meeting, inherited: Any) -> Iterator[None]:
     """Makes this thread a tower's: it meets the others, inside the scope its starter was in."""
     _here.meeting = meeting
     try:
-        with _scopes.inheriting(inherited):
+        with inheriting(inherited):
             yield
     finally:
         _here.meeting = None
 
 
 def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Call:
-    """`apply_batch_norm`, with merged statistics where a `cross_replica` scope is open."""
-    scope = None if training is False else open_scope()
-    if training is not False and (scope is None or scope.merge is None):
+    """`apply_batch_norm` for training, with merged statistics where a scope is open."""
+    scope = open_scope()
+    if scope is None or scope.merge is None:
         _check_not_again(inputs, plan)
     if scope is None:
         return apply_batch_norm(inputs, training, plan)
@@ -140,14 +140,14 @@ def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Call:
         moments = Moments(tf.identity(statistics.mean, "mean"), tf.identity(variance, "variance"))
         always = training is True and bool(plan.geometry.static_count)
         filled = None if always else tf.greater(statistics.count, 0.0, name="has_values")
-    plan = plan._replace(choice=MERGED, given=Given(moments, filled))
+    plan = plan._replace(choice=MERGED, given=moments, given_filled=filled)
     outcome = normalize(inputs, training, plan)
     if merged.applied:
         return merged.applied[0]._replace(inputs=inputs, outputs=outcome.call.outputs)
     wait = []
     if training is not True and scope.merge is None:
         # The averages move if any tower or replica trains, whatever this one does.
-        towards = moments_or(moments, outcome.state.moving, filled)
+        towards = moments_or(moments, outcome.moving, filled)
         call = outcome.call._replace(moments=towards, active=filled)
         outcome = outcome._replace(call=call)
         # In inference the outputs are computed from what the updates write.

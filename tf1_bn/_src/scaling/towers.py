@@ -7,14 +7,12 @@ import contextlib
 import functools
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
-from ..call.update_mode import inheriting_mode, open_mode
-from ..runtime.graph_place import enclosing_v1_op
-from ..runtime.open_scopes import in_replica
+from ..runtime.graph_place import enclosing_v1_op, in_replica, scopes_around
 from ..runtime.tensorflow_v1 import as_written, raise_if_eager, tf
 from ..state.leftovers import here
 from ..state.undoing import all_or_nothing
 from .batch_statistics import BatchStatistics, layer_of, merge_statistics
-from .merging import Meeting, Shared, in_tower, open_scope, tower_thread
+from .merging import Meeting, Shared, in_tower, tower_thread
 from .stepped_thread import SteppedThread
 from .tower_tapes import refused_around, refused_by_tapes
 
@@ -68,9 +66,7 @@ def run_towers(
     graph.switch_to_thread_local()
     scope = tf.get_variable_scope()
     operations = len(graph.get_operations())
-    around = _Around(
-        graph, operations, graph.get_name_scope(), scope, open_scope(), open_mode(), here.made
-    )
+    around = _Around(graph, operations, graph.get_name_scope(), scope, scopes_around(), here.made)
     towers = []
     for index, given in enumerate(tower_inputs):
         place = _Place(index, f"{name}_{index}", None if devices is None else devices[index])
@@ -118,8 +114,7 @@ class _Around(NamedTuple):
     operations: int
     name_scope: str
     variable_scope: Any
-    merging: Any
-    update_mode: Any
+    scopes: Any
     made: Any
 
     def holds_code(self) -> bool:
@@ -207,8 +202,8 @@ class _Tower(Meeting):
     def _build(self, fn: Callable[..., Any], args: tuple[Any, ...], place: _Place) -> Any:
         around = self._around
         here.made = around.made
-        merging = tower_thread(self, around.merging)
-        with place.entered(around), merging, inheriting_mode(around.update_mode):
+        merging = tower_thread(self, around.scopes)
+        with place.entered(around), merging:
             return fn(*args)
 
 

@@ -7,7 +7,7 @@ import logging
 import threading
 from typing import Any, Callable, NamedTuple, Sequence
 
-from ..runtime.graph_collections import (
+from ..runtime.graph_place import (
     GraphLengths,
     add_once,
     collected_since,
@@ -19,7 +19,7 @@ from .same import same
 from .variable_kinds import beside, full_name
 
 _LOG = logging.getLogger("tf1_bn")
-# As in graph_collections: what is kept stays with its graph.
+# As in graph_place: what is kept stays with its graph.
 _LEFT = ("tf1_bn", "left variables")
 
 _OTHER_CALL = (

@@ -8,7 +8,7 @@ import functools
 import threading
 from typing import Any, Callable, Iterator, NamedTuple, TypeVar
 
-from ..runtime.graph_collections import lengths, take_out_since
+from ..runtime.graph_place import lengths, take_out_since
 from ..runtime.tensorflow_v1 import is_variable, tf
 from .leftovers import Making, here, home_graph, leave
 

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of a variable, whatever kind of it `get_variable` or a custom getter gave."""
+"""Reads and moves variables, of whatever kind `get_variable` or a custom getter gave."""
 
 from __future__ import annotations
 
 import inspect
 from typing import Any
 
-from ..runtime.graph_place import V2_BODIES
-from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, op_of, tf, tf_version
+import numpy as np
+
+from ..plan.spec import is_number
+from ..runtime.graph_place import nobody_runs, outside_of_bodies
+from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, op_of, scalar, tf, tf_version
 
 _OUT_OF_REACH = (
     "The averages of a ref variable cannot be moved from inside of a function or of a branch or "
@@ -126,11 +129,10 @@ def check_future_reach(name: str, training: Any) -> None:
     Raises:
       TypeError: it is, or would become, such a ref variable.
     """
-    scope, graph = tf.get_variable_scope(), tf.get_default_graph()
+    scope = tf.get_variable_scope()
     if not nobody_runs() or scope.custom_getter is not None or tf.distribute.has_strategy():
         return
-    while type(graph).__name__ in V2_BODIES:
-        graph = graph.outer_graph
+    graph = outside_of_bodies(tf.get_default_graph())
     full = f"{scope.name}/{name}" if scope.name else name
     try:
         becomes_ref = graph.get_operation_by_name(full).type == "VariableV2"
@@ -141,18 +143,64 @@ def check_future_reach(name: str, training: Any) -> None:
         raise TypeError(_OUT_OF_REACH.format(name=full, training=training))
 
 
-def nobody_runs() -> bool:
-    """Whether update ops built here are beyond everybody's reach, if nothing collects them.
+def update_rate(momentum: Any, dtype: Any, fused: bool) -> Tensor:
+    """1 - momentum in `dtype`, rounded through float32 exactly as TF1 does for each kernel."""
+    dtype = tf.as_dtype(dtype)
+    if not is_number(momentum):
+        return tf.cast(1.0 - tf.cast(momentum, tf.float32), dtype, name="update_rate")
+    wide = 1.0 - float(momentum)
+    rate = np.float32(1.0) - np.float32(momentum) if fused else np.float32(wide)
+    return tf.constant(float(rate), dtype, name="update_rate")
 
-    That is so in the branches and bodies of control flow v2, unless they stand in a `tf.function`,
-    which runs its ops itself.
+
+def rate_where(active: Tensor | None, rate: Tensor) -> Tensor:
+    """`rate`, or 0 where the bool scalar `active` is False; None counts as always active."""
+    return rate if active is None else tf.where(active, rate, tf.zeros_like(rate))
+
+
+def move(
+    variable: Variable, value: Tensor, rate: Any, old: Tensor | None = None, fresh: bool = False
+) -> Operation:
+    """variable -= (variable - value) * rate, beside the variable, named `AssignMovingAvg`.
+
+    Subtracting instead of assigning lets concurrent writers add up.
+
+    Args:
+      variable: an average.
+      value: of its shape, what it moves towards.
+      rate: the fraction of the way, a scalar.
+      old: what the variable holds, if that has been read already.
+      fresh: read the variable when the op runs, after what the op waits for, instead of sharing
+        the graph's one read of it, or `old`.
+
+    Returns:
+      The op that moves it.
     """
-    graph = tf.get_default_graph()
-    if type(graph) is tf.Graph:
-        return False
-    while type(graph).__name__ in V2_BODIES:
-        graph = graph.outer_graph
-    return type(graph) is tf.Graph
+    variable = check_assignable(variable)
+    with tf.name_scope("AssignMovingAvg") as scope, beside(variable):
+        if fresh:
+            old = read(variable)
+        elif old is None:
+            old = value_of(variable)
+        delta = (old - tf.cast(value, old.dtype)) * rate
+        return subtract(variable, delta, scope)
+
+
+def assign_variance(
+    moving_variance: Variable, moving_stddev: Variable, epsilon: Any, active: Tensor | None
+) -> Operation:
+    """moving_variance = relu(moving_stddev ** 2 - epsilon), named `AssignNewValue`.
+
+    Must run after the update of moving_stddev, which it reads anew. Where `active` is False the
+    variance keeps its value.
+    """
+    variable = check_assignable(moving_variance)
+    with tf.name_scope("AssignNewValue") as scope, beside(variable):
+        stddev = read(moving_stddev)
+        value = tf.nn.relu(stddev * stddev - scalar(epsilon, stddev.dtype))
+        if active is not None:
+            value = tf.where(active, value, read(variable))
+        return assign(variable, value, scope)
 
 
 def _name(variable: Variable, scope: str) -> str | None:

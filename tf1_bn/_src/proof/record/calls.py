@@ -10,7 +10,7 @@ import os
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from ...call.calls import Call, Finish, on_call
-from ...call.update_mode import in_place
+from ...call.updates import in_place
 from ...contrib.batch_norm import batch_norm
 from ...runtime.tensorflow_v1 import Operation, op_of, tf
 from ..graph_facts import (
