@@ -19,7 +19,7 @@ from tests.properties.test_reference import seeds
 from tests.reference import infer, train
 from tests.tolerances import assert_close
 from tf1_bn import BatchNormalization, batch_normalization
-from tf1_bn._src.api.checks import check_call, check_scope_name, make_spec
+from tf1_bn._src.api.planning import check_call, check_scope_name, make_spec
 from tf1_bn._src.plan.kernel_choice import choose_kernel
 from tf1_bn._src.plan.spec import SPEC_FIELDS, check_reuse
 
@@ -39,8 +39,8 @@ def decide(call: Call, inputs: Any, arguments: dict) -> None:
     given = {k: v for k, v in arguments.items() if k in SPEC_FIELDS}
     check_reuse(arguments.get("reuse"))
     check_scope_name(arguments.get("name"))
-    spec = make_spec(**{**DEFAULTS, "fused": None, **given})
-    geometry = check_call(spec, inputs, arguments.get("training", False))
+    spec = make_spec({**DEFAULTS, "fused": None, **given})
+    geometry = check_call(spec, inputs, arguments.get("training", False)).geometry
     assert choose_kernel(spec, geometry).reason
 
 

@@ -7,8 +7,8 @@ from typing import Any, Callable
 
 from ..plan.spec import check_reuse
 from ..runtime.tensorflow_v1 import Tensor, as_written, raise_if_eager, tf
-from .checks import check_scope_name, make_spec
 from .layer import BatchNormalization
+from .planning import check_scope_name, make_spec
 
 
 @as_written
@@ -109,31 +109,10 @@ def batch_normalization(
         a variable exists and is not to be reused, or the reverse.
       TypeError: an argument has a wrong type.
     """
+    given = locals()
     raise_if_eager("tf1_bn.batch_normalization")
     check_reuse(reuse)
     check_scope_name(name)
-    spec = make_spec(
-        axis=axis,
-        momentum=momentum,
-        epsilon=epsilon,
-        center=center,
-        scale=scale,
-        beta_initializer=beta_initializer,
-        gamma_initializer=gamma_initializer,
-        moving_mean_initializer=moving_mean_initializer,
-        moving_variance_initializer=moving_variance_initializer,
-        beta_regularizer=beta_regularizer,
-        gamma_regularizer=gamma_regularizer,
-        beta_constraint=beta_constraint,
-        gamma_constraint=gamma_constraint,
-        renorm=renorm,
-        renorm_clipping=renorm_clipping,
-        renorm_momentum=renorm_momentum,
-        fused=fused,
-        trainable=trainable,
-        virtual_batch_size=virtual_batch_size,
-        adjustment=adjustment,
-    )
     # The constructor would name the layer and open its scope before the call is checked.
-    layer = BatchNormalization._of(spec, name, reuse)
+    layer = BatchNormalization._of(make_spec(given), name, reuse)
     return layer(inputs, training=training)

@@ -9,14 +9,14 @@ from typing import Any, Callable, Iterator, Mapping
 
 import numpy as np
 
-from ..api.checks import check_call, check_scope_name, make_spec
 from ..api.layer import BatchNormalization
+from ..api.planning import check_call, check_scope_name, make_spec
 from ..call.calls import told
 from ..call.tf1_names import take_contrib_names
 from ..plan.geometry import Geometry
 from ..plan.spec import check_reuse, is_tensor_like
 from ..runtime.tensorflow_v1 import Tensor, as_written, raise_if_eager, tf
-from ..runtime.training_flag import resolve_training, static_training
+from ..runtime.training_flag import resolve_training
 from ..scaling.merging import open_scope
 from ..state.undoing import all_or_nothing, variable_scope
 from .beyond_layer import Form, Options, fused_form, normalized, unfused_form
@@ -150,8 +150,9 @@ def batch_norm(
     with _in_words_of_contrib():
         check_reuse(reuse)
         check_scope_name(scope)
-        spec = make_spec(**settings)
-        geometry = check_call(spec, inputs, is_training)
+        spec = make_spec(settings)
+        checked = check_call(spec, inputs, is_training)
+    geometry, trains = checked.geometry, checked.trains
     if batch_weights is not None:
         _check_weights(batch_weights, geometry)
 
@@ -172,7 +173,7 @@ def batch_norm(
     by_layer = form is None and not beyond_layer
     if is_training is None and not by_layer:
         raise ValueError("`is_training` must be a flag or a scalar bool tensor (got None).")
-    if not by_layer and static_training(is_training) is not False and open_scope() is not None:
+    if not by_layer and trains is not False and open_scope() is not None:
         raise ValueError(
             "tf1_bn.contrib.batch_norm cannot merge its statistics with these arguments: inside of "
             "`tf1_bn.cross_replica` call `tf1_bn.batch_normalization` (got "
@@ -187,12 +188,12 @@ def batch_norm(
             layer = BatchNormalization(name=made.name, _scope=made, _reuse=reuse, **settings)
             outputs = layer(inputs, training=is_training)
             if activation_fn is not None:
-                take_contrib_names(spec, geometry, static_training(is_training), layer.fused)
+                take_contrib_names(spec, geometry, trains, layer.fused)
             collect_variables(layer, variables_collections)
         else:
             outputs = normalized(
                 inputs,
-                resolve_training(is_training, folds=False),
+                resolve_training(is_training, trains, folds=False),
                 form or unfused_form(spec, geometry),
                 Options(
                     batch_weights,

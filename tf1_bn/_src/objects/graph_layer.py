@@ -1,59 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every layer of TF1 has besides its arithmetic: names, weights, updates and losses."""
+"""What every layer of TF1 has besides its arithmetic: name, scope, weights, updates and losses."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+import contextlib
+import re
+import threading
+from typing import Any, Callable, Iterator, Sequence
 
-from ..runtime.graph_place import add_once
-from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, op_of, tf
-from ..settings.constraints import resolve_constraint
-from ..settings.initializers import resolve_initializer
-from ..settings.regularizers import resolve_regularizer
-from .dependents import Dependents, RunningCalls, depends_on, is_given
-from .layer_scope import LayerScope
-from .layer_weights import LayerWeights, parts_of
+from ..plan.spec import is_scope
+from ..runtime.graph_place import add_once, next_layer_name
+from ..runtime.tensorflow_v1 import Operation, Tensor, op_of, tf
+from ..state.undoing import variable_scope
+from .dependents import found_by
 from .session_values import read_values, write_values
-from .tracked_module import TrackedModule
 from .unconnected import Unconnected
+from .weights import ModuleWithWeights
 
 
-class GraphLayer(TrackedModule, Unconnected):
+class GraphLayer(ModuleWithWeights, Unconnected):
     """The public face of `tf.layers.Layer`; a subclass has `trainable`, `built` and `call`."""
 
     built: bool
-    _dtype: str | None
-    _name: Any
-    _scope: LayerScope
-    _weights: LayerWeights
-    _updates: Dependents
-    _losses: Dependents
-    _late_losses: Dependents
-    _running: RunningCalls
-    _input_spec: Any
     trainable: Any
     activity_regularizer: Callable[..., Any] | None = None
+    _dtype: str | None
+    _name: Any
+    _input_spec: Any
+    # The variable scope, settled by the first use; None before. All calls share one op scope.
+    _scope: Any
+    _op_scope: str
+    # By thread, those of replicas and towers being in one shared layer at the same time: the scope
+    # that is entered, and what was checked of the call that runs.
+    _entered: dict[int, Any]
+    _running: dict[int, Any]
+    # Each with what it was made from, None for nothing.
+    _updates: list[tuple[Operation, Any]]
+    _losses: list[tuple[Tensor, Any]]
+    _late_losses: list[tuple[Tensor, Any]]
 
-    def _start_layer(self, name: Any, base_name: str, reuse: Any, scope: Any, dtype: Any) -> None:
-        # `tf.Module`'s constructor would open a name scope, and so rename the layer's ops.
+    def _start_layer(self, name: Any, reuse: Any, scope: Any, dtype: Any) -> None:
+        self._start_weights()
         # None of this is to be tracked, and setting it one by one costs time.
         self.__dict__.update(
             _dtype=None if dtype is None else tf.as_dtype(dtype).name,
-            _name=name,
-            _scope=LayerScope(base_name, reuse, scope),
-            _weights=LayerWeights(),
-            _updates=Dependents(depends_on),
-            _losses=Dependents(is_given),
-            _late_losses=Dependents(is_given),
-            _running=RunningCalls(),
+            _name=name if isinstance(name, str) else "",
             _input_spec=None,
+            _base_name=(name.name if is_scope(name) else name) or snake_case(type(self).__name__),
+            _reuse=reuse,
+            _given_scope=scope,
+            _scope=None,
+            _op_scope="",
+            _entered={},
+            _running={},
+            _updates=[],
+            _losses=[],
+            _late_losses=[],
         )
 
-    # -- names -----------------------------------------------------------------------------------
+    # -- name and scope --------------------------------------------------------------------------
+
+    def _take_name(self) -> None:
+        self._name = self._name or next_layer_name(snake_case(type(self).__name__))
 
     @property
     def name(self) -> str:
         return str(self._name)
+
+    @property
+    def dtype(self) -> str | None:
+        return self._dtype
 
     @property
     def scope_name(self) -> str:
@@ -62,12 +78,12 @@ class GraphLayer(TrackedModule, Unconnected):
         Raises:
           ValueError: no call or build has settled it yet.
         """
-        if self._scope.name is None:
+        if self._scope is None:
             raise ValueError(
                 f"No name available for layer scope because the layer {self.name!r} has not been "
                 "used yet: call or build it first."
             )
-        return self._scope.name
+        return str(self._scope.name)
 
     @property
     def name_scope(self) -> Any:
@@ -76,102 +92,44 @@ class GraphLayer(TrackedModule, Unconnected):
         Raises:
           AttributeError: no call or build has settled it yet.
         """
-        if self._scope.op_scope is None:
+        if self._scope is None:
             raise AttributeError(
                 f"The layer {self.name!r} has no name scope yet: call or build it first."
             )
-        return tf.name_scope(self._scope.op_scope)
+        return tf.name_scope(self._scope.original_name_scope)
 
-    @property
-    def dtype(self) -> str | None:
-        return self._dtype
+    @contextlib.contextmanager
+    def _making(self, given: Any = None) -> Iterator[Any]:
+        """Inside, variables are made or shared as `_reuse` says; may be nested.
 
-    # -- weights ---------------------------------------------------------------------------------
-
-    def add_weight(
-        self,
-        name: str,
-        shape: Sequence[int] = (),
-        dtype: Any = None,
-        initializer: Any = None,
-        regularizer: Any = None,
-        trainable: bool | None = None,
-        constraint: Any = None,
-        use_resource: bool | None = None,
-        synchronization: Any = tf.VariableSynchronization.AUTO,
-        aggregation: Any = tf.VariableAggregation.NONE,
-        partitioner: Any = None,
-        **kwargs: Any,
-    ) -> Variable:
-        """Makes, or shares under reuse, the variable `name` in the layer's scope, and tracks it.
-
-        A regularizer's loss is added to REGULARIZATION_LOSSES if the variable is new. Further
-        keywords go to `tf.get_variable`.
+        The first entry settles the scope, as `given` says where the layer has none yet.
         """
-        regularizer = resolve_regularizer(f"{name}_regularizer", regularizer)
-        kwargs.pop("experimental_autocast", None)
-        on_read = synchronization == tf.VariableSynchronization.ON_READ
-        if on_read and trainable:
-            raise ValueError(
-                "Synchronization value can be set to VariableSynchronization.ON_READ only for "
-                f"non-trainable variables (got `trainable={trainable!r}` for {name!r})."
-            )
-        trainable = not on_read if trainable is None else trainable
-        with self._scope.making() as scope:
-            weight = self._weights.add(
-                scope,
-                name,
-                shape,
-                bool(trainable and self.trainable),
-                regularizer,
-                dtype=tf.as_dtype(dtype or self._dtype or tf.float32),
-                initializer=resolve_initializer(f"{name}_initializer", initializer),
-                constraint=resolve_constraint(f"{name}_constraint", constraint),
-                use_resource=use_resource,
-                synchronization=synchronization,
-                aggregation=aggregation,
-                partitioner=partitioner,
-                **kwargs,
-            )
-        self._show_weight(name, weight)
-        return weight
+        entered = self._entered.get(threading.get_ident())
+        if entered is not None:
+            yield entered
+            return
+        with self._open_again(self._reuse) if self._scope else self._open(given) as scope:
+            yield scope
 
-    def add_variable(self, *args: Any, **kwargs: Any) -> Variable:
-        """As `add_weight`."""
-        return self.add_weight(*args, **kwargs)
+    def _open(self, given: Any = None) -> Any:
+        given = self._given_scope or given
+        if given is None and self._reuse:
+            given = self._base_name
+        return self._enter(variable_scope(given, self._base_name, reuse=self._reuse))
 
-    def _show_weight(self, name: str, weight: Variable) -> None:
-        parts = parts_of(weight)
-        for index, part in enumerate(parts):
-            self._track(name if part is weight else f"{name}/part_{index}", part)
-        # `tf.Module` finds variables in lists, and gives them in the order of the lists' names.
-        for attribute, trainable in (
-            ("_trainable_weights", True),
-            ("_non_trainable_weights", False),
-        ):
-            found = self._weights.variables(trainable)
-            self.__dict__[attribute] = [part for variable in found for part in parts_of(variable)]
+    def _open_again(self, reuse: Any) -> Any:
+        return self._enter(variable_scope(self._scope, reuse=reuse, auxiliary_name_scope=False))
 
-    def _own_weights(self) -> Sequence[Variable]:
-        weights = self.__dict__.get("_weights")
-        return weights.all() if weights else ()
+    @contextlib.contextmanager
+    def _enter(self, opened: Any) -> Iterator[Any]:
+        # A scope that was given as an object would put the ops into a new name scope.
+        with opened as (scope, op_scope), tf.name_scope(self._op_scope or op_scope):
+            if self._scope is None:
+                self.__dict__.update(_scope=scope, _op_scope=op_scope)
+            with held(self._entered, scope):
+                yield scope
 
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        return self._weights.variables(trainable=True) if self.trainable else []
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        others = self._weights.variables(trainable=False)
-        return others if self.trainable else self._weights.variables(trainable=True) + others
-
-    @property
-    def variables(self) -> list[Variable]:
-        return self.trainable_variables + self.non_trainable_variables
-
-    weights = variables
-    trainable_weights = trainable_variables
-    non_trainable_weights = non_trainable_variables
+    # -- values ----------------------------------------------------------------------------------
 
     def get_weights(self) -> list[Any]:
         """The values of `weights` as arrays, in the default session; none before it is built.
@@ -190,16 +148,6 @@ class GraphLayer(TrackedModule, Unconnected):
         """
         write_values(self.weights, weights, self.name)
 
-    def count_params(self) -> int:
-        """How many numbers the layer's variables hold.
-
-        Raises:
-          ValueError: the layer is not built.
-        """
-        if not self.built:
-            raise ValueError(f"Layer {self.name} has no parameters to count before it is built.")
-        return sum(variable.shape.num_elements() for variable in self.weights)
-
     # -- updates and losses ----------------------------------------------------------------------
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
@@ -210,16 +158,18 @@ class GraphLayer(TrackedModule, Unconnected):
         Raises:
           ValueError: None.
         """
+        running = self._running.get(threading.get_ident())
+        source = None if running is None else running.inputs
         for update in updates if isinstance(updates, (list, tuple)) else [updates]:
             made = update() if callable(update) and not hasattr(update, "op") else update
             if not isinstance(made, tf.Operation) and not hasattr(made, "op"):
                 made = tf.convert_to_tensor(made)
-            self._updates.add(op_of(made), self._running.inputs)
+            self._updates.append((op_of(made), source))
 
     @property
     def updates(self) -> list[Operation]:
         """The update ops of all calls, in order; none while the layer is not trainable."""
-        return self._updates.all() if self.trainable else []
+        return [update for update, _ in self._updates] if self.trainable else []
 
     def get_updates_for(self, inputs: Any) -> list[Operation]:
         """The update ops of calls that depend on `inputs`; with None those of no call's input.
@@ -230,7 +180,7 @@ class GraphLayer(TrackedModule, Unconnected):
         Raises:
           TypeError: `inputs` holds something else.
         """
-        return self._updates.of(inputs) if self.trainable else []
+        return found_by(inputs, self._updates) if self.trainable else []
 
     def add_loss(self, losses: Any, inputs: Any = None) -> None:
         """Adds losses to the layer and to REGULARIZATION_LOSSES.
@@ -247,13 +197,16 @@ class GraphLayer(TrackedModule, Unconnected):
                 made = tf.convert_to_tensor(
                     made, dtype=None if hasattr(made, "dtype") else "float32"
                 )
-            (self._late_losses if callable(loss) else self._losses).add(made, inputs)
+            kept = self._late_losses if callable(loss) else self._losses
+            # TF1 asks whether inputs were given, not which.
+            kept.append((made, None if inputs is None else made))
             add_once(tf.GraphKeys.REGULARIZATION_LOSSES, [made])
 
     @property
     def losses(self) -> list[Tensor]:
         """The losses that were added, and the regularization losses, reused variables' included."""
-        return self._losses.all() + self._weights.losses + self._late_losses.all()
+        early, late = ([loss for loss, _ in kept] for kept in (self._losses, self._late_losses))
+        return early + self._regularization_losses() + late
 
     def get_losses_for(self, inputs: Any) -> list[Tensor]:
         """The losses added with `inputs` that depend on these; with None all that need no input.
@@ -261,8 +214,8 @@ class GraphLayer(TrackedModule, Unconnected):
         Raises:
           TypeError: `inputs` holds something else than tensors, ops and variables.
         """
-        of_weights = self._weights.losses if inputs is None else []
-        return self._losses.of(inputs) + of_weights + self._late_losses.of(inputs)
+        of_weights = self._regularization_losses() if inputs is None else []
+        return found_by(inputs, self._losses) + of_weights + found_by(inputs, self._late_losses)
 
     def _add_activity_loss(self, inputs: Any, outputs: Tensor) -> None:
         if self.activity_regularizer is None:
@@ -270,3 +223,28 @@ class GraphLayer(TrackedModule, Unconnected):
         with tf.name_scope("ActivityRegularizer"):
             loss = self.activity_regularizer(outputs)
             self.add_loss(loss / tf.cast(tf.shape(outputs)[0], loss.dtype), inputs=inputs)
+
+
+def snake_case(name: str) -> str:
+    """The name that TF1 gives a layer of a class of this name.
+
+    >>> snake_case("BatchNormalization")
+    'batch_normalization'
+    """
+    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+    return f"private{snake}" if snake.startswith("_") else snake
+
+
+@contextlib.contextmanager
+def held(by_thread: dict[int, Any], value: Any) -> Iterator[None]:
+    """Inside, `value` is what this thread has in `by_thread`; may be nested."""
+    thread = threading.get_ident()
+    outer = by_thread.get(thread)
+    by_thread[thread] = value
+    try:
+        yield
+    finally:
+        by_thread[thread] = outer
+        if outer is None:
+            del by_thread[thread]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Sequence
 
-from .spec import BatchNormSpec
+from .spec import BatchNormSpec, in_both_words
 
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 HALF_DTYPES = ("float16", "bfloat16")
@@ -78,9 +78,11 @@ def geometry_of(
     if dtype not in FLOAT_DTYPES:
         raise TypeError(f"`inputs` must have a dtype in {list(FLOAT_DTYPES)} (got {dtype}).")
     if not shape:
-        raise ValueError(
-            "Input has undefined rank: `inputs` must have a known rank of at least 1 "
-            f"(got shape {'unknown' if shape is None else list(shape)})."
+        found = "unknown" if shape is None else list(shape)
+        raise in_both_words(
+            ValueError,
+            f"`inputs` must have a known rank of at least 1 (got shape {found}).",
+            "Input has undefined rank",
         )
     param_dtype = layer_dtype or dtype
     sizes = tuple(None if size is None else int(size) for size in shape)
@@ -92,9 +94,11 @@ def geometry_of(
     ghost = spec.virtual_batch_size is not None
     if ghost:
         if 0 in channels:
-            raise ValueError(
-                "When using virtual_batch_size, the batch dimension must be 0 and thus axis cannot "
-                f"include 0: `axis` must leave out the batch axis (got {spec.axis!r})."
+            raise in_both_words(
+                ValueError,
+                f"`axis` must leave out the batch axis (got {spec.axis!r}).",
+                "When using virtual_batch_size, the batch dimension must be 0 and thus axis "
+                "cannot include 0",
             )
         param_shape = broadcast_shape[:1] + (1,) + broadcast_shape[1:]
     elif len(channel_axes) == 1:
@@ -124,18 +128,21 @@ def check_ghost_batches(spec: BatchNormSpec, geometry: Geometry) -> None:
 
 def check_same_layer(built: Geometry, new: Geometry, layer_name: str) -> None:
     """Raises ValueError if an input does not fit the variables a layer already has."""
-    prefix = f"Input 0 of layer {layer_name} is incompatible with the layer: "
+    phrase = f"Input 0 of layer {layer_name} is incompatible with the layer: expected"
+    got = f"(got shape {list(new.input_shape)})."
     if new.rank != built.rank:
-        raise ValueError(
-            f"{prefix}expected ndim={built.rank}, found ndim={new.rank}. `inputs` must have the "
-            f"rank of the first call (got shape {list(new.input_shape)})."
+        raise in_both_words(
+            ValueError,
+            f"`inputs` must have the rank of the first call {got}",
+            f"{phrase} ndim={built.rank}, found ndim={new.rank}",
         )
     for axis in built.channel_axes:
         expected, found = built.input_shape[axis], new.input_shape[axis]
         if expected != found:
-            raise ValueError(
-                f"{prefix}expected axis {axis} of input shape to have value {expected} but "
-                f"`inputs` has {found} there (got shape {list(new.input_shape)})."
+            raise in_both_words(
+                ValueError,
+                f"`inputs` must have size {expected} on axis {axis}, not {found} {got}",
+                f"{phrase} axis {axis} of input shape to have value {expected}",
             )
 
 
@@ -145,14 +152,18 @@ def _resolve_axes(axes: Sequence[int], sizes: Sequence[int | None]) -> tuple[int
     for axis in axes:
         positive = axis + rank if axis < 0 else axis
         if not 0 <= positive < rank:
-            raise ValueError(
-                f"Invalid axis: {axis}: `axis` must lie in [{-rank}, {rank}) for `inputs` of shape "
-                f"{list(sizes)} (got {axis})."
+            raise in_both_words(
+                ValueError,
+                f"`axis` must lie in [{-rank}, {rank}) for `inputs` of shape {list(sizes)} "
+                f"(got {axis}).",
+                f"Invalid axis: {axis}",
             )
         resolved.append(positive)
     if len(set(resolved)) < len(resolved):
-        raise ValueError(
-            f"Duplicate axis: {resolved}: `axis` must not name an axis twice (got {list(axes)})."
+        raise in_both_words(
+            ValueError,
+            f"`axis` must not name an axis twice (got {list(axes)}).",
+            f"Duplicate axis: {resolved}",
         )
     return tuple(resolved)
 
@@ -160,8 +171,9 @@ def _resolve_axes(axes: Sequence[int], sizes: Sequence[int | None]) -> tuple[int
 def _channel_size(axis: int, sizes: Sequence[int | None]) -> int:
     size = sizes[axis]
     if size is None:
-        raise ValueError(
-            "Input has undefined `axis` dimension: `inputs` must have a known size on axis "
-            f"{axis} (got shape {list(sizes)})."
+        raise in_both_words(
+            ValueError,
+            f"`inputs` must have a known size on axis {axis} (got shape {list(sizes)}).",
+            "Input has undefined `axis` dimension",
         )
     return size

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, TypeVar
 
 import numpy as np
+
+_Error = TypeVar("_Error", bound=Exception)
 
 CLIPPING_KEYS = ("rmax", "rmin", "dmax")
 
@@ -60,10 +62,11 @@ class BatchNormSpec:
         if self.virtual_batch_size is not None:
             _check_virtual_batch_size(self.virtual_batch_size)
             if self.adjustment is not None:
-                raise ValueError(
-                    "When using virtual_batch_size, adjustment cannot be specified: pass "
-                    f"`adjustment=None` (got {self.adjustment!r}) or `virtual_batch_size=None` "
-                    f"(got {self.virtual_batch_size!r})."
+                raise in_both_words(
+                    ValueError,
+                    "`adjustment` must be None where `virtual_batch_size` is not (got "
+                    f"{self.adjustment!r} and {self.virtual_batch_size!r}).",
+                    "When using virtual_batch_size, adjustment cannot be specified",
                 )
 
     @property
@@ -82,6 +85,15 @@ class BatchNormSpec:
         return dict(self.renorm_clipping or {}) if self.renorm else {}
 
 
+def in_both_words(kind: type[_Error], rule: str, phrase: str) -> _Error:
+    """An error whose text is our rule, then what programs look for in that of TF1.
+
+    >>> in_both_words(TypeError, "`axis` must be an int (got 0.5).", "axis must be int or list")
+    TypeError('`axis` must be an int (got 0.5). In the words of TF1: axis must be int or list')
+    """
+    return kind(f"{rule} In the words of TF1: {phrase}")
+
+
 SPEC_FIELDS = tuple(field.name for field in dataclasses.fields(BatchNormSpec))
 
 
@@ -93,9 +105,10 @@ def is_scope(name: Any) -> bool:
 def check_name(name: Any) -> None:
     """Raises TypeError unless `name` is None, a string or a VariableScope."""
     if name is not None and not isinstance(name, str) and not is_scope(name):
-        raise TypeError(
-            f"`name` must be None, a string or a VariableScope (got {name!r}). "
-            "VariableScope: name_or_scope must be a string or VariableScope."
+        raise in_both_words(
+            TypeError,
+            f"`name` must be None, a string or a VariableScope (got {name!r}).",
+            "VariableScope: name_or_scope must be a string or VariableScope.",
         )
 
 
@@ -104,9 +117,10 @@ def check_reuse(reuse: Any) -> None:
     is_flag = isinstance(reuse, (int, np.bool_)) and reuse in (0, 1)
     if reuse is None or is_flag or getattr(reuse, "name", None) == "AUTO_REUSE":
         return
-    raise ValueError(
-        "The reuse parameter must be True or False or None: `reuse` must be True, False, None or "
-        f"tf.AUTO_REUSE (got {reuse!r})."
+    raise in_both_words(
+        ValueError,
+        f"`reuse` must be True, False, None or tf.AUTO_REUSE (got {reuse!r}).",
+        "The reuse parameter must be True or False or None.",
     )
 
 
@@ -114,6 +128,15 @@ def is_tensor_like(value: Any) -> bool:
     """Whether `value` carries a dtype and a shape and is no NumPy value: a tensor or variable."""
     is_numpy = isinstance(value, (np.ndarray, np.generic))
     return hasattr(value, "dtype") and hasattr(value, "shape") and not is_numpy
+
+
+def is_function(value: Any) -> bool:
+    """Whether `value` can be called, and is no class that is still to be made an object of.
+
+    >>> is_function(len), is_function(int), is_function("zeros")
+    (True, False, False)
+    """
+    return callable(value) and not isinstance(value, type)
 
 
 def is_number(value: Any) -> bool:
@@ -130,9 +153,10 @@ def is_number(value: Any) -> bool:
 def _check_axis(axis: Any) -> None:
     listed = axis if isinstance(axis, (list, tuple)) else (axis,)
     if not all(isinstance(entry, numbers.Integral) for entry in listed):
-        raise TypeError(
-            "axis must be int or list, type given: "
-            f"{type(axis)}: `axis` must be an int or a list of ints (got {axis!r})."
+        raise in_both_words(
+            TypeError,
+            f"`axis` must be an int or a list of ints (got {axis!r}).",
+            f"axis must be int or list, type given: {type(axis)}",
         )
     if not listed:
         raise ValueError(f"`axis` must name at least one axis (got {axis!r}).")
@@ -171,9 +195,10 @@ def _check_clipping(clipping: Any) -> None:
         )
     unknown = sorted(str(key) for key in set(clipping) - set(CLIPPING_KEYS))
     if unknown:
-        raise ValueError(
-            f"renorm_clipping {dict(clipping)} contains keys not in ['rmax', 'rmin', 'dmax']: "
-            f"`renorm_clipping` does not know {unknown}."
+        raise in_both_words(
+            ValueError,
+            f"`renorm_clipping` must have keys among {list(CLIPPING_KEYS)} (got {unknown}).",
+            f"renorm_clipping {dict(clipping)} contains keys not in ['rmax', 'rmin', 'dmax']",
         )
     for key, value in clipping.items():
         if value is not None:
@@ -184,7 +209,9 @@ def _check_virtual_batch_size(size: Any) -> None:
     if not isinstance(size, numbers.Integral):
         raise TypeError(f"`virtual_batch_size` must be None or a positive integer (got {size!r}).")
     if size <= 0:
-        raise ValueError(
-            "virtual_batch_size must be a positive integer that divides the true batch size of "
-            f"the input Tensor (got {size!r})."
+        raise in_both_words(
+            ValueError,
+            f"`virtual_batch_size` must be None or a positive integer (got {size!r}).",
+            "virtual_batch_size must be a positive integer that divides the true batch size "
+            "of the input Tensor",
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..plan.spec import is_number, is_tensor_like
+from ..plan.spec import in_both_words, is_number, is_tensor_like
 from .constant_folding import constant_value
 from .tensorflow_v1 import tf
 
@@ -15,49 +15,55 @@ from .tensorflow_v1 import tf
 LEARNING_PHASE = "keras_learning_phase"
 
 
-def check_training(training: Any) -> None:
+def check_training(training: Any) -> bool | None:
     """Raises unless `training` is a flag; makes no op.
+
+    Returns:
+      Its value if it is known before the run, otherwise None.
 
     Raises:
       TypeError: not a bool, 0, 1, None, bool tensor or constant number.
       ValueError: a bool tensor that is no scalar.
     """
-    if training is None or static_training(training) is not None:
-        return
+    known = static_training(training)
+    if training is None or known is not None:
+        return known
     allowed = "`training` must be True, False, 0, 1, None or a scalar bool tensor"
     if not is_tensor_like(training):
-        raise TypeError(
-            f"{allowed}: `pred` must be a Tensor, or a Python bool, or 1 or 0. "
-            f"Found instead: {training!r}."
+        phrase = (
+            f"`pred` must be a Tensor, or a Python bool, or 1 or 0. Found instead: {training!r}"
         )
+        raise in_both_words(TypeError, f"{allowed} (got {training!r}).", phrase)
     dtype = tf.as_dtype(training.dtype).base_dtype
     if dtype != tf.bool:
         raise TypeError(f"{allowed} (got a tensor of type {dtype.name}: {training!r}).")
     rank = tf.TensorShape(training.shape).ndims
     if rank not in (None, 0):
         raise ValueError(f"{allowed} (got a tensor of rank {rank}: {training!r}).")
+    return None
 
 
 def static_training(training: Any) -> bool | None:
-    """The value of a checked flag if it is known before the run; makes no op."""
+    """The value of a checked flag if it is known before the run, otherwise None; makes no op."""
     if training is None:
         return None
     flag = _python_flag(training)
     return _constant_flag(training) if flag is None else flag
 
 
-def resolve_training(training: Any, folds: bool = True) -> Any:
-    """A checked flag as a Python bool where it is known beforehand, as a bool tensor otherwise.
+def resolve_training(training: Any, known: bool | None, folds: bool = True) -> Any:
+    """A checked flag as a Python bool where its value is `known`, as a bool tensor otherwise.
 
     Without `folds` a bool tensor that is computed from constants remains one: contrib's own code
     did not look that far, and has other names then.
     """
-    if training is None:
-        return _learning_phase()
-    known = static_training(training)
     if not folds and isinstance(training, tf.Tensor) and training.dtype == tf.bool:
         known = None if tf.get_static_value(training) is None else known
-    return tf.convert_to_tensor(training, name="training") if known is None else known
+    if known is not None:
+        return known
+    if training is None:
+        return _learning_phase()
+    return tf.convert_to_tensor(training, name="training")
 
 
 def _python_flag(training: Any) -> bool | None:

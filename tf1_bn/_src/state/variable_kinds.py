@@ -94,6 +94,21 @@ def made_beside(variable: Variable) -> Any:
     return tf.distribute.get_strategy().extended.colocate_vars_with(variable)
 
 
+def parts_of(variable: Variable) -> list[Variable]:
+    """The parts of a partitioned variable; a list of itself for any other."""
+    is_partitioned = hasattr(variable, "as_tensor") and hasattr(variable, "__iter__")
+    return list(variable) if is_partitioned else [variable]
+
+
+def is_trainable(variable: Variable) -> bool:
+    """Whether it says so itself; a plain tensor never is."""
+    try:
+        return bool(getattr(variable, "trainable", False))
+    except NotImplementedError:
+        # TF 1.15's variable of a CentralStorageStrategy does not tell.
+        return any(variable is trained for trained in tf.trainable_variables())
+
+
 def is_ref(variable: Variable) -> bool:
     """Whether it is a ref variable, TF1's default, which only ops of its own graph can assign."""
     dtype = getattr(variable, "dtype", None)

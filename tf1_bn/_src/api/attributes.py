@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a layer was told and what it has made: as attributes, as a config and as text."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..objects.input_spec import InputSpec, check_is_spec
+from ..plan.geometry import Geometry
+from ..plan.kernel_choice import KernelChoice
+from ..plan.spec import SPEC_FIELDS, BatchNormSpec
+from ..settings import Named, config_of
+from ..state.variables import BatchNormVariables
+from .planning import SETTINGS
+
+
+def _argument(name: str) -> Any:
+    """A constructor argument as an attribute; setting it makes a new spec, which is validated."""
+
+    def tell(layer: Any) -> Any:
+        return getattr(layer._spec, name)
+
+    def take(layer: Any, value: Any) -> None:
+        layer._spec = dataclasses.replace(layer._spec, **{name: value})
+
+    return property(tell, take)
+
+
+def _variable(name: str) -> Any:
+    """A variable of the layer, None before it is built; a `build` of a subclass may set it."""
+
+    def tell(layer: Any) -> Any:
+        return None if layer._variables is None else getattr(layer._variables, name)
+
+    def take(layer: Any, value: Any) -> None:
+        made = layer._variables or BatchNormVariables(None, None, None, None)
+        if getattr(made, name) is None:
+            layer._track(name, value)
+        object.__setattr__(layer, "_variables", made._replace(**{name: value}))
+
+    return property(tell, take)
+
+
+class LayerAttributes:
+    """The public attributes of a layer that has a spec and, once it is built, variables."""
+
+    name: Any
+    dtype: Any
+    _spec: BatchNormSpec
+    _geometry: Geometry | None
+    _variables: BatchNormVariables | None
+    _input_spec: Any
+
+    momentum = _argument("momentum")
+    epsilon = _argument("epsilon")
+    center = _argument("center")
+    scale = _argument("scale")
+    beta_initializer = _argument("beta_initializer")
+    gamma_initializer = _argument("gamma_initializer")
+    moving_mean_initializer = _argument("moving_mean_initializer")
+    moving_variance_initializer = _argument("moving_variance_initializer")
+    beta_regularizer = _argument("beta_regularizer")
+    gamma_regularizer = _argument("gamma_regularizer")
+    beta_constraint = _argument("beta_constraint")
+    gamma_constraint = _argument("gamma_constraint")
+    renorm = _argument("renorm")
+    renorm_clipping = _argument("renorm_clipping")
+    renorm_momentum = _argument("renorm_momentum")
+    virtual_batch_size = _argument("virtual_batch_size")
+    adjustment = _argument("adjustment")
+
+    gamma = _variable("gamma")
+    beta = _variable("beta")
+    moving_mean = _variable("moving_mean")
+    moving_variance = _variable("moving_variance")
+    moving_stddev = _variable("moving_stddev")
+    renorm_mean = _variable("renorm_mean")
+    renorm_stddev = _variable("renorm_stddev")
+
+    @property
+    def axis(self) -> Any:
+        """As given before the layer is built, then a list of non-negative ints.
+
+        With virtual batches each is one larger, as TF1 counts the ghost axis.
+        """
+        if self._geometry is None:
+            return self._spec.axis
+        shift = int(self.virtual_batch_size is not None)
+        return [axis + shift for axis in self._geometry.channel_axes]
+
+    @axis.setter
+    def axis(self, value: Any) -> None:
+        self._spec = dataclasses.replace(self._spec, axis=value)
+
+    @property
+    def fused(self) -> bool:
+        """Whether the fused kernel is wanted or, once the layer is built, used."""
+        if self._geometry is None:
+            return self._spec.fused is None or bool(self._spec.fused)
+        return self._choose(self._geometry).fused
+
+    @fused.setter
+    def fused(self, value: bool | None) -> None:
+        self._spec = dataclasses.replace(self._spec, fused=value)
+
+    @property
+    def kernel(self) -> KernelChoice | None:
+        """The kernel and the reason it was chosen for; None before the layer is built."""
+        return None if self._geometry is None else self._choose(self._geometry)
+
+    def _choose(self, geometry: Geometry) -> KernelChoice:
+        raise NotImplementedError
+
+    @property
+    def input_spec(self) -> Any:
+        """The rank and the channel sizes that the layer was built for, or what was set."""
+        if self._geometry is None or self._input_spec is not None:
+            return self._input_spec
+        shape = self._geometry.input_shape
+        return InputSpec(
+            ndim=len(shape), axes={axis: shape[axis] for axis in self._geometry.channel_axes}
+        )
+
+    @input_spec.setter
+    def input_spec(self, value: Any) -> None:
+        check_is_spec(value)
+        self._input_spec = value
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, as TF1 lists them; `from_config` takes them.
+
+        Regularizers, constraints and initializers that are no TensorFlow objects stand as they are.
+        """
+        spec = self._spec
+        config = {name: getattr(spec, name) for name in SPEC_FIELDS}
+        for name in SETTINGS:
+            if name.endswith("_initializer") or isinstance(config[name], Named):
+                config[name] = config_of(config[name])
+        if self._geometry is not None:
+            # TF1 lists the resolved axes, but counts a ghost axis that no input has.
+            config["axis"] = list(self._geometry.channel_axes)
+        optional = ("renorm", "renorm_clipping", "renorm_momentum") if not spec.renorm else ()
+        unset = [k for k in ("fused", "virtual_batch_size", "adjustment") if config[k] is None]
+        kept = {key: config[key] for key in config if key not in optional and key not in unset}
+        if spec.renorm:
+            kept["renorm_clipping"] = spec.clipping
+        return {"name": self.name, "dtype": self.dtype, **kept}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A new, unbuilt layer from what `get_config` returned."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        state = "not built" if self.kernel is None else str(self.kernel)
+        given = ", ".join(
+            f"{field.name}={getattr(self._spec, field.name)!r}"
+            for field in dataclasses.fields(self._spec)
+            if not field.name.endswith("_initializer")
+            and repr(getattr(self._spec, field.name)) != repr(field.default)
+        )
+        return f"<{type(self).__name__} {self.name!r} ({given}), {state}>"
