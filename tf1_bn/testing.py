@@ -14,13 +14,8 @@ from ._src.runtime.after_import import import_first as _import_first
 if TYPE_CHECKING:
     from ._src.proof.parity.parity import assert_parity, check_parity
     from ._src.proof.record.recorder import Recorder, record
-    from ._src.proof.recording.recording import (
-        Call,
-        Recording,
-        RecordingError,
-        Step,
-        load_recording,
-    )
+    from ._src.proof.recording.archive import RecordingError
+    from ._src.proof.recording.recording import Call, Recording, Step, load_recording
     from ._src.proof.report.report import Report, Row, Section
     from ._src.proof.structure import compare_structure
     from ._src.proof.verify.verifier import verify
@@ -46,7 +41,7 @@ _HOMES = {
     "Call": "proof.recording.recording",
     "Recorder": "proof.record.recorder",
     "Recording": "proof.recording.recording",
-    "RecordingError": "proof.recording.recording",
+    "RecordingError": "proof.recording.archive",
     "Report": "proof.report.report",
     "Row": "proof.report.report",
     "Section": "proof.report.report",

@@ -508,10 +508,10 @@ MUTATIONS = [
          "wanted = ours", (TRAIN_OP,)),
     ),
     *_of(
-        "_src/proof/recording/schema.py",
-        ("a recording may lack a key", "elif not isinstance(inner, MayLack):", "elif False:",
+        "_src/proof/recording/checks.py",
+        ("a recording may lack a key", "elif key not in may_lack:", "elif False:",
          (FUZZ_PROOF,), "key_is_required"),
-        ("a recording may have keys of its own", "if key not in schema:", "if False:",
+        ("a recording may have keys of its own", "if key not in keys:", "if False:",
          (FUZZ_PROOF,), "key_is_required"),
     ),
     *_of(

@@ -67,7 +67,7 @@ def test_record_then_verify(tmp_path: Path) -> None:
     done = command("record", "program.py", "-o", "r.npz", "--", "-o", "x", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "arguments ['-o', 'x']\nstep 0\nstep 1\nstep 2\n" in done.stdout
-    assert "tf1_bn: 1 batch-norm calls and 3 steps recorded in r.npz" in done.stderr
+    assert "tf1_bn: 1 batch-norm call and 3 steps recorded in r.npz" in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["program.py", "r.npz"]
 
     done = command(
@@ -109,7 +109,7 @@ def test_the_program_of_1_15_that_needs_neighbours(tmp_path: Path) -> None:
     options = ("--neighbours", "--force", "--tf1-alias")
     done = command("record", *options, script, "-o", "r.npz", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1 batch-norm calls and 4 steps recorded in r.npz" in done.stderr
+    assert "1 batch-norm call and 4 steps recorded in r.npz" in done.stderr
     done = command("verify", *options, "r.npz", script, "--format", "json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
@@ -158,7 +158,7 @@ def test_a_folder_is_refused_before_the_program_runs(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     done = command("record", "program.py", "-o", "out", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "`path` must be a file and not a folder (got 'out')" in done.stderr
+    assert "`--output` must be a file and not a folder (got 'out')" in done.stderr
 
 
 def test_repair_without_tensorflow_says_one_line(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_what_cannot_be_compared_is_2(content: Any, words: str, tmp_path: Path) 
     [
         ("sys.exit(3)", 3, "the program ended with exit code 3; nothing was written"),
         ("raise KeyError('lost')", 1, "KeyError: 'lost'"),
-        ("sys.exit(0)", 0, "1 batch-norm calls"),
+        ("sys.exit(0)", 0, "1 batch-norm call and 4 steps"),
     ],
 )
 def test_how_the_program_ends(end: str, code: int, words: str, tmp_path: Path) -> None:
@@ -221,8 +221,16 @@ def test_how_the_program_ends(end: str, code: int, words: str, tmp_path: Path) -
         (["record", "program.py"], "required: -o/--output"),
         (["record", "-o", "r.npz"], "required: SCRIPT"),
         (["record", "gone.py", "-o", "r.npz"], "there is no script gone.py"),
-        (["record", "program.py", "-o", "gone/r.npz"], "`path` must be in an existing folder"),
-        (["record", "program.py", "-o", "r.npz", "--steps", "0"], "`steps` must be at least 1"),
+        (["record", "program.py", "-o", "gone/r.npz"], "`--output` must be in an existing folder"),
+        (["record", "program.py", "-o", "r.npz", "--steps", "0"], "`--steps` must be at least 1"),
+        (
+            ["record", "program.py", "-o", "r.npz", "--sample-kb", "-1"],
+            "`--sample-kb` must be positive (got -1)",
+        ),
+        (
+            ["record", "program.py", "-o", "r.npz", "--total-mb", "0"],
+            "`--total-mb` must be positive (got 0)",
+        ),
         (["verify"], "required: FILE"),
     ],
 )

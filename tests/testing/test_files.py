@@ -13,12 +13,17 @@ import numpy as np
 import pytest
 
 from tests.testing.support import SLIM_NET, SMALL_NET
-from tf1_bn._src.files import arrays as files
-from tf1_bn._src.files.arrays import DTYPES, read_archive, write_archive, written_beside
+from tf1_bn._src.files.whole_files import written_beside
+from tf1_bn._src.proof.recording import archive as files
+from tf1_bn._src.proof.recording.archive import (
+    DTYPES,
+    RecordingError,
+    read_archive,
+    write_archive,
+)
 from tf1_bn._src.proof.recording.recording import (
     Call,
     Recording,
-    RecordingError,
     Step,
     load_recording,
     save_recording,
@@ -133,7 +138,7 @@ def test_arrays_of_every_dtype_and_shape(dtype: str, shape: tuple, tmp_path: Pat
     path = str(tmp_path / "a.npz")
     array = (np.arange(np.prod(shape, dtype=int)) % 7).reshape(shape).astype(dtype)
     write_archive(path, {}, {"a": array})
-    read = read_archive(path).arrays["a"]
+    read = read_archive(path)[1]["a"]
     np.testing.assert_array_equal(read, array)
     assert (read.dtype, read.shape) == (array.dtype, array.shape)
     # NumPy reads what we write.

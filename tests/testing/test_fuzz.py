@@ -16,7 +16,7 @@ import pytest
 
 from tests.testing.support import SLIM_NET, SMALL_NET
 from tf1_bn._src.cli.main import main
-from tf1_bn._src.files.arrays import read_archive
+from tf1_bn._src.proof.recording.archive import read_archive
 from tf1_bn._src.proof.recording.recording import recording_from
 from tf1_bn.testing import Recording, RecordingError, compare_structure, load_recording, verify
 
@@ -134,7 +134,7 @@ def same(one: Any, other: Any) -> bool:
 
 def reader(path: Path) -> Callable[[Any], Recording]:
     """Reads a header with the arrays of a file, as `load_recording` does."""
-    arrays = read_archive(str(path)).arrays
+    _, arrays = read_archive(str(path))
     return lambda header: recording_from(header, arrays)
 
 

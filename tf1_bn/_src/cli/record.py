@@ -7,6 +7,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..files.streams import say
+from ..files.text_table import counted
 from ..programs.preparation import Options, prepare
 from ..runtime.after_import import import_first
 from .options import (
@@ -86,12 +87,14 @@ def _record(parsed: Any) -> int:
 
 def _recorder(parsed: Any) -> Any:
     import_first("tensorflow")
-    from ..proof.record.recorder import record
+    from ..proof.record.recorder import check_request, record
 
     options = options_of(parsed)
     # Without any of the options the program is to find TensorFlow as it is.
     if options != Options():
         prepare(options)
+    sizes = {"--sample-kb": parsed.sample_kb, "--total-mb": parsed.total_mb}
+    check_request(parsed.output, parsed.steps, sizes, words=("--output", "--steps"))
     return record(
         parsed.output,
         parsed.steps,
@@ -103,7 +106,8 @@ def _recorder(parsed: Any) -> Any:
 
 def _tell(recording: Recording, path: str) -> int:
     steps = sum(len(call.steps) for call in recording.calls)
-    say(f"{len(recording.calls)} batch-norm calls and {steps} steps recorded in {path}")
+    calls = counted(len(recording.calls), "batch-norm call")
+    say(f"{calls} and {counted(steps, 'step')} recorded in {path}")
     for call in recording.calls:
         for note in call.notes:
             say(f"{call.name}: {note}")

@@ -54,7 +54,7 @@ def add_verify(commands: Any) -> None:
 
 def verify_command(parsed: Any) -> int:
     """`python -m tf1_bn verify FILE [SCRIPT] [-- ARGS...]`; returns the exit code."""
-    from ..proof.recording.recording import RecordingError
+    from ..proof.recording.archive import RecordingError
 
     try:
         report = _verified(parsed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables and names as text for a terminal."""
+"""Tables, names and counts as text for a terminal."""
 
 from __future__ import annotations
 
@@ -28,3 +28,12 @@ def printable(text: str) -> str:
     'a\\x1b[31m'
     """
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def counted(number: int, thing: str) -> str:
+    """Returns `number` with the word for that many.
+
+    >>> counted(1, "step"), counted(0, "step"), counted(2, "batch-norm call")
+    ('1 step', '0 steps', '2 batch-norm calls')
+    """
+    return f"{number} {thing if number == 1 else f'{thing}s'}"

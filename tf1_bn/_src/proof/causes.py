@@ -8,7 +8,8 @@ from typing import Any, Iterator, Mapping, NamedTuple
 
 import numpy as np
 
-from .recording.model import Norm, Quirks, apply, scales
+from .recording.model import Norm, apply, broad, moments
+from .recording.scales import scales
 from .report.differences import difference
 from .report.tolerances import tolerance
 
@@ -21,89 +22,61 @@ GRADIENTS_ONLY = (
     "missing, or moments that are taken for constants"
 )
 
-
-class _Mistake(NamedTuple):
-    quirks: Quirks
-    does: str
-
-
-_MISTAKES = (
-    _Mistake(
-        Quirks(no_updates=True),
-        "does not move the moving statistics (update ops not run, or training flag False)",
-    ),
-    _Mistake(
-        Quirks(other_phase=True),
-        "normalizes with the statistics of the other phase (training flag)",
-    ),
-    _Mistake(
-        Quirks(other_phase=True, no_updates=True),
-        "behaves as in the other phase: output and updates (training flag)",
-    ),
-    _Mistake(
-        Quirks(updates_in_inference=True),
-        "moves the moving statistics in inference (training flag)",
-    ),
-    _Mistake(
-        Quirks(other_phase=True, updates_in_inference=True),
-        "behaves as in training: output and updates (training flag)",
-    ),
-    _Mistake(
-        Quirks(bessel=False),
-        "moves moving_variance towards the biased population variance, without Bessel's factor "
-        "n / (n - 1)",
-    ),
-    _Mistake(
-        Quirks(bessel=True),
-        "moves moving_variance towards the sample variance, with Bessel's factor n / (n - 1)",
-    ),
-    _Mistake(
-        Quirks(clamp=False),
-        "uses epsilon as given, without the fused kernel's lower bound 1.001e-5 (epsilon clamp)",
-    ),
-    _Mistake(
-        Quirks(clamp=True),
-        "raises epsilon to the fused kernel's lower bound 1.001e-5 (epsilon clamp)",
-    ),
-    _Mistake(
-        Quirks(epsilon_outside_root=True),
-        "adds epsilon to the standard deviation, not to the variance under the root",
-    ),
-    _Mistake(
-        Quirks(swapped_momentum=True),
-        "takes momentum for the share of the new batch: PyTorch's convention, 1 - momentum "
-        "(momentum convention)",
-    ),
-    _Mistake(
-        Quirks(ghosts="consecutive"),
-        "groups ghost batches of consecutive rows instead of interleaved ones (ghost grouping)",
-    ),
-    _Mistake(Quirks(ghosts="none"), "makes no ghost batches at all (ghost grouping)"),
-    _Mistake(
-        Quirks(swapped_batch_moments=True),
-        "moves moving_mean towards the variance and moving_variance towards the mean "
-        "(swapped statistics)",
-    ),
-    _Mistake(
-        Quirks(swapped_moving=True),
-        "normalizes with moving_mean and moving_variance exchanged (swapped statistics)",
-    ),
-    _Mistake(Quirks(swapped_parameters=True), "exchanges gamma and beta (swapped parameters)"),
-    _Mistake(Quirks(no_gamma=True), "does not multiply with gamma"),
-    _Mistake(Quirks(no_beta=True), "does not add beta"),
-    _Mistake(Quirks(no_renorm=True), "leaves out the renorm correction r and d"),
-    _Mistake(
-        Quirks(renorm_after_update=True),
-        "computes the renorm correction from the averages after this step's update",
-    ),
-    _Mistake(Quirks(no_adjustment=True), "leaves out the adjustment"),
-)
+# By what a mistake does: the fields of the norm that it changes.
+_MISTAKES: Mapping[str, Mapping[str, Any]] = {
+    "does not move the moving statistics (update ops not run, or training flag False)": {
+        "no_updates": True
+    },
+    "normalizes with the statistics of the other phase (training flag)": {"other_phase": True},
+    "behaves as in the other phase: output and updates (training flag)": {
+        "other_phase": True,
+        "no_updates": True,
+    },
+    "moves the moving statistics in inference (training flag)": {"updates_in_inference": True},
+    "behaves as in training: output and updates (training flag)": {
+        "other_phase": True,
+        "updates_in_inference": True,
+    },
+    "moves moving_variance towards the biased population variance, without Bessel's factor "
+    "n / (n - 1)": {"bessel": False},
+    "moves moving_variance towards the sample variance, with Bessel's factor n / (n - 1)": {
+        "bessel": True
+    },
+    "uses epsilon as given, without the fused kernel's lower bound 1.001e-5 (epsilon clamp)": {
+        "clamp": False
+    },
+    "raises epsilon to the fused kernel's lower bound 1.001e-5 (epsilon clamp)": {"clamp": True},
+    "adds epsilon to the standard deviation, not to the variance under the root": {
+        "epsilon_outside_root": True
+    },
+    "takes momentum for the share of the new batch: PyTorch's convention, 1 - momentum "
+    "(momentum convention)": {"swapped_momentum": True},
+    "groups ghost batches of consecutive rows instead of interleaved ones (ghost grouping)": {
+        "consecutive_ghosts": True
+    },
+    "makes no ghost batches at all (ghost grouping)": {"virtual_batch_size": None},
+    "moves moving_mean towards the variance and moving_variance towards the mean "
+    "(swapped statistics)": {"swapped_batch_moments": True},
+    "normalizes with moving_mean and moving_variance exchanged (swapped statistics)": {
+        "swapped_moving": True
+    },
+    "exchanges gamma and beta (swapped parameters)": {"swapped_parameters": True},
+    "does not multiply with gamma": {"no_gamma": True},
+    "does not add beta": {"no_beta": True},
+    "leaves out the renorm correction r and d": {"renorm": False},
+    "computes the renorm correction from the averages after this step's update": {
+        "renorm_after_update": True
+    },
+    "leaves out the adjustment": {"adjustment": None},
+}
 
 
 class Observation(NamedTuple):
     """One step on one side: what went in and what came out.
 
-    `after` holds the statistics that were read afterwards, `output` may be None.
+    norm: the arithmetic asked for. inputs: of any shape. before: the variables by name, each with
+    a value a channel. output: of the input's shape, None if it is not looked at. after: the
+    statistics that were read afterwards, by name. dtype: of the input, as the layer got it.
     """
 
     norm: Norm
@@ -116,7 +89,7 @@ class Observation(NamedTuple):
 
 
 def likely_cause(expected: Observation, actual: Observation) -> str:
-    """A sentence on what the candidate does that the reference does not, "" if not identified.
+    """Returns what the candidate does that the reference does not, "" if that is not known.
 
     Both sides are explained from the configuration alone, so a reference that departs from it
     (as newer TensorFlows do here and there) is named as such.
@@ -134,101 +107,78 @@ def likely_cause(expected: Observation, actual: Observation) -> str:
     if ours and theirs and ours != theirs:
         return f"the candidate {ours}; the reference {theirs}"
     if ours is None and theirs == "":
-        return _other_constants(expected, actual)
+        found = [_other_epsilon(actual), _other_momentum(actual)]
+        return "; ".join(text for text in found if text)
     return ""
 
 
 def _explain(seen: Observation) -> str | None:
     """ "" for right numbers, the mistake that gives them, None if none does."""
-    if _fits(seen, Quirks()):
+    if _fits(seen, seen.norm):
         return ""
-    for mistake in _candidates():
-        if _changes_something(seen, mistake.quirks) and _fits(seen, mistake.quirks):
-            return mistake.does
+    for does, changes in _candidates():
+        wrong = seen.norm._replace(**changes)
+        if _changes_something(seen, wrong) and _fits(seen, wrong):
+            return does
     return None
 
 
-def _candidates() -> Iterator[_Mistake]:
-    yield from _MISTAKES
-    default = Quirks()
-    for one, two in itertools.combinations(_MISTAKES, 2):
-        changed = [
-            {k: v for k, v in m.quirks._asdict().items() if v != getattr(default, k)}
-            for m in (one, two)
-        ]
-        if not set(changed[0]) & set(changed[1]):
-            quirks = Quirks(**{**changed[0], **changed[1]})
-            yield _Mistake(quirks, f"{one.does}, and {two.does}")
+def _candidates() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each mistake, and then each pair of mistakes that go together."""
+    yield from _MISTAKES.items()
+    for (one, changes), (two, more) in itertools.combinations(_MISTAKES.items(), 2):
+        if not set(changes) & set(more):
+            yield f"{one}, and {two}", {**changes, **more}
 
 
-def _predicted(seen: Observation, quirks: Quirks) -> dict[str, Any]:
-    result = apply(seen.norm, seen.inputs, seen.before, seen.training, quirks)
-    found = {name: result.after[name] for name in seen.after if name in result.after}
-    return found if seen.output is None else {"output": result.output, **found}
+def _fits(seen: Observation, norm: Norm) -> bool:
+    """Whether `norm` gives the numbers that were seen."""
+    observed = {**seen.after, "output": seen.output}
+    return all(error <= FIT for error in _errors(seen, _predicted(seen, norm), observed))
 
 
-def _observed(seen: Observation) -> dict[str, Any]:
-    return dict(seen.after) if seen.output is None else {"output": seen.output, **seen.after}
+def _changes_something(seen: Observation, norm: Norm) -> bool:
+    """Whether `norm` gives other numbers than the one asked for."""
+    right, wrong = _predicted(seen, seen.norm), _predicted(seen, norm)
+    return any(not error <= 2 * FIT for error in _errors(seen, right, wrong))
 
 
-def _fits(seen: Observation, quirks: Quirks) -> bool:
-    observed = _observed(seen)
-    predicted = _predicted(seen, quirks)
-    return all(error <= FIT for error in _errors(seen, predicted, observed).values())
+def _predicted(seen: Observation, norm: Norm) -> dict[str, Any]:
+    """What `norm` gives for those of the results that were looked at."""
+    output, after = apply(norm, seen.inputs, seen.before, seen.training)
+    found = {name: after[name] for name in seen.after if name in after}
+    return found if seen.output is None else {**found, "output": output}
 
 
-def _changes_something(seen: Observation, quirks: Quirks) -> bool:
-    right, wrong = _predicted(seen, Quirks()), _predicted(seen, quirks)
-    return any(not error <= 2 * FIT for error in _errors(seen, right, wrong).values())
-
-
-def _errors(
-    seen: Observation, one: Mapping[str, Any], other: Mapping[str, Any]
-) -> dict[str, float]:
+def _errors(seen: Observation, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[float]:
     """How far apart they are, in tolerances."""
-    # The gradient from above has no part in what is compared here.
-    size = scales(
-        seen.norm, seen.inputs, seen.before, seen.training, np.ones(np.shape(seen.inputs))
-    )
-    found = {}
+    size = scales(seen.norm, seen.inputs, seen.before, seen.training)
     for name in one:
         allowed = tolerance("output" if name == "output" else "state", seen.dtype)
-        found[name] = difference(one[name], other[name], size.get(name)).error / allowed.error
-    return found
+        yield difference(one[name], other[name], size.get(name)).error / allowed.error
 
 
 # -- the same arithmetic with another constant ---------------------------------------------------
 
 
-def _other_constants(expected: Observation, actual: Observation) -> str:
-    found = [_other_epsilon(expected, actual), _other_momentum(actual)]
-    return "; ".join(text for text in found if text)
-
-
-def _other_epsilon(expected: Observation, actual: Observation) -> str:
+def _other_epsilon(actual: Observation) -> str:
     """The output is gamma / sqrt(variance + epsilon) times a centred input: solve for epsilon."""
-    if actual.output is None or actual.norm.renorm or actual.norm.virtual_batch_size is not None:
-        return ""
     norm = actual.norm
-    axes = tuple(a for a in range(np.ndim(actual.inputs)) if a not in norm.channel_axes)
+    if actual.output is None or norm.renorm or norm.virtual_batch_size is not None:
+        return ""
     x, y = (np.asarray(v, "float64") for v in (actual.inputs, actual.output))
-    shape = [n if a in norm.channel_axes else 1 for a, n in enumerate(x.shape)]
-    gamma = np.reshape(np.asarray(actual.before.get("gamma", np.ones(shape)), "float64"), shape)
-    variance = np.reshape(np.asarray(actual.before["moving_variance"], "float64"), shape)
-    if actual.training:
-        variance = x.var(axes, keepdims=True)
+    axes, values = broad(norm, x, actual.before)
+    variance = moments(x, axes)[1] if actual.training else values["moving_variance"]
     with np.errstate(divide="ignore", invalid="ignore"):
-        gain = (y.std(axes, keepdims=True) / x.std(axes, keepdims=True)) / np.abs(gamma)
+        spread = y.std(axes, keepdims=True) / x.std(axes, keepdims=True)
+        gain = spread / np.abs(values.get("gamma", 1.0))
         epsilon = float(np.median(1.0 / gain**2 - variance))
-    if (
-        not np.isfinite(epsilon)
-        or epsilon <= 0
-        or abs(epsilon - norm.epsilon) < _SAME * norm.epsilon
-    ):
+    is_other = abs(epsilon - norm.epsilon) >= _SAME * norm.epsilon
+    if not (np.isfinite(epsilon) and epsilon > 0 and is_other):
         return ""
     # The bound of the fused kernel does not matter to an epsilon that was measured.
-    constants = norm._replace(epsilon=epsilon, fused=False)
-    solved = _fits(actual._replace(norm=constants, after={}), Quirks())
+    other = norm._replace(epsilon=epsilon, fused=False)
+    solved = _fits(actual._replace(norm=other, after={}), other)
     return f"the candidate's epsilon is about {epsilon:.2g}, not {norm.epsilon:g}" if solved else ""
 
 
@@ -244,14 +194,14 @@ def _other_momentum(actual: Observation) -> str:
 
 def _momentum_of(actual: Observation, name: str) -> float | None:
     """The momentum by which all statistics moved, told by one of them; None if there is none."""
-    target = apply(actual.norm._replace(momentum=0.0), actual.inputs, actual.before, True)
+    _, target = apply(actual.norm._replace(momentum=0.0), actual.inputs, actual.before, True)
     before = np.asarray(actual.before[name], "float64")
-    whole = target.after[name] - before
+    whole = target[name] - before
     if name not in actual.after or not np.any(whole):
         return None
     step = np.asarray(actual.after[name], "float64") - before
     momentum = 1.0 - float(np.vdot(step, whole) / np.vdot(whole, whole))
     if abs(momentum - actual.norm.momentum) < _SAME * abs(1.0 - actual.norm.momentum):
         return None
-    constants = actual.norm._replace(momentum=momentum)
-    return momentum if _fits(actual._replace(norm=constants, output=None), Quirks()) else None
+    other = actual.norm._replace(momentum=momentum)
+    return momentum if _fits(actual._replace(norm=other, output=None), other) else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One recorded call built again by itself, in a graph of its own, and run step by step."""
+"""One batch norm built by itself, in a graph of its own, and run step by step from given state."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 
 from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, op_of, tf
 from .recording.consistency import role_of
+from .recording.model import LEARNED
 from .recording.recording import Call, Step
 
+PLACEHOLDER = "placeholder"
 _SCOPE = "replayed"
 _HALF = ("float16", "bfloat16")
 # An argument that a run did not compute has no part in its output; any number will do.
@@ -19,7 +21,11 @@ _UNKNOWN = 0.5
 
 
 class Ran(NamedTuple):
-    """What one step gave: the output, gradients by what they are of, and the variables after."""
+    """What one step gave: the output, gradients by what they are of, and the variables after.
+
+    output: of the input's shape. gradients: each of the shape of what it is of, by "gradient of x"
+    and the like. after: by name. Half-precision outputs and their gradients are float32.
+    """
 
     output: Any
     gradients: dict[str, Any]
@@ -27,7 +33,12 @@ class Ran(NamedTuple):
 
 
 class Built(NamedTuple):
-    """A replayed call: the graph's ends, and its variables by name below the call's scope."""
+    """A batch norm alone in a graph, with a session.
+
+    inputs: fed, in float32 where the layer takes half precision. training: the flag to feed, None
+    where the phase is built in. values: arguments to feed, by name. weights: the gradient from
+    above, of the output's shape. variables: by the names that the caller knows them by.
+    """
 
     session: Any
     inputs: Tensor
@@ -39,59 +50,84 @@ class Built(NamedTuple):
     updates: list[Operation]
     variables: dict[str, Variable]
 
-    def run(self, step: Step) -> Ran:
-        """Runs one step from the recorded variables, first without and then with the updates."""
-        x = step.arrays["input"]
-        feed = {self.inputs: x, self.weights: weights_for(x.shape)}
+    def run(
+        self, x: Any, training: bool, state: Mapping[str, Any], values: Mapping[str, Any] = {}
+    ) -> Ran:
+        """Runs one step from `state`, first without and then with the update ops."""
+        feed = {self.inputs: x, self.weights: weights_for(np.shape(x))}
         if self.training is not None:
-            feed[self.training] = step.training
+            feed[self.training] = training
         for name, placeholder in self.values.items():
             shape = [1 if n is None else n for n in placeholder.shape.as_list()]
-            feed[placeholder] = step.arrays.get(f"value/{name}", np.full(shape, _UNKNOWN))
-        before = step.group("before")
-        self.load(before)
+            feed[placeholder] = values.get(name, np.full(shape, _UNKNOWN))
+        self.load(state)
         output, gradients = self.session.run([self.outputs, self.gradients], feed)
-        self.load(before)
+        # Updates in place have moved the statistics by now.
+        self.load(state)
         self.session.run([self.outputs, self.updates], feed)
         return Ran(output, gradients, self.session.run(self.variables))
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Puts values into the variables; those without one keep theirs."""
-        chosen = [(v, state[role]) for role, v in self.variables.items() if role in state]
+        chosen = [(v, state[name]) for name, v in self.variables.items() if name in state]
         feed = {v.initializer.inputs[1]: np.reshape(value, v.shape) for v, value in chosen}
         self.session.run([v.initializer for v, _ in chosen], feed)
 
-    def close(self) -> None:
-        self.session.close()
 
+def build(
+    make: Callable[[Tensor, Any, dict[str, Tensor]], Any],
+    shape: Sequence[Any] | None,
+    dtype: str,
+    training: Any,
+    named: Callable[[Variable], str | None],
+) -> Built:
+    """Builds a batch norm in a graph of its own.
 
-def build(make: Callable[..., Tensor], call: Call) -> Built:
-    """Builds `call` by `make(inputs, training, scope name, **arguments)`.
+    Args:
+      make: a function of the input, of `training` or its placeholder, and of a dict into which it
+        puts the placeholders of its arguments; it returns the output, or a pair of the output and
+        a list of update ops that are in no collection.
+      shape: of the input; None, or None in it, is unknown.
+      dtype: that `make` gets; half precision is fed and read as float32.
+      training: what `make` gets, or PLACEHOLDER.
+      named: the name that a variable has in `Built.variables`, None to leave it out.
 
-    Raises whatever `make` raises.
+    Raises:
+      Whatever `make` raises.
     """
     with tf.Graph().as_default() as graph:
-        half = call.dtype in _HALF
-        inputs = tf.placeholder("float32" if half else call.dtype, _shape(call), name="inputs")
-        dynamic = call.phase == "dynamic"
-        training = tf.placeholder(tf.bool, [], name="training") if dynamic else None
+        half = dtype in _HALF
+        inputs = tf.placeholder("float32" if half else dtype, shape, name="proof_inputs")
+        flag = None
+        if isinstance(training, str) and training == PLACEHOLDER:
+            flag = training = tf.placeholder(tf.bool, [], name="proof_training")
         values: dict[str, Tensor] = {}
-        arguments = {k: _argument(k, v, call, values) for k, v in call.config.items()}
-        x = tf.cast(inputs, call.dtype) if half else inputs
-        phase = call.phase == "training" if training is None else training
-        outputs = make(x, phase, _SCOPE, **arguments)
+        made = make(tf.cast(inputs, dtype) if half else inputs, training, values)
+        outputs, more = made if isinstance(made, tuple) else (made, ())
         wide = tf.cast(outputs, "float32") if half else outputs
-        weights = tf.placeholder(wide.dtype.base_dtype, name="weights")
-        variables = {
-            role_of(v.op.name, _SCOPE): v
-            for v in [*tf.global_variables(), *tf.local_variables()]
-            if v.op.name.startswith(f"{_SCOPE}/")
-        }
+        weights = tf.placeholder(wide.dtype.base_dtype, name="proof_weights")
+        found = {named(v): v for v in [*tf.global_variables(), *tf.local_variables()]}
+        variables = {name: v for name, v in found.items() if name is not None}
         updates = [op_of(u) for u in tf.get_collection(tf.GraphKeys.UPDATE_OPS)]
+        updates += [op_of(u) for u in more if op_of(u) not in updates]
         gradients = _gradients(tf.reduce_sum(wide * weights), inputs, variables)
-        session = _session(graph)
+        # One thread adds in one order, so a replay gives the same bits every time.
+        config = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+        session = tf.Session(graph=graph, config=config)
         session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
-    return Built(session, inputs, training, values, weights, wide, gradients, updates, variables)
+    return Built(session, inputs, flag, values, weights, wide, gradients, updates, variables)
+
+
+def _gradients(
+    loss: Tensor, inputs: Tensor, variables: Mapping[str, Variable]
+) -> dict[str, Tensor]:
+    """The gradients of the input and of what is learned, of those that the loss depends on."""
+    targets = {"gradient of x": inputs}
+    for name, variable in variables.items():
+        if variable.trainable or name in LEARNED:
+            targets[f"gradient of {name}"] = variable
+    found = tf.gradients(loss, list(targets.values()))
+    return {name: gradient for name, gradient in zip(targets, found) if gradient is not None}
 
 
 def weights_for(shape: Sequence[int]) -> Any:
@@ -101,27 +137,38 @@ def weights_for(shape: Sequence[int]) -> Any:
     return np.round((numbers * 4.0 - 2.0) * 16.0) / 16.0
 
 
-def _session(graph: Any) -> Any:
-    # One thread adds in one order, so a replay gives the same bits every time.
-    config = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
-    return tf.Session(graph=graph, config=config)
+# -- a recorded call -----------------------------------------------------------------------------
 
 
-def _shape(call: Call) -> list[Any] | None:
-    if call.shape is None or call.sample is None:
-        return call.shape
-    sizes = list(call.shape)
-    sizes[call.sample["axis"]] = len(call.sample["kept"])
-    return sizes
+def rebuild(function: Callable[..., Any], call: Call) -> Built:
+    """Builds a recorded call by itself; `variables` are by their roles.
+
+    Args:
+      function: takes the arguments of `tf.layers.batch_normalization`, or of
+        `tf.contrib.layers.batch_norm` for a call of that kind.
+      call: with steps.
+
+    Raises:
+      Whatever `function` raises.
+    """
+    words = ("is_training", "scope") if call.kind == "contrib" else ("training", "name")
+
+    def make(x: Tensor, training: Any, values: dict[str, Tensor]) -> Any:
+        arguments = {k: _argument(k, v, call, values) for k, v in call.config.items()}
+        return function(x, **dict(zip(words, (training, _SCOPE))), **arguments)
+
+    def role(variable: Variable) -> str | None:
+        name = variable.op.name
+        return role_of(name, _SCOPE) if name.startswith(f"{_SCOPE}/") else None
+
+    phase = PLACEHOLDER if call.phase == "dynamic" else call.phase == "training"
+    return build(make, call.kept_shape(call.shape), call.dtype, phase, role)
 
 
-def _gradients(
-    loss: Tensor, inputs: Tensor, variables: Mapping[str, Variable]
-) -> dict[str, Tensor]:
-    targets = {"gradient of x": inputs}
-    targets.update({f"gradient of {k}": variables[k] for k in ("gamma", "beta") if k in variables})
-    found = tf.gradients(loss, list(targets.values()))
-    return {name: gradient for name, gradient in zip(targets, found) if gradient is not None}
+def run_step(built: Built, step: Step) -> Ran:
+    """Runs a recorded step from its recorded variables."""
+    before, values = step.group("before"), step.group("value")
+    return built.run(step.arrays["input"], step.training, before, values)
 
 
 def _argument(name: str, value: Any, call: Call, values: dict[str, Tensor]) -> Any:

@@ -13,8 +13,10 @@ from typing import Any, Callable, Mapping, Sequence
 
 from ...runtime.tensorflow_v1 import raise_if_eager, tf
 from ..report.report import PROVEN, Report, Section, exact_row
-from .points import POINTS
-from .setting import Setting, section
+from .points import POINTS, Point
+from .setting import Setting
+
+_MOST_EXPLAINED = 3
 
 
 def check_parity(
@@ -85,7 +87,7 @@ def check_parity(
         steps=steps,
     )
     wanted = POINTS if points is None else points
-    sections = [section(name, point, setting) for name, point in POINTS.items() if name in wanted]
+    sections = [_section(name, point, setting) for name, point in POINTS.items() if name in wanted]
     if metric is not None:
         sections.append(_metric_section(metric, setting))
     facts = {"TensorFlow": str(tf.__version__), "shape": str(list(shape)), "dtype": dtype}
@@ -107,6 +109,13 @@ def assert_parity(*builds: Any, **arguments: Any) -> Report:
     if report.exit_code != PROVEN:
         raise AssertionError(report.text())
     return report
+
+
+def _section(name: str, point: Point, setting: Setting) -> Section:
+    rows, whys = point(setting)
+    # Mistakes are tried out one by one, and a step that shows one shows it as well as the next.
+    causes = [why() for why in whys[:_MOST_EXPLAINED]]
+    return Section(name, rows, [cause for cause in dict.fromkeys(causes) if cause], [])
 
 
 def _metric_section(metric: Callable[..., Any], setting: Setting) -> Section:

@@ -5,72 +5,64 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import Any, Callable, List, Mapping, Tuple
+from typing import Any, Callable, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
 from ...runtime.tensorflow_v1 import tf
+from ..replay import PLACEHOLDER, Built, Ran
 from ..report.report import DIFFERENT, Row, exact_row, number_row, skipped_row, still_row
 from ..report.tolerances import tolerance
 from .setting import (
     FAR,
-    Failed,
-    Pair,
     Setting,
     Why,
-    built,
+    both_built,
     compared,
     is_learned,
-    more_row,
-    outcome_text,
-    phases,
+    random_input,
+    random_state,
+    refusals,
 )
-from .side import PLACEHOLDER, Side, Values, random_input, random_state
 from .structure_point import structure
 
-Point = Callable[[Setting], Tuple[List[Row], List[Why]]]
+Found = Tuple[List[Row], List[Why]]
+Point = Callable[[Setting], Found]
 FORMS = (True, False, 1, 0, None)
 
 
 def _one_phase(training: bool, far: float, aspect: str, seed: int) -> Point:
     """A run of one phase from random state; `far` shifts the mean, by deviations."""
 
-    def point(setting: Setting) -> tuple[list[Row], list[Why]]:
-        pair = built(setting, phases(setting, training))
-        if pair is None:
-            return [], []
-        try:
-            x = random_input(setting.shape, seed, far)
-            state = random_state(pair.reference.variables)
-            ran = [side.run(x, training, state) for side in pair]
-            return compared(setting, x, state, training, (ran[0], ran[1]), "", (aspect,))
-        finally:
-            pair.close()
+    def point(setting: Setting) -> Found:
+        with both_built(setting, setting.flag(training)) as (sides, refused):
+            if refused:
+                return refused, []
+            x, state = random_input(setting.shape, seed, far), random_state(sides[0].variables)
+            ran = [side.run(x, training, state) for side in sides]
+            return compared(setting, x, state, training, ran, "", (aspect,))
 
     return point
 
 
-def trajectory(setting: Setting) -> tuple[list[Row], list[Why]]:
+def trajectory(setting: Setting) -> Found:
     """The reference trains on; before each step its state is copied into the candidate."""
-    pair = built(setting, phases(setting, True))
-    if pair is None:
-        return [], []
     rows: list[Row] = []
     causes: list[Why] = []
-    try:
-        state = random_state(pair.reference.variables)
+    with both_built(setting, setting.flag(True)) as (sides, refused):
+        if refused:
+            return refused, []
+        state = random_state(sides[0].variables)
         for step in range(setting.steps):
             x = random_input(setting.shape, 100 + step, FAR * np.sin(step))
-            ran = [side.run(x, True, state) for side in pair]
-            more, why = compared(setting, x, state, True, (ran[0], ran[1]), str(step + 1))
+            ran = [side.run(x, True, state) for side in sides]
+            more, why = compared(setting, x, state, True, ran, str(step + 1))
             rows, causes = rows + more, causes + why
             state = ran[0].after
-    finally:
-        pair.close()
     return rows, causes
 
 
-def flag(setting: Setting) -> tuple[list[Row], list[Why]]:
+def flag(setting: Setting) -> Found:
     """`training` as a placeholder both ways, True, False, 1, 0 and None."""
     rows: list[Row] = []
     causes: list[Why] = []
@@ -78,47 +70,35 @@ def flag(setting: Setting) -> tuple[list[Row], list[Why]]:
     if setting.dynamic:
         forms += [(PLACEHOLDER, fed, f"placeholder fed {fed}") for fed in (True, False)]
     for form, training, label in forms:
-        try:
-            more, why = _one_form(setting, form, training, label)
-        except Failed as failed:
-            more, why = [failed.row], []
+        more, why = _one_form(setting, form, training, label)
         rows, causes = rows + more, causes + why
     return rows, causes
 
 
-def _one_form(
-    setting: Setting, form: Any, training: bool, label: str
-) -> tuple[list[Row], list[Why]]:
-    pair = built(setting, form)
-    if pair is None:
-        return [exact_row("both refuse", True, True, label)], []
-    try:
-        x = random_input(setting.shape, 7)
-        state = random_state(pair.reference.variables)
-        ran = [side.run(x, training, state) for side in pair]
-        rows, causes = compared(setting, x, state, training, (ran[0], ran[1]), label)
+def _one_form(setting: Setting, form: Any, training: bool, label: str) -> Found:
+    with both_built(setting, form) as (sides, refused):
+        if refused:
+            return refused, []
+        x, state = random_input(setting.shape, 7), random_state(sides[0].variables)
+        ran = [side.run(x, training, state) for side in sides]
+        rows, causes = compared(setting, x, state, training, ran, label)
         if not training:
             after = ran[1].after
             rows += [still_row(f"{k} is still", label, state[k], after.get(k)) for k in state]
         return rows, causes
-    finally:
-        pair.close()
 
 
-def wiring(setting: Setting) -> tuple[list[Row], list[Why]]:
+def wiring(setting: Setting) -> Found:
     """Every statistic moves in one training run, and none in an inference run."""
-    rows = []
+    rows: list[Row] = []
     for training in (True, False):
-        pair = built(setting, phases(setting, training))
-        if pair is None:
-            continue
+        with both_built(setting, setting.flag(training)) as (sides, refused):
+            rows += refused
+            if refused:
+                continue
+            x, state = random_input(setting.shape, 8, FAR), random_state(sides[0].variables)
+            moved = [_moved(side.run(x, training, state).after, state) for side in sides]
         label = "training run" if training else "inference run"
-        try:
-            x = random_input(setting.shape, 8, FAR)
-            state = random_state(pair.reference.variables)
-            moved = [_moved(side.run(x, training, state).after, state) for side in pair]
-        finally:
-            pair.close()
         statistics = sorted(name for name in state if not is_learned(name))
         rows.append(exact_row("variables moved by the reference", moved[0], moved[1], label))
         rows.append(exact_row("variables moved", statistics if training else [], moved[1], label))
@@ -129,110 +109,86 @@ def _moved(after: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in after if name in before and np.any(after[name] != before[name]))
 
 
-def batch_independence(setting: Setting) -> tuple[list[Row], list[Why]]:
+def batch_independence(setting: Setting) -> Found:
     """In inference a row's output is the same whatever the other rows are."""
-    pair = built(setting, phases(setting, False))
-    if pair is None:
-        return [], []
-    try:
-        state = random_state(pair.reference.variables)
-        x = random_input(setting.shape, 9)
-        other = random_input(setting.shape, 90, FAR)
-        other[0] = x[0]
-        rows = []
-        for name, side in zip(("reference", "candidate"), pair):
+    with both_built(setting, setting.flag(False)) as (sides, refused):
+        rows = list(refused)
+        for name, side in zip(("reference", "candidate"), sides):
+            state = random_state(sides[0].variables)
+            x, other = random_input(setting.shape, 9), random_input(setting.shape, 90, FAR)
+            other[0] = x[0]
             outputs = [side.run(inputs, False, state).output[0] for inputs in (x, other)]
             allowed = tolerance("output", setting.dtype)
-            aspect = f"row 0 of the {name}"
-            rows.append(number_row(aspect, "", outputs[0], outputs[1], allowed))
+            rows.append(number_row(f"row 0 of the {name}", "", outputs[0], outputs[1], allowed))
         return rows, []
-    finally:
-        pair.close()
 
 
-def checkpoint(setting: Setting) -> tuple[list[Row], list[Why]]:
+def checkpoint(setting: Setting) -> Found:
     """A checkpoint of either side restores into the other."""
-    pair = built(setting, phases(setting, False))
-    if pair is None:
-        return [], []
-    try:
+    with both_built(setting, setting.flag(False)) as (sides, refused):
+        if refused:
+            return refused, []
+        reference, candidate = sides
         return [
-            *_restored(pair.reference, pair.candidate, "reference to candidate"),
-            *_restored(pair.candidate, pair.reference, "candidate to reference"),
+            *_restored(reference, candidate, "reference to candidate"),
+            *_restored(candidate, reference, "candidate to reference"),
         ], []
-    finally:
-        pair.close()
 
 
-def _restored(source: Side, target: Side, label: str) -> list[Row]:
+def _restored(source: Built, target: Built, label: str) -> list[Row]:
     state = random_state(source.variables)
     source.load(state)
+    shared = [k for k in source.variables if k in target.variables]
+    if not shared:
+        return [Row("restored", label, DIFFERENT, "all variables", "none has such a name")]
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model")
-        with source.graph.as_default():
-            keys = {v.op.name: v for v in source.variables.values()}
-            saver = tf.train.Saver(keys)
+        with source.session.graph.as_default():
+            saver = tf.train.Saver({v.op.name: v for v in source.variables.values()})
         saver.save(source.session, path, write_meta_graph=False)
-        shared = [k for k in source.variables if k in target.variables]
-        if not shared:
-            return [Row("restored", label, DIFFERENT, "all variables", "none has such a name")]
-        with target.graph.as_default():
-            restorer = tf.train.Saver(
+        with target.session.graph.as_default():
+            saver = tf.train.Saver(
                 {source.variables[k].op.name: target.variables[k] for k in shared}
             )
-        restorer.restore(target.session, path)
+        saver.restore(target.session, path)
     found = target.session.run(target.variables)
     return [still_row(name, label, state[name], found.get(name)) for name in state]
 
 
-def edge_sizes(setting: Setting) -> tuple[list[Row], list[Why]]:
+def edge_sizes(setting: Setting) -> Found:
     """Batches of 0, 1 and 2 examples, in both phases."""
     rows: list[Row] = []
     causes: list[Why] = []
     for training in (True, False):
-        pair = built(setting, phases(setting, training))
-        if pair is None:
-            continue
-        try:
-            state = random_state(pair.reference.variables)
-            for size in (0, 1, 2):
-                label = f"batch of {size}, {'training' if training else 'inference'}"
-                more, why = _one_size(setting, pair, state, size, training, label)
+        with both_built(setting, setting.flag(training)) as (sides, refused):
+            rows += refused
+            for size in (0, 1, 2) if sides else ():
+                more, why = _one_size(setting, sides, size, training)
                 rows, causes = rows + more, causes + why
-        finally:
-            pair.close()
     return rows, causes
 
 
-def _one_size(
-    setting: Setting, pair: Pair, state: Mapping[str, Any], size: int, training: bool, label: str
-) -> tuple[list[Row], list[Why]]:
-    x = random_input((size, *setting.shape[1:]), 11)
+def _one_size(setting: Setting, sides: Sequence[Built], size: int, training: bool) -> Found:
+    x, state = random_input((size, *setting.shape[1:]), 11), random_state(sides[0].variables)
+    label = f"batch of {size}, {'training' if training else 'inference'}"
     outcomes: list[Any] = []
-    for side in pair:
+    for side in sides:
         try:
             outcomes.append(side.run(x, training, state))
         except tf.errors.OpError as error:
             outcomes.append(error)
-    failed = [isinstance(outcome, Exception) for outcome in outcomes]
-    if all(failed):
-        return [exact_row("both fail", True, True, label)], []
-    if failed[0]:
-        return [more_row("run", label, outcomes)], []
-    if failed[1]:
-        expected, actual = map(outcome_text, outcomes)
-        return [Row("run", label, DIFFERENT, expected, actual)], []
-    aspects = ("output", "state")
+    refused = refusals("run", label, outcomes)
+    if refused:
+        return refused, []
     if size == 0 and _lost(outcomes[0]) and not _lost(outcomes[1]):
         why = "the reference makes the statistics of an empty batch NaN, the candidate does not"
-        ran = (outcomes[0], outcomes[1])
-        rows, causes = compared(setting, x, state, training, ran, label, ("output",))
+        rows, causes = compared(setting, x, state, training, outcomes, label, ("output",))
         return [*rows, skipped_row("statistics", why, label)], causes
-    return compared(setting, x, state, training, (outcomes[0], outcomes[1]), label, aspects)
+    return compared(setting, x, state, training, outcomes, label)
 
 
-def _lost(values: Values) -> bool:
-    return any(np.isnan(np.asarray(v, "float64")).any() for v in values.after.values())
+def _lost(ran: Ran) -> bool:
+    return any(np.isnan(np.asarray(v, "float64")).any() for v in ran.after.values())
 
 
 POINTS: Mapping[str, Point] = {

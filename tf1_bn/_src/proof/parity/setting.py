@@ -1,29 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the points of the parity standard share: both sides built, and compared."""
+"""What the points of the parity standard share: inputs, and both sides built and compared."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, NamedTuple
+import contextlib
+import zlib
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
+from ...runtime.tensorflow_v1 import Variable
 from ..causes import GRADIENTS_ONLY, Observation, likely_cause
 from ..norms import norm_from
-from ..recording.model import Norm, scales
-from ..replay import weights_for
-from ..report.report import DIFFERENT, SAME, Row, Section, exact_row, number_row, skipped_row
+from ..recording.model import LEARNED, Norm
+from ..recording.scales import scales
+from ..replay import PLACEHOLDER, Built, Ran, build, weights_for
+from ..report.report import (
+    SAME,
+    Row,
+    error_text,
+    exact_row,
+    number_row,
+    raised_row,
+    skipped_row,
+)
 from ..report.tolerances import tolerance
-from .side import PLACEHOLDER, Side, Values, build_side
 
 # Three standard deviations, about: far from 0 and not so far that nothing else is tested.
 FAR = 3.0
-_MOST_EXPLAINED = 3
+# Finds the cause of a difference, which takes long: only a few are asked.
 Why = Callable[[], str]
 GRADIENTS_DIFFER = "gradients differ: if all else agrees, " + GRADIENTS_ONLY.split(": ")[1]
 
 
 class Setting(NamedTuple):
-    """What is compared, and how; see `assert_parity`."""
+    """What is compared, and how; see `check_parity`."""
 
     reference: Callable[..., Any]
     candidate: Callable[..., Any]
@@ -35,94 +46,77 @@ class Setting(NamedTuple):
     config: dict[str, Any]
     steps: int
 
+    def sides(self) -> list[tuple[Callable[..., Any], Callable[[str], str]]]:
+        """Both build functions, each with what turns its variables' names into common ones."""
+        back = {theirs: ours for ours, theirs in self.names.items()}
 
-class Pair(NamedTuple):
-    reference: Side
-    candidate: Side
+        def plain(name: str) -> str:
+            return name if self.structure else last(name)
 
-    def close(self) -> None:
-        self.reference.close()
-        self.candidate.close()
+        return [
+            (self.reference, lambda name: name if name in self.names else plain(name)),
+            (self.candidate, lambda name: back.get(name, plain(name))),
+        ]
 
-
-class Failed(Exception):
-    """One side raised where the other did not; `row` tells."""
-
-    def __init__(self, row: Row) -> None:
-        super().__init__(row.actual)
-        self.row = row
-
-
-def built(setting: Setting, training: Any) -> Pair | None:
-    """Both sides, or None where both refuse."""
-    sides: list[Any] = []
-    for build, rename in (
-        (setting.reference, rename_reference(setting)),
-        (setting.candidate, rename_candidate(setting)),
-    ):
-        sizes = [None, *setting.shape[1:]]
-        try:
-            sides.append(build_side(build, sizes, setting.dtype, training, rename))
-        except Exception as error:
-            sides.append(error)
-    failed = [isinstance(side, Exception) for side in sides]
-    if all(failed):
-        return None
-    if failed[0]:
-        raise Failed(more_row("build", f"training={training}", sides))
-    if failed[1]:
-        expected, actual = map(outcome_text, sides)
-        raise Failed(Row("build", f"training={training}", DIFFERENT, expected, actual))
-    return Pair(*sides)
-
-
-def more_row(aspect: str, label: str, outcomes: list[Any]) -> Row:
-    """No difference: what the reference refuses, no working program does."""
-    why = f"the reference refuses, the candidate does not ({outcome_text(outcomes[0])})"
-    return skipped_row(aspect, why, label)
-
-
-def outcome_text(side: Any) -> str:
-    if not isinstance(side, Exception):
-        return "no error"
-    lines = str(side).splitlines() or [""]
-    return f"{type(side).__name__}: {lines[0][:200]}"
-
-
-def rename_reference(setting: Setting) -> Callable[[str], str]:
-    return lambda name: name if setting.structure or name in setting.names else last(name)
-
-
-def rename_candidate(setting: Setting) -> Callable[[str], str]:
-    back = {theirs: ours for ours, theirs in setting.names.items()}
-    return lambda name: back.get(name, name if setting.structure else last(name))
+    def flag(self, training: bool) -> Any:
+        """What both are given for `training`: a placeholder, where both take one."""
+        return PLACEHOLDER if self.dynamic else training
 
 
 def last(name: str) -> str:
+    """Returns the last part of a variable's name.
+
+    >>> last("tower/bn/gamma")
+    'gamma'
+    """
     return name.rsplit("/", 1)[-1]
 
 
-def section(
-    name: str, point: Callable[[Setting], tuple[list[Row], list[Why]]], setting: Setting
-) -> Section:
-    """The report's section `name`, made by a point of the standard."""
+def is_learned(name: str) -> bool:
+    """Whether a variable of this name is gamma or beta."""
+    return last(name) in LEARNED
+
+
+@contextlib.contextmanager
+def both_built(setting: Setting, training: Any) -> Iterator[tuple[list[Built], list[Row]]]:
+    """Both sides, the reference first; if one refuses, no side and the row that says so."""
+    sides: list[Any] = []
     try:
-        rows, whys = point(setting)
-    except Failed as failed:
-        rows, whys = [failed.row], []
-    named: list[str] = []
-    tried = 0
-    for why in whys:
-        # Mistakes are tried out one by one, and a step that shows one shows it as well as the next.
-        if tried < _MOST_EXPLAINED:
-            cause = why()
-            tried += 1
-            named += [cause] if cause and cause not in named else []
-    return Section(name, rows or [exact_row("both refuse", True, True)], named, [])
+        for function, rename in setting.sides():
+            try:
+                sides.append(_built(setting, function, rename, training))
+            except Exception as error:
+                sides.append(error)
+        refused = refusals("build", f"training={training}", sides)
+        yield ([] if refused else sides), refused
+    finally:
+        for side in sides:
+            if isinstance(side, Built):
+                side.session.close()
 
 
-def phases(setting: Setting, training: bool) -> Any:
-    return PLACEHOLDER if setting.dynamic else training
+def _built(
+    setting: Setting, function: Callable[..., Any], rename: Callable[[str], str], training: Any
+) -> Built:
+    def named(variable: Variable) -> str:
+        return rename(variable.op.name)
+
+    sizes = [None, *setting.shape[1:]]
+    return build(lambda x, phase, _: function(x, phase), sizes, setting.dtype, training, named)
+
+
+def refusals(aspect: str, label: str, outcomes: Sequence[Any]) -> list[Row]:
+    """The row for outcomes, the reference's first, of which one or both are exceptions."""
+    theirs, ours = (outcome if isinstance(outcome, Exception) else None for outcome in outcomes)
+    if theirs is not None and ours is not None:
+        return [exact_row("both fail" if aspect == "run" else "both refuse", True, True, label)]
+    if ours is not None:
+        return [raised_row(aspect, label, ours)]
+    if theirs is not None:
+        # No difference: what the reference refuses, no working program does.
+        why = f"the reference refuses, the candidate does not ({error_text(theirs)})"
+        return [skipped_row(aspect, why, label)]
+    return []
 
 
 def compared(
@@ -130,34 +124,35 @@ def compared(
     x: Any,
     state: Mapping[str, Any],
     training: bool,
-    pair: tuple[Values, Values],
-    label: str,
-    aspects: tuple[str, ...] = ("output", "state"),
+    ran: Sequence[Ran],
+    label: str = "",
+    aspects: Sequence[str] = ("output", "state"),
 ) -> tuple[list[Row], list[Why]]:
     """Rows for the wanted aspects of one run of both sides, and the cause of a difference."""
-    theirs, ours = pair
+    theirs, ours = ran
     norm = _norm(setting, x)
     plain = {last(name): value for name, value in state.items()}
     size: Mapping[str, Any] = {}
     if norm is not None and {"moving_mean", "moving_variance"} <= set(plain):
         size = scales(norm, x, plain, training, weights_for(np.shape(x)))
+    statistics = [name for name in theirs.after if not is_learned(name)]
     rows = []
 
-    def row(aspect: str, quantity: str, expected: Any, actual: Any, scale: str) -> None:
+    def row(name: str, quantity: str, expected: Any, actual: Any) -> None:
+        # A gradient's name ends in the variable's.
+        of, space, variable = name.rpartition(" ")
+        scale = size.get(f"{of}{space}{last(variable)}")
         allowed = tolerance(quantity, setting.dtype)
-        rows.append(number_row(aspect, label, expected, actual, allowed, size.get(scale)))
+        rows.append(number_row(name, label, expected, actual, allowed, scale))
 
     if "output" in aspects:
-        row("output", "output", theirs.output, ours.output, "output")
+        row("output", "output", theirs.output, ours.output)
     if "gradients" in aspects:
         for name, expected in theirs.gradients.items():
-            words = name.split(" ")
-            key = " ".join([*words[:-1], last(words[-1])])
-            row(name, "gradient", expected, ours.gradients.get(name), key)
-    statistics = [name for name in theirs.after if not is_learned(name)]
+            row(name, "gradient", expected, ours.gradients.get(name))
     if "state" in aspects:
         for name in statistics:
-            row(name, "state", theirs.after[name], ours.after.get(name), last(name))
+            row(name, "state", theirs.after[name], ours.after.get(name))
     if all(r.verdict == SAME for r in rows):
         return rows, []
     if aspects == ("gradients",):
@@ -165,16 +160,12 @@ def compared(
     if norm is None or "moving_mean" not in plain:
         return rows, []
 
-    def observed(side: Values) -> Observation:
+    def observed(side: Ran) -> Observation:
         after = {last(k): side.after[k] for k in statistics if k in side.after}
         wanted = after if "state" in aspects else {}
         return Observation(norm, x, plain, training, side.output, wanted, setting.dtype)
 
     return rows, [lambda: likely_cause(observed(theirs), observed(ours))]
-
-
-def is_learned(name: str) -> bool:
-    return last(name) in ("gamma", "beta")
 
 
 def _norm(setting: Setting, x: Any) -> Norm | None:
@@ -185,3 +176,33 @@ def _norm(setting: Setting, x: Any) -> Norm | None:
         return norm_from(setting.config, np.shape(x), setting.dtype)
     except (TypeError, ValueError):
         return None
+
+
+# -- numbers -------------------------------------------------------------------------------------
+
+
+def random_state(variables: Mapping[str, Variable]) -> dict[str, Any]:
+    """A value of its own for each variable; variances and deviations are positive."""
+    return {name: _value_for(last(name), variable) for name, variable in variables.items()}
+
+
+def _value_for(name: str, variable: Variable) -> Any:
+    positive = "var" in name or "std" in name or "gamma" in name or name == "scale"
+    low, high = (0.5, 1.75) if positive else (-1.0, 1.0)
+    values = _uniform(f"state {name}", variable.shape.as_list(), low, high)
+    return values.astype(variable.dtype.base_dtype.as_numpy_dtype)
+
+
+def random_input(shape: Sequence[int], seed: int, far: float = 0.0) -> Any:
+    """Noise whose centre and width differ along every axis; `far` moves the centres away from 0."""
+    values = _uniform(f"input {tuple(shape)} {seed}", shape, -1.0, 1.0)
+    for axis, size in enumerate(shape):
+        along = np.arange(size).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+        values = values * (1.0 + 0.125 * along) + 0.1875 * (along - 0.5 * axis)
+    return values + far
+
+
+def _uniform(seed: str, shape: Sequence[int], low: float, high: float) -> Any:
+    random = np.random.RandomState(zlib.crc32(seed.encode("utf-8")) & 0x7FFFFFFF)
+    # On a grid that every dtype holds.
+    return np.round((low + (high - low) * random.random_sample(tuple(shape))) * 64.0) / 64.0

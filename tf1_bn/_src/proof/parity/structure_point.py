@@ -8,20 +8,14 @@ from typing import Any, Callable
 from ...runtime.tensorflow_v1 import tf
 from ..graph_facts import describe_variable, static_shape, written_by
 from ..report.report import Row, exact_row
-from .setting import Setting, Why, rename_candidate, rename_reference
+from .setting import Setting, Why
 
 
 def structure(setting: Setting) -> tuple[list[Row], list[Why]]:
     """Variables, update ops, outputs and losses of one call, and of a second one that shares."""
     rows: list[Row] = []
     for label, calls in (("one call", 1), ("two calls, AUTO_REUSE", 2)):
-        sides = [
-            _described(build, rename, setting, calls)
-            for build, rename in (
-                (setting.reference, rename_reference(setting)),
-                (setting.candidate, rename_candidate(setting)),
-            )
-        ]
+        sides = [_described(build, rename, setting, calls) for build, rename in setting.sides()]
         for key in dict.fromkeys([*sides[0], *sides[1]]):
             rows.append(exact_row(key, sides[0].get(key), sides[1].get(key), label))
     return rows, []

@@ -7,58 +7,39 @@ import contextlib
 import functools
 import inspect
 import os
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from ...call.calls import Call, Finish, on_call
 from ...call.updates import in_place
 from ...contrib.batch_norm import batch_norm
 from ...runtime.tensorflow_v1 import Operation, op_of, tf
-from ..graph_facts import (
-    describe_variable,
-    ops_between,
-    static_shape,
-    written_by,
-)
+from ..graph_facts import describe_variable, ops_between, static_shape, written_by
 from ..recording.consistency import LAYER_STATE, role_of
 from .originals import original_functions, original_layers, replace_inside
-from .seen import (
-    Seen,
-    captured,
-    note_adjustment,
-    note_phase,
-    seen_contrib,
-    seen_layer,
-)
+from .seen import Seen, captured, note_adjustment, note_phase, seen_contrib, seen_layer
 
 _VARIABLE_OPS = ("Variable", "VariableV2", "VarHandleOp")
 
 
-class _Collections(NamedTuple):
-    updates: list[Any]
-    losses: list[Any]
-
-
 class CallWatch:
-    """All calls of the process from `start` to `stop`, in order."""
+    """All calls of the process while it is `listening`, in order."""
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
-        self._hooks = contextlib.ExitStack()
         self._inside = False
 
-    def start(self) -> None:
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
         """Listens to this package's calls, and hooks into other makers of batch norm."""
-        self._hooks.enter_context(on_call(self._our_call))
-        for cls in original_layers():
-            self._hooks.callback(replace_attribute(cls, "__call__", self._layer_call(cls)))
-        for function in original_functions():
-            undo = replace_inside(function, self._contrib_call)
-            if undo is not None:
-                self._hooks.callback(undo)
-
-    def stop(self) -> None:
-        """Takes the hooks away; what was seen stays."""
-        self._hooks.close()
+        with contextlib.ExitStack() as hooks:
+            hooks.enter_context(on_call(self._our_call))
+            for cls in original_layers():
+                hooks.enter_context(replaced(cls, "__call__", self._layer_call(cls)))
+            for function in original_functions():
+                undo = replace_inside(function, self._contrib_call)
+                if undo is not None:
+                    hooks.callback(undo)
+            yield
 
     def _our_call(self, maker: Any, inputs: Any, arguments: Mapping[str, Any]) -> Finish:
         """Listens to the calls of this package: a layer's, or those of `contrib.batch_norm`."""
@@ -66,7 +47,7 @@ class CallWatch:
             return lambda outputs, calls: None
         is_layer = maker is not batch_norm
         seen = seen_layer(maker, inputs) if is_layer else seen_contrib(maker, arguments)
-        before = _collections(seen)
+        before = _collected(seen)
 
         def finish(outputs: Any, calls: Sequence[Call]) -> None:
             for call in calls:
@@ -119,7 +100,7 @@ class CallWatch:
         return batch_norm
 
     def _watched(self, seen: Seen, build: Callable[[], Any]) -> Any:
-        before = _collections(seen)
+        before = _collected(seen)
         self._inside = True
         try:
             outputs = build()
@@ -142,30 +123,32 @@ class CallWatch:
         self.seen.append(seen)
 
 
-def replace_attribute(owner: Any, name: str, value: Any) -> Callable[[], None]:
-    missing = object()
-    own = vars(owner).get(name, missing)
+@contextlib.contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Gives a class another attribute of its own, and afterwards what it had."""
+    own = vars(owner).get(name)
     setattr(owner, name, value)
-
-    def undo() -> None:
-        if own is missing:
+    try:
+        yield
+    finally:
+        if own is None:
             delattr(owner, name)
         else:
             setattr(owner, name, own)
 
-    return undo
 
-
-def _collections(seen: Seen) -> _Collections:
+def _collected(seen: Seen) -> tuple[list[Any], list[Any]]:
+    """The update ops and the losses that the graph has collected so far."""
     keys = (seen.updates_key, tf.GraphKeys.REGULARIZATION_LOSSES)
-    return _Collections(*(list(seen.graph.get_collection(key)) for key in keys))
+    updates, losses = (list(seen.graph.get_collection(key)) for key in keys)
+    return updates, losses
 
 
-def _note_collected(seen: Seen, before: _Collections) -> None:
+def _note_collected(seen: Seen, before: tuple[list[Any], list[Any]]) -> None:
     """Notes the updates and losses that the call has left in collections."""
-    after = _collections(seen)
-    seen.updates = [op_of(update) for update in after.updates[len(before.updates) :]]
-    seen.structure["losses"] = len(after.losses) - len(before.losses)
+    updates, losses = _collected(seen)
+    seen.updates = [op_of(update) for update in updates[len(before[0]) :]]
+    seen.structure["losses"] = len(losses) - len(before[1])
 
 
 # -- variables -----------------------------------------------------------------------------------

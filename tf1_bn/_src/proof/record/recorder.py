@@ -3,24 +3,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
-from typing import Any, Callable
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
 from ...runtime.tensorflow_v1 import tf
 from ...version import __version__
+from ..graph_facts import static_shape
+from ..recording.model import LEARNED
 from ..recording.recording import Call, Recording, Step, problem_of, save_recording
-from ..recording.sampling import Sample
-from ..replay import build
+from ..replay import Ran, rebuild, run_step
 from ..report.differences import difference
-from ..report.progress import Progress
-from ..report.tolerances import TABLE
+from ..report.progress import watched
+from ..report.report import error_text
+from ..report.tolerances import tolerance
 from .calls import CallWatch
 from .originals import contrib_function
 from .seen import Seen
-from .sessions import Limits, Notes, SessionWatch, Stop
+from .sessions import Limits, Stop, watched_runs
 
 
 class Recorder:
@@ -33,41 +36,25 @@ class Recorder:
         self, path: str | None = None, limits: Limits | None = None, stop_when_done: bool = False
     ) -> None:
         self.recording: Recording | None = None
-        self._path = path
-        self._limits = limits or Limits()
+        self._path, self._limits, self._stop_when_done = path, limits or Limits(), stop_when_done
         self._calls = CallWatch()
-        self._sessions = SessionWatch(self._calls, self._limits, stop_when_done)
+        self._hooks = contextlib.ExitStack()
 
     def __enter__(self) -> Recorder:
-        self._calls.start()
-        self._sessions.start()
+        runs = watched_runs(self._calls.seen, self._limits, self._stop_when_done)
+        self._hooks.enter_context(self._calls.listening())
+        self._hooks.enter_context(runs)
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool:
-        self._sessions.stop()
-        self._calls.stop()
+        self._hooks.close()
         stopped = isinstance(error, Stop)
         if error is not None and not stopped:
             return False
-        self.recording = Recording(facts(), self._finished_calls())
+        self.recording = Recording(facts(), _finished(self._calls.seen))
         if self._path is not None:
             save_recording(self.recording, self._path)
         return stopped
-
-    def _finished_calls(self) -> list[Call]:
-        progress = Progress("replayed", "layer calls", len(self._calls.seen))
-        names = [seen.name for seen in self._calls.seen]
-        calls = []
-        for seen in self._calls.seen:
-            call = _finish(seen, self._sessions.notes(seen))
-            problem = problem_of(call, shared=names.count(call.name) > 1)
-            if problem:
-                # What `verify` would refuse to read must not take the other calls with it.
-                call = call._replace(steps=[], notes=[*call.notes, f"not recorded: {problem}"])
-            calls.append(call)
-            progress.step()
-        progress.done()
-        return calls
 
 
 def record(
@@ -105,17 +92,23 @@ def record(
       FileNotFoundError: the folder of `path` does not exist; told before anything runs.
       IsADirectoryError: `path` is a folder; told as early.
     """
-    for name, value in (("sample_bytes", sample_bytes), ("total_bytes", total_bytes)):
+    check_request(path, steps, {"sample_bytes": sample_bytes, "total_bytes": total_bytes})
+    return Recorder(path, Limits(steps, sample_bytes, total_bytes), stop_when_done)
+
+
+def check_request(
+    path: str, steps: int, sizes: Mapping[str, int], words: Sequence[str] = ("path", "steps")
+) -> None:
+    """Raises what `record` raises; `sizes` and `words` name what is given as the user knows it."""
+    for name, value in sizes.items():
         if not value > 0:
             raise ValueError(f"`{name}` must be positive (got {value!r}).")
     if steps < 1:
-        raise ValueError(f"`steps` must be at least 1 (got {steps!r}).")
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"`path` must be in an existing folder (got {path!r}).")
+        raise ValueError(f"`{words[1]}` must be at least 1 (got {steps!r}).")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        raise FileNotFoundError(f"`{words[0]}` must be in an existing folder (got {path!r}).")
     if os.path.isdir(path):
-        raise IsADirectoryError(f"`path` must be a file and not a folder (got {path!r}).")
-    return Recorder(path, Limits(steps, sample_bytes, total_bytes), stop_when_done)
+        raise IsADirectoryError(f"`{words[0]}` must be a file and not a folder (got {path!r}).")
 
 
 def facts() -> dict[str, str]:
@@ -130,77 +123,85 @@ def facts() -> dict[str, str]:
     }
 
 
-def _finish(seen: Seen, notes: Notes) -> Call:
-    """The call as plain values, each of its steps replayed by the layer that made it."""
-    sample: Sample | None = notes.sample
-    shape = None if seen.inputs.shape.ndims is None else seen.inputs.shape.as_list()
-    call = Call(
+def _finished(noted: list[Seen]) -> list[Call]:
+    """The calls as plain values, each of their steps replayed by the layer that made it."""
+    names, calls = [seen.name for seen in noted], []
+    for seen in watched(noted, "replayed", "layer calls"):
+        call = _replayed(seen, _plain(seen))
+        problem = problem_of(call, shared=names.count(call.name) > 1)
+        if problem:
+            # What `verify` would refuse to read must not take the other calls with it.
+            call = _with_notes(call._replace(steps=[]), f"not recorded: {problem}")
+        calls.append(call)
+    return calls
+
+
+def _plain(seen: Seen) -> Call:
+    sample = seen.sample
+    return Call(
         name=seen.name,
         kind=seen.kind,
         config=seen.config,
         phase=seen.phase,
         dtype=tf.as_dtype(seen.inputs.dtype).base_dtype.name,
-        shape=None if shape is None else [None if n is None else int(n) for n in shape],
+        shape=static_shape(seen.inputs),
         sample=None if sample is None else {**sample._asdict(), "kept": list(sample.kept)},
         structure=seen.structure,
-        wiring=dict(notes.wiring),
+        wiring={"runs": seen.runs, "update_runs": seen.update_runs},
         notes=list(seen.notes),
-        steps=notes.steps,
+        steps=seen.steps,
     )
+
+
+def _with_notes(call: Call, *notes: str) -> Call:
+    return call._replace(notes=[*call.notes, *dict.fromkeys(note for note in notes if note)])
+
+
+def _replayed(seen: Seen, call: Call) -> Call:
     if not call.steps:
         raced = "not recorded: every run that used it also moved the averages it reads, elsewhere"
-        return call._replace(notes=[*call.notes, raced]) if notes.raced else call
+        return _with_notes(call, raced if seen.is_raced else "")
     try:
-        built = build(_maker(seen), call)
+        built = rebuild(_function(seen), call)
         try:
-            steps = [_with_replay(call, step, built.run(step)) for step in call.steps]
+            ran = [run_step(built, step) for step in call.steps]
         finally:
-            built.close()
+            built.session.close()
     except Exception as error:
         # Whatever the original raises by itself, the program's own numbers are there.
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        return call._replace(notes=[*call.notes, f"not replayed by itself: {reason[:300]}"])
-    notes_after = [note for _, note in steps if note]
-    return call._replace(
-        steps=[step for step, _ in steps], notes=[*call.notes, *dict.fromkeys(notes_after)]
-    )
+        return _with_notes(call, f"not replayed by itself: {error_text(error)}")
+    notes = [_other_output(call, *both) for both in zip(call.steps, ran)]
+    steps = [_with_replay(*both) for both in zip(call.steps, ran)]
+    return _with_notes(call._replace(steps=steps), *notes)
 
 
-def _with_replay(call: Call, step: Step, ran: Any) -> tuple[Step, str]:
-    arrays = dict(step.arrays)
-    arrays.update({f"alone/{name}": value for name, value in ran.gradients.items()})
-    known = step.group("after")
+def _with_replay(step: Step, ran: Ran) -> Step:
+    """The step with the gradients, and the statistics that the program's run does not tell."""
+    wanted = ["gradient of x", *(f"gradient of {name}" for name in LEARNED)]
+    added = {f"alone/{k}": ran.gradients[k] for k in wanted if k in ran.gradients}
     if step.training:
-        arrays.update(
-            {
-                f"alone/after/{role}": value
-                for role, value in ran.after.items()
-                if role not in known and role not in ("gamma", "beta")
-            }
-        )
-    found = difference(step.arrays["output"], ran.output)
-    if (
-        call.dtype in ("float16", "bfloat16")
-        or found.error <= 10 * TABLE["output", "float32"].error
-    ):
-        return step._replace(arrays=arrays), ""
-    note = (
+        known = {*LEARNED, *step.group("after")}
+        added.update({f"alone/after/{k}": v for k, v in ran.after.items() if k not in known})
+    return step._replace(arrays={**step.arrays, **added})
+
+
+def _other_output(call: Call, step: Step, ran: Ran) -> str:
+    """A note where the layer by itself does not do what it did in the program, else ""."""
+    error = difference(step.arrays["output"], ran.output).error
+    if call.dtype in ("float16", "bfloat16") or error <= 10 * tolerance("output", "float32").error:
+        return ""
+    return (
         "by itself, the layer that was recorded gives another output: it is a subclass, or depends "
         "on something the recording does not know"
     )
-    return step._replace(arrays=arrays), note
 
 
-def _maker(seen: Seen) -> Callable[..., Any]:
-    if seen.kind == "layer":
+def _function(seen: Seen) -> Callable[..., Any]:
+    """What makes the call anew: `batch_norm` itself, or a function that makes such a layer."""
+    if seen.kind == "contrib":
+        return contrib_function(seen.maker)  # type: ignore[no-any-return]
 
-        def make_layer(x: Any, training: Any, name: str, **arguments: Any) -> Any:
-            return seen.maker(name=name, **arguments)(x, training=training)
+    def layer(x: Any, training: Any, **arguments: Any) -> Any:
+        return seen.maker(**arguments)(x, training=training)
 
-        return make_layer
-    function = contrib_function(seen.maker)
-
-    def make_contrib(x: Any, training: Any, name: str, **arguments: Any) -> Any:
-        return function(x, is_training=training, scope=name, **arguments)
-
-    return make_contrib
+    return layer

@@ -10,24 +10,21 @@ import numpy as np
 
 from ...runtime.tensorflow_v1 import Operation, Tensor, tf
 from ...runtime.training_flag import LEARNING_PHASE, static_training
-from ..recording.schema import argument_problem
-
-LAYER_ARGUMENTS = (
-    "axis", "momentum", "epsilon", "center", "scale", "renorm", "renorm_clipping",
-    "renorm_momentum", "fused", "trainable", "virtual_batch_size", "adjustment",
-)  # fmt: skip
-CONTRIB_ARGUMENTS = (
-    "decay", "center", "scale", "epsilon", "activation_fn", "updates_collections", "trainable",
-    "batch_weights", "fused", "data_format", "zero_debias_moving_mean", "renorm",
-    "renorm_clipping", "renorm_decay", "adjustment",
-)  # fmt: skip
-_FLAGS = (
-    "center", "scale", "renorm", "fused", "trainable", "zero_debias_moving_mean",
-)  # fmt: skip
+from ..recording.recording import Step
+from ..recording.sampling import Sample
+from ..recording.schema import CONFIG, FLAGS, argument_problem
 
 
 class Seen:
-    """One call, with the graph's own objects: what goes in, comes out, and is written."""
+    """One call: the graph's own objects, its arguments, and what was noted of its runs.
+
+    maker: the layer's class, or the module of a `batch_norm` function. config: the arguments as
+    plain values. values: those that are tensors, by name. state: the variables by role, each a
+    list of its parts. updates_key: the collection that the update ops go to. steps: what was kept
+    of runs, with the channels that `sample` says. runs, update_runs: in how many session runs the
+    call, and any update of it, took part. is_raced: whether a run was left out since another call
+    moved the same averages in it.
+    """
 
     def __init__(self, kind: str, maker: Any, inputs: Any) -> None:
         self.kind = kind
@@ -46,6 +43,10 @@ class Seen:
         self.structure: dict[str, Any] = {}
         self.notes: list[str] = []
         self.can_run = True
+        self.steps: list[Step] = []
+        self.sample: Sample | None = None
+        self.runs = self.update_runs = 0
+        self.is_raced = False
 
     @property
     def in_place(self) -> bool:
@@ -53,6 +54,7 @@ class Seen:
         return self.kind == "contrib" and self.config.get("updates_collections") is None
 
     def cannot_run(self, reason: str) -> None:
+        """Notes why no run of the call can be kept."""
         self.can_run = False
         self.notes.append(f"not recorded: {reason}")
 
@@ -60,14 +62,14 @@ class Seen:
 def seen_layer(layer: Any, inputs: Any) -> Seen:
     """A call of a layer, TensorFlow's own or ours, before anything is built."""
     seen = Seen("layer", type(layer), inputs)
-    _note_arguments(seen, {name: _layer_argument(layer, name) for name in LAYER_ARGUMENTS})
+    _note_arguments(seen, {name: _layer_argument(layer, name) for name in CONFIG["layer"]})
     return seen
 
 
 def seen_contrib(function: Any, given: Mapping[str, Any]) -> Seen:
     """A call of a `batch_norm` function with the arguments `given`, before anything is built."""
     seen = Seen("contrib", function.__module__, given["inputs"])
-    _note_arguments(seen, {name: given[name] for name in CONTRIB_ARGUMENTS})
+    _note_arguments(seen, {name: given[name] for name in CONFIG["contrib"]})
     seen.updates_key = _first(given["updates_collections"])
     return seen
 
@@ -98,7 +100,7 @@ def _rank_is_not_4(layer: Any) -> bool:
 def _note_arguments(seen: Seen, arguments: dict[str, Any]) -> None:
     for name, value in arguments.items():
         plain = _plain(seen, name, value)
-        if isinstance(plain, int) and name in _FLAGS:
+        if isinstance(plain, int) and name in FLAGS:
             # The original takes 1 for True.
             plain = bool(plain)
         problem = argument_problem(seen.kind, name, plain)
@@ -171,6 +173,7 @@ def _note_number(seen: Seen, key: str, value: Any) -> None:
 
 
 def note_phase(seen: Seen, training: Any) -> None:
+    """Notes the flag as the call got it; None stands for the graph's learning phase."""
     if training is None:
         try:
             training = seen.graph.get_tensor_by_name(f"{LEARNING_PHASE}:0")

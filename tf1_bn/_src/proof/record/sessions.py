@@ -7,21 +7,23 @@ read by two small runs before and after it. No op is added to the program's grap
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from typing import Any, Callable, Iterable, NamedTuple
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
-from ...files.arrays import DTYPES
 from ...runtime.tensorflow_v1 import tf
+from ..recording.archive import DTYPES
+from ..recording.model import LEARNED
 from ..recording.recording import Step
-from ..recording.sampling import Sample, choose
-from .calls import CallWatch, replace_attribute
+from ..recording.sampling import choose
+from .calls import replaced
 from .executed import Part, elements, names_of, parts_executed
 from .seen import Seen
 
-# Sums of squares and the like; far more than any array that is kept.
-_ARRAYS_PER_STEP = 4
+# How many times as large as its input, sampled, a step may be; few come near it.
+_SAMPLES_PER_STEP = 64
 
 
 class Limits(NamedTuple):
@@ -40,152 +42,146 @@ class Stop(BaseException):
     """Ends the program: everything is recorded."""
 
 
-class Notes:
-    """What was noted of one call."""
+@contextlib.contextmanager
+def watched_runs(calls: list[Seen], limits: Limits, stop_when_done: bool) -> Iterator[None]:
+    """Notes what the process's session runs do of `calls`, a list that grows meanwhile.
 
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self.sample: Sample | None = None
-        self.wiring = {"runs": 0, "update_runs": 0}
-        self.raced = False
+    Raises:
+      Stop: in the program, after the run with which everything is recorded, if `stop_when_done`.
+    """
+    # Session and InteractiveSession share the class that defines it.
+    owner = next(cls for cls in tf.Session.__mro__ if "run" in vars(cls))
+    original, executed = owner.run, _remembered(calls)
 
-    def wants(self, training: bool | None, updates: int, limits: Limits) -> bool:
-        """Whether one more run of this phase (None: not known yet) is to be kept."""
-        if training is None:
-            return any(self.wants(phase, updates, limits) for phase in (True, False))
-        kept = [s for s in self.steps if s.training == training]
-        if not training:
-            return len(kept) < min(1, limits.steps)
-        if updates:
-            return sum(s.updates_run > 0 for s in kept) < limits.steps
-        return len(kept) < min(1, limits.steps)
+    @functools.wraps(original)
+    def run(
+        session: Any,
+        fetches: Any,
+        feed_dict: Any = None,
+        options: Any = None,
+        run_metadata: Any = None,
+    ) -> Any:
+        parts = executed(session.graph, fetches, feed_dict)
+        wanted = [part for part in parts if part.output and _wants(part, limits)]
+        states = [part.seen.state for part in wanted]
+        try:
+            before = original(session, states) if wanted else []
+        except tf.errors.OpError:
+            # Variables without a value, or a broken session: the program's own affair.
+            wanted = []
+        if not wanted:
+            return original(session, fetches, feed_dict, options, run_metadata)
+        extra = [_extra_fetches(part) for part in wanted]
+        result, noted = original(session, (fetches, extra), feed_dict, options, run_metadata)
+        after = original(session, states)
+        for part, arrays, old, new in zip(wanted, noted, before, after):
+            step = _step(part, arrays, old, new, _other_writers(part, parts))
+            if step is not None and _lacks(part.seen, step.training, part.updates, limits):
+                _keep(part.seen, step, calls, limits)
+        if stop_when_done and all(_is_complete(seen, limits) for seen in calls):
+            raise Stop
+        return result
 
-    def is_complete(self, seen: Seen, limits: Limits) -> bool:
-        """Whether no run could add anything: an unseen phase of a dynamic call still could."""
-        phases = {"training": [True], "inference": [False]}.get(seen.phase, [True, False])
-        updates = len(seen.updates) + seen.in_place
-        return not any(self.wants(phase, updates, limits) for phase in phases)
+    with replaced(owner, "run", run):
+        yield
 
 
-class SessionWatch:
-    """Hooks into session runs between `start` and `stop`."""
+def _remembered(calls: list[Seen]) -> Callable[..., list[Part]]:
+    """A function that says, and counts, what a run executes of each call of its graph."""
+    known: dict[Any, list[Part]] = {}
 
-    def __init__(self, calls: CallWatch, limits: Limits, stop_when_done: bool = False) -> None:
-        self._calls, self._limits, self._stop_when_done = calls, limits, stop_when_done
-        self._notes: dict[int, Notes] = {}
-        self._parts: dict[Any, list[Part]] = {}
-        self._undo: list[Callable[[], None]] = []
-        self._bytes = 0
-        self._inside = False
-
-    def start(self) -> None:
-        # Session and InteractiveSession share the class that defines it.
-        owner = next(cls for cls in tf.Session.__mro__ if "run" in vars(cls))
-        self._undo.append(replace_attribute(owner, "run", self._run(owner.run)))
-
-    def stop(self) -> None:
-        while self._undo:
-            self._undo.pop()()
-
-    def notes(self, seen: Seen) -> Notes:
-        return self._notes.setdefault(id(seen), Notes())
-
-    def _run(self, original: Any) -> Any:
-        @functools.wraps(original)
-        def run(
-            session: Any,
-            fetches: Any,
-            feed_dict: Any = None,
-            options: Any = None,
-            run_metadata: Any = None,
-        ) -> Any:
-            def plain() -> Any:
-                return original(session, fetches, feed_dict, options, run_metadata)
-
-            parts = [] if self._inside else self._executed(session.graph, fetches, feed_dict)
-            for part in parts:
-                wiring = self.notes(part.seen).wiring
-                wiring["runs"] += part.output
-                wiring["update_runs"] += part.updates > 0
-            wanted = [part for part in parts if part.output and self._wants(part)]
-            if not wanted:
-                return plain()
-            states = [part.seen.state for part in wanted]
-            try:
-                before = original(session, states)
-            except tf.errors.OpError:
-                # Variables without a value, or a broken session: the program's own affair.
-                return plain()
-            extra = [_extra_fetches(part) for part in wanted]
-            result, noted = original(session, (fetches, extra), feed_dict, options, run_metadata)
-            after = original(session, states)
-            writers = _writers(parts)
-            for part, values, old, new in zip(wanted, noted, before, after):
-                others = writers[part.seen.name] - (part.updates > 0)
-                self._keep(part, values, old, new, others)
-            if self._stop_when_done and self._is_complete():
-                raise Stop
-            return result
-
-        return run
-
-    def _wants(self, part: Part) -> bool:
-        seen = part.seen
-        phase = {"training": True, "inference": False}.get(seen.phase)
-        notes = self.notes(seen)
-        return seen.can_run and notes.wants(phase, part.updates, self._limits)
-
-    def _is_complete(self) -> bool:
-        able = [seen for seen in self._calls.seen if seen.can_run]
-        return all(self.notes(seen).is_complete(seen, self._limits) for seen in able)
-
-    def _executed(self, graph: Any, fetches: Any, feed_dict: Any) -> list[Part]:
-        calls = [seen for seen in self._calls.seen if seen.graph is graph]
-        if not calls:
+    def executed(graph: Any, fetches: Any, feed_dict: Any) -> list[Part]:
+        own = [seen for seen in calls if seen.graph is graph]
+        if not own:
             return []
         targets, fed = elements(graph, fetches), elements(graph, list(feed_dict or ()))
-        key = (id(graph), len(calls), names_of(targets), names_of(fed))
+        key = (id(graph), len(own), names_of(targets), names_of(fed))
         # What an op needs does not change once it is made.
-        if key not in self._parts:
-            self._parts[key] = parts_executed(calls, targets, fed)
-        return self._parts[key]
+        if key not in known:
+            known[key] = parts_executed(own, targets, fed)
+        for part in known[key]:
+            part.seen.runs += part.output
+            part.seen.update_runs += part.updates > 0
+        return known[key]
 
-    def _keep(self, part: Part, noted: Any, before: Any, after: Any, other_writers: int) -> None:
-        seen, notes = part.seen, self.notes(part.seen)
-        training = (
-            bool(noted.pop("training")) if seen.phase == "dynamic" else seen.phase == "training"
-        )
-        if not notes.wants(training, part.updates, self._limits):
-            return
-        if other_writers and (not training or seen.config["renorm"]):
-            # Another call moves the averages that this one reads, before or after it does.
-            notes.raced = True
-            return
-        arrays = dict(noted)
-        arrays.update({f"before/{role}": _joined(parts) for role, parts in before.items()})
-        all_ran = seen.in_place or part.updates == len(seen.updates)
-        if part.updates and all_ran and not other_writers:
-            statistics = [role for role in after if role not in ("gamma", "beta")]
-            arrays.update({f"after/{role}": _joined(after[role]) for role in statistics})
-        rank = np.ndim(arrays["input"])
-        if not notes.steps:
-            shape, size = np.shape(arrays["input"]), np.asarray(arrays["input"]).dtype.itemsize
-            axes = _channel_axes(seen, rank)
-            notes.sample = choose(shape, size, axes, self._limits.sample_bytes)
-        sample = notes.sample
-        kept = {
-            role: _storable(array if sample is None else sample.take(array, rank))
-            for role, array in arrays.items()
-        }
-        size = sum(array.nbytes for array in kept.values())
-        largest = _ARRAYS_PER_STEP * self._limits.sample_bytes
-        if size > largest * 16 or self._bytes + size > self._limits.total_bytes:
-            note = "some steps are left out: the recording would become too large"
-            if note not in seen.notes:
-                seen.notes.append(note)
-            return
-        self._bytes += size
-        notes.steps.append(Step(training, part.updates, kept))
+    return executed
+
+
+# -- which steps are kept ------------------------------------------------------------------------
+
+
+def _wants(part: Part, limits: Limits) -> bool:
+    return part.seen.can_run and any(
+        _lacks(part.seen, training, part.updates, limits) for training in _phases(part.seen)
+    )
+
+
+def _is_complete(seen: Seen, limits: Limits) -> bool:
+    """Whether no run could add anything: an unseen phase of a dynamic call still could."""
+    updates = len(seen.updates) + seen.in_place
+    lacking = any(_lacks(seen, training, updates, limits) for training in _phases(seen))
+    return not (seen.can_run and lacking)
+
+
+def _phases(seen: Seen) -> list[bool]:
+    return {"training": [True], "inference": [False]}.get(seen.phase, [True, False])
+
+
+def _lacks(seen: Seen, training: bool, updates: int, limits: Limits) -> bool:
+    """Whether one more run of this phase is to be kept."""
+    kept = [step for step in seen.steps if step.training == training]
+    if training and updates:
+        return sum(step.updates_run > 0 for step in kept) < limits.steps
+    return len(kept) < min(1, limits.steps)
+
+
+def _other_writers(part: Part, parts: Iterable[Part]) -> int:
+    """How many other calls of the run update the variables of this one."""
+    same = [other for other in parts if other.seen.name == part.seen.name]
+    return sum(other.updates > 0 for other in same) - (part.updates > 0)
+
+
+def _keep(seen: Seen, step: Step, calls: Iterable[Seen], limits: Limits) -> None:
+    rank = np.ndim(step.arrays["input"])
+    if not seen.steps:
+        inputs = np.asarray(step.arrays["input"])
+        axes = _channel_axes(seen, rank)
+        seen.sample = choose(inputs.shape, inputs.dtype.itemsize, axes, limits.sample_bytes)
+    sample = seen.sample
+    arrays = {
+        role: _storable(array if sample is None else sample.take(array, rank))
+        for role, array in step.arrays.items()
+    }
+    step = step._replace(arrays=arrays)
+    size, before = _bytes([step]), sum(_bytes(call.steps) for call in calls)
+    if size <= _SAMPLES_PER_STEP * limits.sample_bytes and before + size <= limits.total_bytes:
+        seen.steps.append(step)
+        return
+    note = "some steps are left out: the recording would become too large"
+    seen.notes += [] if note in seen.notes else [note]
+
+
+def _bytes(steps: Iterable[Step]) -> int:
+    return sum(array.nbytes for step in steps for array in step.arrays.values())
+
+
+# -- one step ------------------------------------------------------------------------------------
+
+
+def _step(part: Part, noted: dict[str, Any], before: Any, after: Any, others: int) -> Step | None:
+    """The step that a run was for one call; None if `others`, that many calls, disturbed it."""
+    seen, arrays = part.seen, dict(noted)
+    training = bool(arrays.pop("training", seen.phase == "training"))
+    if others and (not training or seen.config["renorm"]):
+        # Another call moves the averages that this one reads, before or after it does.
+        seen.is_raced = True
+        return None
+    arrays.update({f"before/{role}": _joined(parts) for role, parts in before.items()})
+    all_ran = seen.in_place or part.updates == len(seen.updates)
+    if part.updates and all_ran and not others:
+        statistics = [role for role in after if role not in LEARNED]
+        arrays.update({f"after/{role}": _joined(after[role]) for role in statistics})
+    return Step(training, part.updates, arrays)
 
 
 def _extra_fetches(part: Part) -> dict[str, Any]:
@@ -197,14 +193,6 @@ def _extra_fetches(part: Part) -> dict[str, Any]:
     return extra
 
 
-def _writers(parts: Iterable[Part]) -> dict[str, int]:
-    """How many calls of one run update the variables of a scope."""
-    count: dict[str, int] = {}
-    for part in parts:
-        count[part.seen.name] = count.get(part.seen.name, 0) + (part.updates > 0)
-    return count
-
-
 def _channel_axes(seen: Seen, rank: int) -> list[int]:
     if seen.kind == "contrib":
         return [1 if seen.config["data_format"] == "NCHW" else rank - 1]
@@ -212,7 +200,7 @@ def _channel_axes(seen: Seen, rank: int) -> list[int]:
     return [a % rank for a in (axis if isinstance(axis, list) else [axis])]
 
 
-def _joined(parts: list[Any]) -> Any:
+def _joined(parts: Sequence[Any]) -> Any:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 

@@ -6,15 +6,13 @@ The file is a zip archive with `recording.json` and one plain array for each num
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple, Sequence
 
-from ...files.arrays import NotAnArchive, read_archive, write_archive
-from .consistency import Inconsistent, check_call
-from .schema import FORMAT, LONGEST_TEXT, VERSION, SchemaError, check_call_text, check_header, shown
-
-
-class RecordingError(ValueError):
-    """The file is no recording that can be read, with the reason in one sentence."""
+from .archive import RecordingError, read_archive, write_archive
+from .checks import shown
+from .consistency import check_call
+from .sampling import Sample
+from .schema import FORMAT, LONGEST_TEXT, VERSION, check_call_text, check_header
 
 
 class Step(NamedTuple):
@@ -59,6 +57,15 @@ class Call(NamedTuple):
     notes: list[str]
     steps: list[Step]
 
+    def kept_shape(self, shape: Sequence[Any] | None) -> list[Any] | None:
+        """Returns which shape an input, an output or a variable of `shape` is recorded in.
+
+        That is `shape`, but for the channels that were left out; None stays None.
+        """
+        if shape is None or self.sample is None:
+            return None if shape is None else list(shape)
+        return Sample(**self.sample).taken(shape, self.steps[0].arrays["input"].ndim)
+
 
 class Recording(NamedTuple):
     """All calls of a program in the order they were made, and where it ran."""
@@ -80,14 +87,14 @@ def save_recording(recording: Recording, path: str) -> None:
 
 
 def problem_of(call: Call, shared: bool) -> str:
-    """Why a recording with this call could not be loaded, "" if it can.
+    """Returns why a recording with this call could not be loaded, "" if it can.
 
     `shared` says that other calls have the same variables.
     """
     try:
         check_call_text(_plain(call))
         check_call(call, shared)
-    except (SchemaError, Inconsistent) as error:
+    except RecordingError as error:
         return str(error)
     return ""
 
@@ -104,7 +111,7 @@ def _plain(call: Call) -> dict[str, Any]:
 def load_recording(path: str) -> Recording:
     """Reads a recording; the file may come from anybody.
 
-    Every key of the JSON text is checked against `schema.SCHEMA`, and each call against its
+    Every key of the JSON text is checked against the table of `schema`, and each call against its
     arrays, before anything is made of them.
 
     Raises:
@@ -112,25 +119,24 @@ def load_recording(path: str) -> Recording:
         lacks a key or has one too many, or contradicts itself.
     """
     try:
-        archive = read_archive(path)
-        return recording_from(archive.header, archive.arrays)
+        return recording_from(*read_archive(path))
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror or error}.") from None
-    except (NotAnArchive, SchemaError, Inconsistent) as error:
+    except RecordingError as error:
         raise RecordingError(f"{path} is not a tf1_bn recording: {error}.") from None
 
 
 def recording_from(header: Any, arrays: Mapping[str, Any]) -> Recording:
-    """The recording of a JSON value and the arrays by their names in the archive.
+    """Returns the recording of a JSON value and of the arrays by their names in the archive.
 
     Raises:
-      NotAnArchive, SchemaError or Inconsistent: it is none; the message says why.
+      RecordingError: it is none; the message says why, and of no file.
     """
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise NotAnArchive("it says so nowhere")
+        raise RecordingError("it says so nowhere")
     version = header.get("version")
     if version != VERSION:
-        raise NotAnArchive(f"it has format version {shown(version)}, not {VERSION}")
+        raise RecordingError(f"it has format version {shown(version)}, not {VERSION}")
     check_header(header)
     _check_arrays(header["calls"], arrays)
     calls = [_call(plain, number, arrays) for number, plain in enumerate(header["calls"])]
@@ -138,8 +144,8 @@ def recording_from(header: Any, arrays: Mapping[str, Any]) -> Recording:
     for number, call in enumerate(calls):
         try:
             check_call(call, shared=names.count(call.name) > 1)
-        except Inconsistent as error:
-            raise Inconsistent(f"call {number}: {error}") from None
+        except RecordingError as error:
+            raise RecordingError(f"call {number}: {error}") from None
     return Recording(header["facts"], calls)
 
 
@@ -150,10 +156,10 @@ def _check_arrays(calls: list[Any], arrays: Mapping[str, Any]) -> None:
         for at, step in enumerate(call["steps"]):
             roles = step["roles"]
             if len(set(roles)) < len(roles):
-                raise NotAnArchive(f"two arrays of step {number}/{at} have one role")
+                raise RecordingError(f"two arrays of step {number}/{at} have one role")
             keys.update(f"{number}/{at}/{i}" for i in range(len(roles)))
     for key in sorted(keys ^ set(arrays)):
-        raise NotAnArchive(f"array {shown(key)} is missing or has no role")
+        raise RecordingError(f"array {shown(key)} is missing or has no role")
 
 
 def _call(plain: dict[str, Any], number: int, arrays: Mapping[str, Any]) -> Call:

@@ -7,47 +7,30 @@ missing is never replaced by a default, since the proof would then be one of ano
 
 from __future__ import annotations
 
-import math
-from typing import Any, Callable, Mapping, NamedTuple
+from typing import Any, Mapping
+
+from .archive import RecordingError
+from .checks import (
+    Check,
+    below,
+    is_number,
+    is_whole,
+    list_of,
+    object_of,
+    one_of,
+    or_null,
+    rule,
+    whole,
+)
 
 FORMAT = "tf1_bn recording"
 VERSION = 1
-KINDS = ("layer", "contrib")
 # TensorFlow's own names are far shorter.
 LONGEST_TEXT = 2000
 _LARGEST_SIZE = 2**40
+_LARGEST_FLOAT = 1e38
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _STORED = (*_FLOATS, "bool", "int32", "int64")
-
-
-class SchemaError(ValueError):
-    """A value is missing, unknown, of another type or out of range; the message names it."""
-
-
-class Rule(NamedTuple):
-    """A single value: what it must be, in words, and the test of it."""
-
-    wanted: str
-    holds: Callable[[Any], bool]
-
-
-class OrNull(NamedTuple):
-    """A value that may also be null."""
-
-    schema: Any
-
-
-class MayLack(NamedTuple):
-    """The value of a key that may be missing, because the argument's dict may lack it, too."""
-
-    schema: Any
-
-
-# -- rules ---------------------------------------------------------------------------------------
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_text(value: Any) -> bool:
@@ -59,215 +42,164 @@ def _is_text(value: Any) -> bool:
     )
 
 
-def _is_number(value: Any, low: float, high: float) -> bool:
-    is_finite = _is_int(value) or isinstance(value, float) and math.isfinite(value)
-    return is_finite and low <= value <= high
-
-
 def _is_axis(value: Any) -> bool:
     listed = value if isinstance(value, list) else [value]
-    return bool(listed) and all(_is_int(axis) and -32 <= axis < 32 for axis in listed)
+    return bool(listed) and all(is_whole(axis, -32, 31) for axis in listed)
 
 
 def _is_numbers(value: Any) -> bool:
     if isinstance(value, list):
         return all(_is_numbers(item) for item in value)
-    return _is_number(value, -1e38, 1e38)
+    return is_number(value, -_LARGEST_FLOAT, _LARGEST_FLOAT)
 
 
-def _one_of(*choices: Any) -> Rule:
-    # Not `in`: 1 equals True.
-    return Rule(
-        f"one of {list(choices)}",
-        lambda value: any(type(value) is type(choice) and value == choice for choice in choices),
-    )
-
-
-def _int(low: int, high: int) -> Rule:
-    return Rule(f"a whole number from {low} to {high}", lambda v: _is_int(v) and low <= v <= high)
-
-
-def _number(argument: str, low: float, high: float) -> Rule:
+def _number(argument: str, low: float, high: float) -> Check:
     """A number, or the mark of an argument that is a tensor."""
     tensor = {"tensor": argument}
-    return Rule(
+    return rule(
         f"a number from {low:g} to {high:g}, or {tensor}",
-        lambda value: _is_number(value, low, high) or value == tensor,
+        lambda value: is_number(value, low, high) or value == tensor,
     )
 
 
-_TEXT = Rule(f"a text of at most {LONGEST_TEXT} characters", _is_text)
-_FLAG = Rule("true or false", lambda value: isinstance(value, bool))
-_SIZE = _int(0, _LARGEST_SIZE)
-_SHAPE = OrNull([OrNull(_SIZE)])
-_AXIS = Rule("a whole number from -32 to 31, or a list of them", _is_axis)
-_FUNCTION = Rule(
+_TEXT = rule(f"a text of at most {LONGEST_TEXT} characters", _is_text)
+_FLAG = rule("true or false", lambda value: isinstance(value, bool))
+_MAYBE_FLAG = or_null(_FLAG)
+_SIZE = whole(0, _LARGEST_SIZE)
+_SHAPE = or_null(list_of(or_null(_SIZE)))
+_AXIS = rule("a whole number from -32 to 31, or a list of them", _is_axis)
+_EPSILON = _number("epsilon", 0, 1e9)
+_FUNCTION = rule(
     "the name of a function of tf.nn",
     lambda value: _is_text(value) and value.isidentifier() and not value.startswith("_"),
 )
-_WEIGHTS = Rule(
+_WEIGHTS = rule(
     "a number, a list of numbers, or {'tensor': 'batch_weights'}",
     lambda value: _is_numbers(value) or value == {"tensor": "batch_weights"},
 )
-_CLIPPING = {
-    name: MayLack(OrNull(_number(f"renorm_clipping/{name}", 0, 1e38)))
-    for name in ("rmax", "rmin", "dmax")
-}
-_ADJUSTMENT = {
-    "tensor": _one_of("adjustment"),
-    "scale": MayLack(Rule("a number", lambda value: _is_number(value, -1e38, 1e38))),
-    "bias": MayLack(Rule("a number", lambda value: _is_number(value, -1e38, 1e38))),
-}
+_BOUNDS = ("rmax", "rmin", "dmax")
+# The argument's own dict may lack them, too.
+_CLIPPING = object_of(
+    {k: or_null(_number(f"renorm_clipping/{k}", 0, _LARGEST_FLOAT)) for k in _BOUNDS}, _BOUNDS
+)
+_SCALAR = rule("a number", lambda value: is_number(value, -_LARGEST_FLOAT, _LARGEST_FLOAT))
+_ADJUSTMENT = object_of(
+    {"tensor": one_of("adjustment"), "scale": _SCALAR, "bias": _SCALAR}, ("scale", "bias")
+)
 
 # -- the table -----------------------------------------------------------------------------------
 
-CONFIG: Mapping[str, Mapping[str, Any]] = {
+# By kind the arguments of a call, in the order in which a recording has them.
+CONFIG: Mapping[str, Mapping[str, Check]] = {
     "layer": {
         "axis": _AXIS,
         "momentum": _number("momentum", 0, 1),
-        "epsilon": _number("epsilon", 0, 1e9),
+        "epsilon": _EPSILON,
         "center": _FLAG,
         "scale": _FLAG,
         "renorm": _FLAG,
-        "renorm_clipping": OrNull(_CLIPPING),
+        "renorm_clipping": or_null(_CLIPPING),
         "renorm_momentum": _number("renorm_momentum", 0, 1),
-        "fused": OrNull(_FLAG),
+        "fused": _MAYBE_FLAG,
         "trainable": _FLAG,
-        "virtual_batch_size": OrNull(_int(1, _LARGEST_SIZE)),
-        "adjustment": OrNull(_ADJUSTMENT),
+        "virtual_batch_size": or_null(whole(1, _LARGEST_SIZE)),
+        "adjustment": or_null(_ADJUSTMENT),
     },
     "contrib": {
         "decay": _number("decay", 0, 1),
         "center": _FLAG,
         "scale": _FLAG,
-        "epsilon": _number("epsilon", 0, 1e9),
-        "activation_fn": OrNull(_FUNCTION),
-        "updates_collections": OrNull(_one_of("update_ops")),
+        "epsilon": _EPSILON,
+        "activation_fn": or_null(_FUNCTION),
+        "updates_collections": or_null(one_of("update_ops")),
         "trainable": _FLAG,
-        "batch_weights": OrNull(_WEIGHTS),
-        "fused": OrNull(_FLAG),
-        "data_format": _one_of("NHWC", "NCHW"),
+        "batch_weights": or_null(_WEIGHTS),
+        "fused": _MAYBE_FLAG,
+        "data_format": one_of("NHWC", "NCHW"),
         "zero_debias_moving_mean": _FLAG,
         "renorm": _FLAG,
-        "renorm_clipping": OrNull(_CLIPPING),
+        "renorm_clipping": or_null(_CLIPPING),
         "renorm_decay": _number("renorm_decay", 0, 1),
-        "adjustment": OrNull(_ADJUSTMENT),
+        "adjustment": or_null(_ADJUSTMENT),
     },
 }
-SCHEMA: Mapping[str, Any] = {
-    "format": _one_of(FORMAT),
-    "version": _one_of(VERSION),
-    "facts": {
-        "TensorFlow": _TEXT,
-        "NumPy": _TEXT,
-        "Python": _TEXT,
-        "machine": _TEXT,
-        "oneDNN": _TEXT,
-        "tf1_bn": _TEXT,
-    },
-    "calls": [
-        {
-            "name": _TEXT,
-            "kind": _one_of(*KINDS),
-            # `CONFIG` of the kind.
-            "config": Rule("an object", lambda value: isinstance(value, dict)),
-            "phase": _one_of("training", "inference", "dynamic"),
-            "dtype": _one_of(*_FLOATS),
-            "shape": _SHAPE,
-            "sample": OrNull({"axis": _int(0, 31), "kept": [_SIZE], "of": _SIZE}),
-            "structure": {
-                "losses": _int(0, 10**6),
-                "variables": [
-                    {
-                        "name": _TEXT,
-                        "shape": [_SIZE],
-                        "dtype": _one_of(*_STORED),
-                        "trainable": _FLAG,
-                        "collections": [_TEXT],
-                    }
-                ],
-                "updates": [{"name": _TEXT, "writes": [_TEXT]}],
-                "output": {"name": _TEXT, "dtype": _one_of(*_FLOATS), "shape": _SHAPE},
-                "maker": _TEXT,
-            },
-            "wiring": {"runs": _SIZE, "update_runs": _SIZE},
-            "notes": [_TEXT],
-            "steps": [{"training": _FLAG, "updates_run": _int(0, 10**6), "roles": [_TEXT]}],
-        }
-    ],
+FLAGS = {
+    name
+    for arguments in CONFIG.values()
+    for name, check in arguments.items()
+    if check in (_FLAG, _MAYBE_FLAG)
 }
+_VARIABLE = object_of(
+    {
+        "name": _TEXT,
+        "shape": list_of(_SIZE),
+        "dtype": one_of(*_STORED),
+        "trainable": _FLAG,
+        "collections": list_of(_TEXT),
+    }
+)
+_STRUCTURE = object_of(
+    {
+        "losses": whole(0, 10**6),
+        "variables": list_of(_VARIABLE),
+        "updates": list_of(object_of({"name": _TEXT, "writes": list_of(_TEXT)})),
+        "output": object_of({"name": _TEXT, "dtype": one_of(*_FLOATS), "shape": _SHAPE}),
+        "maker": _TEXT,
+    }
+)
+_STEP = object_of({"training": _FLAG, "updates_run": whole(0, 10**6), "roles": list_of(_TEXT)})
+_CALL = object_of(
+    {
+        "name": _TEXT,
+        "kind": one_of(*CONFIG),
+        # `CONFIG` of the kind.
+        "config": rule("an object", lambda value: isinstance(value, dict)),
+        "phase": one_of("training", "inference", "dynamic"),
+        "dtype": one_of(*_FLOATS),
+        "shape": _SHAPE,
+        "sample": or_null(object_of({"axis": whole(0, 31), "kept": list_of(_SIZE), "of": _SIZE})),
+        "structure": _STRUCTURE,
+        "wiring": object_of({"runs": _SIZE, "update_runs": _SIZE}),
+        "notes": list_of(_TEXT),
+        "steps": list_of(_STEP),
+    }
+)
 
-# -- checks --------------------------------------------------------------------------------------
+
+def check_call_text(call: Any, where: str = "") -> None:
+    """Raises RecordingError unless `call` is what the table says of one call."""
+    _CALL(call, where)
+    arguments = CONFIG[call["kind"]]
+    if not call["steps"]:
+        # A value that JSON cannot hold is null, and then the call is not replayed.
+        arguments = {name: or_null(check) for name, check in arguments.items()}
+    object_of(arguments)(call["config"], below(where, "config"))
+
+
+_FACTS = ("TensorFlow", "NumPy", "Python", "machine", "oneDNN", "tf1_bn")
+_RECORDING = object_of(
+    {
+        "format": one_of(FORMAT),
+        "version": one_of(VERSION),
+        "facts": object_of(dict.fromkeys(_FACTS, _TEXT)),
+        "calls": list_of(check_call_text),
+    }
+)
 
 
 def check_header(header: Any) -> None:
-    """Raises SchemaError unless `header` is what `SCHEMA` says."""
-    _check(header, SCHEMA, "")
-    for number, call in enumerate(header["calls"]):
-        _check_config(call, f"calls[{number}].config")
-
-
-def check_call_text(call: Any) -> None:
-    """Raises SchemaError unless `call` is what `SCHEMA` says of one call."""
-    _check(call, SCHEMA["calls"][0], "")
-    _check_config(call, "config")
-
-
-def _check_config(call: Mapping[str, Any], where: str) -> None:
-    config = CONFIG[call["kind"]]
-    if not call["steps"]:
-        # A value that JSON cannot hold is null, and then the call is not replayed.
-        config = {key: OrNull(schema) for key, schema in config.items()}
-    _check(call["config"], config, where)
+    """Raises RecordingError unless `header` is what the table says of a whole recording."""
+    _RECORDING(header, "")
 
 
 def argument_problem(kind: str, name: str, value: Any) -> str:
-    """Why a recording cannot hold this value of an argument, "" if it can."""
+    """Returns why a recording cannot hold this value of an argument, "" if it can.
+
+    >>> argument_problem("layer", "center", 3)
+    '`center` must be true or false (got 3)'
+    """
     try:
-        _check(value, CONFIG[kind][name], name)
-    except SchemaError as error:
+        CONFIG[kind][name](value, name)
+    except RecordingError as error:
         return str(error)
     return ""
-
-
-def _check(value: Any, schema: Any, where: str) -> None:
-    if isinstance(schema, (OrNull, MayLack)):
-        if value is None and isinstance(schema, OrNull):
-            return
-        _check(value, schema.schema, where)
-    elif isinstance(schema, Rule):
-        if not schema.holds(value):
-            raise _wrong(where, schema.wanted, value)
-    elif isinstance(schema, list):
-        if not isinstance(value, list):
-            raise _wrong(where, "a list", value)
-        for number, item in enumerate(value):
-            _check(item, schema[0], f"{where}[{number}]")
-    else:
-        _check_object(value, schema, where)
-
-
-def _check_object(value: Any, schema: Mapping[str, Any], where: str) -> None:
-    if not isinstance(value, dict):
-        raise _wrong(where, "an object", value)
-    for key in value:
-        if key not in schema:
-            raise SchemaError(f"{_place(where)} has a key {shown(key)}, which is not known")
-    for key, inner in schema.items():
-        if key in value:
-            _check(value[key], inner, f"{where}.{key}" if where else key)
-        elif not isinstance(inner, MayLack):
-            raise SchemaError(f"{_place(where)} lacks `{key}`")
-
-
-def _wrong(where: str, wanted: str, value: Any) -> SchemaError:
-    return SchemaError(f"{_place(where)} must be {wanted} (got {shown(value)})")
-
-
-def _place(where: str) -> str:
-    return f"`{where}`" if where else "its JSON text"
-
-
-def shown(value: Any) -> str:
-    """A value from a file, short and without anything a terminal would obey."""
-    return ascii(value)[:80]

@@ -69,15 +69,9 @@ def _section(number: int, section: Section) -> str:
 
 
 def _row(row: Row) -> str:
-    numbers = ["", "", "", ""]
-    found, allowed = row.found, row.tolerance
-    if found is not None and allowed is not None:
-        numbers = [
-            f"{found.absolute:.3g} at {list(found.absolute_at)}",
-            f"{found.relative:.3g} at {list(found.relative_at)}",
-            f"{found.error:.2g}",
-            f'<span title="{escaped(allowed.derivation)}">{allowed.error:.2g}</span>',
-        ]
+    *numbers, allowed = row.numbers()
+    why = "" if row.tolerance is None else row.tolerance.derivation
+    numbers.append(f'<span title="{escaped(why)}">{allowed}</span>' if allowed else "")
     actual = f"{row.actual} {row.remark}".strip()
     texts = "".join(f"<td>{escaped(t)}</td>" for t in (row.aspect, row.step, row.expected, actual))
     cells = "".join(f'<td class="number">{cell}</td>' for cell in numbers)

@@ -5,29 +5,21 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Iterator, Sequence, TypeVar
 
+_Thing = TypeVar("_Thing")
 _SECONDS = 0.5
 
 
-class Progress:
-    """Counts steps; after a moment shows the count on one line of a terminal."""
-
-    def __init__(self, done: str, things: str, total: int) -> None:
-        self._done, self._things, self._total = done, things, total
-        self._count = 0
-        self._last = time.monotonic()
-        self._shown = False
-
-    def step(self) -> None:
-        self._count += 1
+def watched(things: Sequence[_Thing], done: str, what: str) -> Iterator[_Thing]:
+    """Gives each of the things; after a moment a terminal shows on one line how many are `done`."""
+    last, is_shown = time.monotonic(), False
+    for count, thing in enumerate(things, 1):
+        yield thing
         now = time.monotonic()
-        if sys.stderr is None or not sys.stderr.isatty() or now - self._last < _SECONDS:
-            return
-        self._last, self._shown = now, True
-        text = f"\rtf1_bn: {self._done} {self._count} of {self._total} {self._things}"
-        print(text, end="", file=sys.stderr, flush=True)
-
-    def done(self) -> None:
-        """Clears the line."""
-        if self._shown:
-            print(f"\r{'':78}\r", end="", file=sys.stderr, flush=True)
+        if sys.stderr is not None and sys.stderr.isatty() and now - last >= _SECONDS:
+            last, is_shown = now, True
+            text = f"\rtf1_bn: {done} {count} of {len(things)} {what}"
+            print(text, end="", file=sys.stderr, flush=True)
+    if is_shown:
+        print(f"\r{'':78}\r", end="", file=sys.stderr, flush=True)

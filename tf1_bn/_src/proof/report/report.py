@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...files.text_table import aligned, printable
+from ...files.text_table import aligned, counted, printable
 from ...files.whole_files import write_text
 from .differences import Difference, difference
 from .tolerances import EXACT, Tolerance
@@ -41,6 +41,18 @@ class Row(NamedTuple):
             return 0.0
         allowed = self.tolerance.error
         return self.found.error / allowed if allowed else math.inf
+
+    def numbers(self) -> tuple[str, str, str, str]:
+        """Both differences with their places, the error, and what is allowed; "" for no numbers."""
+        if self.found is None or self.tolerance is None:
+            return "", "", "", ""
+        found = self.found
+        return (
+            f"{found.absolute:.3g} at {list(found.absolute_at)}",
+            f"{found.relative:.3g} at {list(found.relative_at)}",
+            f"{found.error:.2g}",
+            f"{self.tolerance.error:.2g}",
+        )
 
 
 class Section(NamedTuple):
@@ -149,6 +161,21 @@ def skipped_row(aspect: str, reason: str, step: str = "") -> Row:
     return Row(aspect, step, NOT_COMPARED, remark=reason)
 
 
+def raised_row(aspect: str, step: str, error: BaseException) -> Row:
+    """The candidate raised what the reference does not."""
+    return Row(aspect, step, DIFFERENT, "no error", error_text(error))
+
+
+def error_text(error: BaseException) -> str:
+    """Returns an exception's type and the first line of what it says.
+
+    >>> error_text(ValueError("no such axis"))
+    'ValueError: no such axis'
+    """
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:300]}"
+
+
 def summary(values: Any) -> str:
     """An array in a few characters: its shape and the range of its values."""
     array = np.asarray(values)
@@ -168,8 +195,8 @@ def _section_lines(section: Section, all_rows: bool) -> list[str]:
     shown = [row for row in section.rows if all_rows or row.verdict == DIFFERENT]
     ratios = [row.ratio for row in section.rows if not math.isnan(row.ratio)]
     worst = f", greatest error {max(ratios):.2g} of what is allowed" if ratios else ""
-    compared = sum(row.verdict != NOT_COMPARED for row in section.rows)
-    lines = [f"[{section.verdict}] {printable(section.name)}: {compared} aspects compared{worst}"]
+    what = counted(sum(row.verdict != NOT_COMPARED for row in section.rows), "aspect")
+    lines = [f"[{section.verdict}] {printable(section.name)}: {what} compared{worst}"]
     if shown:
         table = aligned([_COLUMNS, *(_cells(row) for row in shown)])
         lines += [f"  {line}" for line in table]
@@ -180,18 +207,9 @@ def _section_lines(section: Section, all_rows: bool) -> list[str]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    found, allowed = row.found, row.tolerance
     mark = {SAME: " ", DIFFERENT: "X", NOT_COMPARED: "-"}[row.verdict]
-    numbers = ("", "", "", "")
-    if found is not None and allowed is not None:
-        numbers = (
-            f"{found.absolute:.3g} at {list(found.absolute_at)}",
-            f"{found.relative:.3g} at {list(found.relative_at)}",
-            f"{found.error:.2g}",
-            f"{allowed.error:.2g}",
-        )
     values = (row.expected, row.actual if not row.remark else f"{row.actual} ({row.remark})")
-    return (mark, row.aspect, row.step, *(_short(v) for v in values), *numbers)
+    return (mark, row.aspect, row.step, *(_short(v) for v in values), *row.numbers())
 
 
 def _short(text: str, width: int = 60) -> str:

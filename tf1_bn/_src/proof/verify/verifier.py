@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, NamedTuple
+from typing import Any, Callable
 
 from ..causes import GRADIENTS_ONLY, Observation, likely_cause
+from ..norms import norm_of
 from ..recording.consistency import role_of
-from ..recording.model import scales
+from ..recording.model import LEARNED, Norm
 from ..recording.recording import Call, Recording, Step, load_recording
-from ..recording.sampling import Sample
-from ..replay import Built, Ran, build, weights_for
-from ..report.progress import Progress
+from ..recording.scales import scales
+from ..replay import Built, Ran, rebuild, run_step, weights_for
+from ..report.progress import watched
 from ..report.report import (
     DIFFERENT,
     Report,
@@ -19,24 +20,14 @@ from ..report.report import (
     Section,
     exact_row,
     number_row,
+    raised_row,
     skipped_row,
     still_row,
 )
 from ..report.tolerances import tolerance
 from ..structure import both_facts, title_of
-from .configured import norm_of
 
-_LEARNED = ("gamma", "beta")
 _MOST_EXPLAINED = 3
-
-
-class _Pair(NamedTuple):
-    """One step of a call on both sides."""
-
-    call: Call
-    step: Step
-    label: str
-    ran: Ran
 
 
 def verify(
@@ -62,74 +53,53 @@ def verify(
     Raises:
       RecordingError: the file is no recording.
     """
+    from ...api.functional import batch_normalization
+    from ...contrib.batch_norm import batch_norm
     from ..record.recorder import facts
 
     if isinstance(recording, str):
         recording = load_recording(recording)
-    makers = {
-        "layer": _layer_maker(candidate),
-        "contrib": _contrib_maker(contrib_candidate),
+    functions = {
+        "layer": candidate or batch_normalization,
+        "contrib": contrib_candidate or batch_norm,
     }
-    progress = Progress("verified", "layer calls", len(recording.calls))
-    sections = []
-    for number, call in enumerate(recording.calls):
-        sections.append(_verify_call(call, title_of(recording, number), makers[call.kind]))
-        progress.step()
-    progress.done()
+    sections = [
+        _verify_call(call, title_of(recording, number), functions[call.kind])
+        for number, call in enumerate(watched(recording.calls, "verified", "layer calls"))
+    ]
     return Report("tf1_bn verify", both_facts(recording.facts, facts()), sections)
-
-
-def _layer_maker(candidate: Callable[..., Any] | None) -> Callable[..., Any]:
-    from ...api.functional import batch_normalization
-
-    function = candidate or batch_normalization
-
-    def make(x: Any, training: Any, name: str, **arguments: Any) -> Any:
-        return function(x, training=training, name=name, **arguments)
-
-    return make
-
-
-def _contrib_maker(candidate: Callable[..., Any] | None) -> Callable[..., Any]:
-    from ...contrib.batch_norm import batch_norm
-
-    function = candidate or batch_norm
-
-    def make(x: Any, training: Any, name: str, **arguments: Any) -> Any:
-        return function(x, is_training=training, scope=name, **arguments)
-
-    return make
 
 
 # -- one call ------------------------------------------------------------------------------------
 
 
-def _verify_call(call: Call, title: str, make: Callable[..., Any]) -> Section:
+def _verify_call(call: Call, title: str, function: Callable[..., Any]) -> Section:
     if not call.steps:
         why = "; ".join(call.notes) or "no session run used it"
         return Section(title, [skipped_row("everything", why)], [], [])
     try:
-        built = build(make, call)
+        built = rebuild(function, call)
     except Exception as error:
-        return Section(title, [_failed("build", "", error)], [], call.notes)
+        return Section(title, [raised_row("build", "", error)], [], call.notes)
+    causes: list[str] = []
     try:
         rows = _isolated_structure(call, built)
-        causes: list[str] = []
         for number, step in enumerate(call.steps):
             label = f"{'training' if step.training else 'inference'} {number + 1}"
             try:
-                pair = _Pair(call, step, label, built.run(step))
-                found = _step_rows(pair)
+                ran = run_step(built, step)
+                norm = norm_of(call, step)
+                found = _step_rows(call, step, label, ran, norm)
             except Exception as error:
-                rows.append(_failed("run", label, error))
+                rows.append(raised_row("run", label, error))
                 continue
             rows += found
             different = [row for row in found if row.verdict == DIFFERENT]
             # Mistakes are tried out one by one; a few steps show them as well as all.
             if different and len(causes) < _MOST_EXPLAINED + (not step.training):
-                causes.append(_cause_or_none(pair, different))
+                causes.append(_cause_or_none(call, step, ran, norm, different))
     finally:
-        built.close()
+        built.session.close()
     return Section(title, rows, _distinct(causes), call.notes)
 
 
@@ -139,14 +109,9 @@ def _distinct(causes: list[str]) -> list[str]:
     return [cause for cause in named if cause != GRADIENTS_ONLY] or named
 
 
-def _failed(aspect: str, label: str, error: Exception) -> Row:
-    lines = str(error).splitlines() or [""]
-    return Row(aspect, label, DIFFERENT, "no error", f"{type(error).__name__}: {lines[0][:300]}")
-
-
 def _isolated_structure(call: Call, built: Built) -> list[Row]:
     recorded = {
-        role_of(v["name"], call.name): [v["dtype"], v["trainable"], _shape(call, v["shape"])]
+        role_of(v["name"], call.name): [v["dtype"], v["trainable"], call.kept_shape(v["shape"])]
         for v in call.structure.get("variables", [])
         if "/part_" not in v["name"]
     }
@@ -164,18 +129,8 @@ def _isolated_structure(call: Call, built: Built) -> list[Row]:
     return rows
 
 
-def _shape(call: Call, shape: list[int]) -> list[int]:
-    """A variable's shape as it is replayed, with the kept channels only."""
-    if call.sample is None:
-        return shape
-    return Sample(**call.sample).taken(shape, call.steps[0].arrays["input"].ndim)
-
-
-def _step_rows(pair: _Pair) -> list[Row]:
-    step, call, label, ran = pair.step, pair.call, pair.label, pair.ran
-    x = step.arrays["input"]
-    before = step.group("before")
-    norm = norm_of(call, step)
+def _step_rows(call: Call, step: Step, label: str, ran: Ran, norm: Norm | None) -> list[Row]:
+    x, before = step.arrays["input"], step.group("before")
     # Without a model of the arithmetic, the greatest expected value is the scale.
     size = {} if norm is None else scales(norm, x, before, step.training, weights_for(x.shape))
 
@@ -184,47 +139,46 @@ def _step_rows(pair: _Pair) -> list[Row]:
         return number_row(aspect, label, expected, actual, allowed, size.get(aspect))
 
     rows = [row("output", "output", step.arrays["output"], ran.output)]
-    alone = step.group("alone")
-    gradients = {k: v for k, v in alone.items() if k.startswith("gradient of ")}
+    gradients = {k: v for k, v in step.group("alone").items() if k.startswith("gradient of ")}
     for name, expected in gradients.items():
         rows.append(row(name, "gradient", expected, ran.gradients.get(name)))
     if not gradients:
         rows.append(skipped_row("gradients", "the recording has none", label))
     if not step.training:
-        statistics = [role for role in before if role not in _LEARNED]
+        statistics = [role for role in before if role not in LEARNED]
         return rows + [still_row(k, label, before[k], ran.after.get(k)) for k in statistics]
     if x.size == 0:
         why = "TF1 makes the statistics of an empty batch NaN, tf1_bn leaves them alone"
         return [*rows, skipped_row("statistics", why, label)]
-    after = {**step.group("alone/after"), **step.group("after")}
+    after = _after(step)
     if not after:
         return [*rows, skipped_row("statistics", "the recording has none", label)]
     return rows + [row(name, "state", value, ran.after.get(name)) for name, value in after.items()]
 
 
-def _cause_or_none(pair: _Pair, different: list[Row]) -> str:
+def _after(step: Step) -> dict[str, Any]:
+    """The statistics that the step should leave behind, by role."""
+    if not step.training:
+        return {k: v for k, v in step.group("before").items() if k not in LEARNED}
+    return {**step.group("alone/after"), **step.group("after")}
+
+
+def _cause_or_none(
+    call: Call, step: Step, ran: Ran, norm: Norm | None, different: list[Row]
+) -> str:
     try:
-        return _cause(pair, different)
+        return _cause(call, step, ran, norm, different)
     except Exception:
         # A cause is a reading of the numbers; that there is none must not lose the report.
         return ""
 
 
-def _cause(pair: _Pair, different: list[Row]) -> str:
+def _cause(call: Call, step: Step, ran: Ran, norm: Norm | None, different: list[Row]) -> str:
     if all(row.aspect.startswith("gradient") for row in different):
         return GRADIENTS_ONLY if all(row.found is not None for row in different) else ""
-    step, call = pair.step, pair.call
-    norm = norm_of(call, step)
-    if norm is None or step.arrays["input"].size == 0:
+    x, before, after = step.arrays["input"], step.group("before"), _after(step)
+    if norm is None or x.size == 0:
         return ""
-    before = step.group("before")
-    after = {**step.group("alone/after"), **step.group("after")}
-    if not step.training:
-        after = {k: v for k, v in before.items() if k not in _LEARNED}
-    seen = {k: pair.ran.after[k] for k in after if k in pair.ran.after}
-
-    def observed(output: Any, statistics: Mapping[str, Any]) -> Observation:
-        x = step.arrays["input"]
-        return Observation(norm, x, before, step.training, output, statistics, call.dtype)
-
-    return likely_cause(observed(step.arrays["output"], after), observed(pair.ran.output, seen))
+    expected = Observation(norm, x, before, step.training, step.arrays["output"], after, call.dtype)
+    seen = {name: ran.after[name] for name in after if name in ran.after}
+    return likely_cause(expected, expected._replace(output=ran.output, after=seen))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Archives of plain arrays, read from files nobody vouches for.
+"""The archive that a recording is: a zip file of one JSON text and plain arrays. No TensorFlow.
 
-An archive is a zip file of one JSON text and plain NumPy arrays: no pickle, nothing executed.
+Nobody vouches for a file that is read: no pickle, nothing executed, every size checked first.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import math
 import re
 import zipfile
 import zlib
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Mapping
 
 import numpy as np
 
-from .whole_files import open_regular, written_beside
+from ...files.text_table import counted
+from ...files.whole_files import open_regular, written_beside
 
 HEADER = "recording.json"
 # What a file may claim to hold; numbers in it decide how much memory is asked for.
@@ -36,15 +37,8 @@ _DESCRIPTION = re.compile(
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
-class NotAnArchive(ValueError):
-    """The file is damaged, foreign or asks for more than is sensible."""
-
-
-class Archive(NamedTuple):
-    """What an archive holds."""
-
-    header: Any
-    arrays: dict[str, Any]
+class RecordingError(ValueError):
+    """The file is no recording that can be read, with the reason in one sentence."""
 
 
 def write_archive(path: str, header: Any, arrays: Mapping[str, Any]) -> None:
@@ -76,13 +70,13 @@ def _npy(array: Any) -> bytes:
     return _MAGIC + len(text).to_bytes(2, "little") + text.encode("ascii") + little.tobytes()
 
 
-def read_archive(path: str) -> Archive:
-    """Reads what `write_archive` wrote.
+def read_archive(path: str) -> tuple[Any, dict[str, Any]]:
+    """Returns the JSON value and the arrays that `write_archive` wrote.
 
     Every size is checked before memory is asked for, and only plain arrays are made.
 
     Raises:
-      NotAnArchive: the file is no such archive, is damaged, or claims to be too large.
+      RecordingError: the file is no such archive, is damaged, or claims to be too large.
       OSError: it cannot be opened.
     """
     try:
@@ -92,29 +86,29 @@ def read_archive(path: str) -> Archive:
             _check_sizes(members)
             names = [member.filename for member in members]
             if HEADER not in names or len(set(names)) < len(names):
-                raise NotAnArchive(f"it has no {HEADER}, or two files of one name")
+                raise RecordingError(f"it has no {HEADER}, or two files of one name")
             header = _json(archive.read(HEADER).decode("utf-8"))
             arrays = {
                 member.filename[: -len(".npy")]: _array(archive.read(member), member.filename)
                 for member in members
                 if member.filename != HEADER
             }
-            return Archive(header, arrays)
+            return header, arrays
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise NotAnArchive(f"it is damaged or no zip file ({error})") from None
+        raise RecordingError(f"it is damaged or no zip file ({error})") from None
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise NotAnArchive(f"its {HEADER} is no JSON ({type(error).__name__})") from None
+        raise RecordingError(f"its {HEADER} is no JSON ({type(error).__name__})") from None
 
 
 class _Limited(io.BufferedReader):
-    """A file that gives at most `most` bytes at once."""
+    """A file that gives at most `most` bytes at once: zipfile reads its list of files in one go."""
 
     most = _MOST_DIRECTORY_BYTES
 
     def read(self, size: int | None = -1) -> bytes:
         content = super().read(self.most + 1 if size is None or size < 0 else size)
         if len(content) > self.most:
-            raise NotAnArchive(f"its list of files takes more than {self.most} bytes")
+            raise RecordingError(f"its list of files takes more than {self.most} bytes")
         return content
 
 
@@ -123,19 +117,19 @@ def _json(text: str) -> Any:
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({key for key, _ in found}) < len(found):
-            raise NotAnArchive(f"its {HEADER} has two values for one key")
+            raise RecordingError(f"its {HEADER} has two values for one key")
         return dict(found)
 
     def number(text: str) -> float:
         value = float(text)
         if not math.isfinite(value):
-            raise NotAnArchive(f"its {HEADER} holds the number {_shown(text)}")
+            raise RecordingError(f"its {HEADER} holds the number {_shown(text)}")
         return value
 
     def whole(text: str) -> int:
         # Reading a million digits takes minutes.
         if len(text) > _LONGEST_INT:
-            raise NotAnArchive(f"its {HEADER} holds a number of {len(text)} digits")
+            raise RecordingError(f"its {HEADER} holds a number of {len(text)} digits")
         return int(text)
 
     return json.loads(
@@ -145,16 +139,16 @@ def _json(text: str) -> Any:
 
 def _check_sizes(members: list[zipfile.ZipInfo]) -> None:
     if len(members) > MOST_MEMBERS:
-        raise NotAnArchive(f"it holds {len(members)} files, more than {MOST_MEMBERS}")
+        raise RecordingError(f"it holds {len(members)} files, more than {MOST_MEMBERS}")
     total = sum(member.file_size for member in members)
     if total > MOST_BYTES:
-        raise NotAnArchive(f"it would unpack to {total} bytes, more than {MOST_BYTES}")
+        raise RecordingError(f"it would unpack to {total} bytes, more than {MOST_BYTES}")
     for member in members:
         if member.filename == HEADER and member.file_size > MOST_HEADER_BYTES:
-            raise NotAnArchive(f"its {HEADER} has {member.file_size} bytes")
+            raise RecordingError(f"its {HEADER} has {member.file_size} bytes")
         if member.compress_type not in _METHODS:
             # Python's readers of the others unpack without a limit.
-            raise NotAnArchive(f"{_shown(member.filename)} in it is packed in an unknown way")
+            raise RecordingError(f"{_shown(member.filename)} in it is packed in an unknown way")
 
 
 def _array(content: bytes, name: str) -> Any:
@@ -164,18 +158,20 @@ def _array(content: bytes, name: str) -> Any:
     description = content[start : start + length].decode("latin-1")
     matched = _DESCRIPTION.match(description)
     if not name.endswith(".npy") or not content.startswith(_MAGIC) or matched is None:
-        raise NotAnArchive(f"{_shown(name)} in it is no plain array")
+        raise RecordingError(f"{_shown(name)} in it is no plain array")
     dtype = np.dtype(matched["descr"]) if _is_dtype(matched["descr"]) else None
     # More than any tensor has, and few enough to multiply.
     sizes = [int(size) for size in matched["shape"].replace(" ", "").split(",") if size][:33]
     if dtype is None or dtype.name not in DTYPES or len(sizes) > 32:
-        raise NotAnArchive(f"{_shown(name)} in it has an unknown dtype or shape")
+        raise RecordingError(f"{_shown(name)} in it has an unknown dtype or shape")
     body = content[start + length :]
     count = 1
     for size in sizes:
         count *= size
     if count * dtype.itemsize != len(body):
-        raise NotAnArchive(f"{_shown(name)} in it has {len(body)} bytes for shape {sizes}")
+        raise RecordingError(
+            f"{_shown(name)} in it has {counted(len(body), 'byte')} for shape {sizes}"
+        )
     return np.frombuffer(body, dtype=dtype).reshape(sizes).copy()
 
 
