@@ -366,7 +366,7 @@ MUTATIONS = [
          "take_out_since(self._lengths, lambda item: is_variable(item) and id(item) not in ours)",
          "del ours", (INTERRUPTED,), "adjustment"),
         ("a failed call leaves its layer half built",
-         "self._state.restore()", "pass", (INTERRUPTED,), "subclass"),
+         "self._restore()", "pass", (INTERRUPTED,), "subclass"),
     ),
     *_of(
         "_src/objects/weights.py",

@@ -55,13 +55,8 @@ Finish = Callable[[Any, Sequence[Call]], None]
 Listener = Callable[[Any, Any, Mapping[str, Any]], Finish]
 
 
-class _Here(threading.local):
-    """The normalizations of the outermost call that this thread builds; None outside of any."""
-
-    calls: list[Call] | None = None
-
-
-_here = _Here()
+# Its `calls`, if any, are the normalizations of the outermost call that this thread builds.
+_here = threading.local()
 _listeners: list[Listener] = []
 
 
@@ -97,10 +92,11 @@ def on_call(listener: Listener) -> Iterator[None]:
 @contextlib.contextmanager
 def told(maker: Any, inputs: Any, arguments: Mapping[str, Any]) -> Iterator[Callable[[Any], Any]]:
     """Inside, a call is built; yields the function that takes its outputs and tells of them."""
-    if not _listeners or _here.calls is not None:
+    if not _listeners or _told_calls() is not None:
         yield lambda outputs: outputs
         return
-    calls = _here.calls = []
+    calls: list[Call] = []
+    _here.calls = calls
     finishes = [listener(maker, inputs, arguments) for listener in list(_listeners)]
 
     def done(outputs: Any) -> Any:
@@ -114,11 +110,16 @@ def told(maker: Any, inputs: Any, arguments: Mapping[str, Any]) -> Iterator[Call
         _here.calls = None
 
 
+def _told_calls() -> list[Call] | None:
+    return getattr(_here, "calls", None)
+
+
 def note_call(call: Call) -> None:
     """Remembers a normalization for as long as its graph lives."""
     tf.get_default_graph().get_collection_ref(CALLS).append(call)
-    if _here.calls is not None:
-        _here.calls.append(call)
+    calls = _told_calls()
+    if calls is not None:
+        calls.append(call)
 
 
 def calls_of(graph: Any) -> list[Call]:

@@ -10,9 +10,9 @@ from typing import Any, Callable, ContextManager, Sequence
 from .. import settings
 from ..plan.spec import in_both_words, is_function
 from ..runtime.graph_place import add_once
-from ..runtime.tensorflow_v1 import Tensor, Variable, is_variable, tf
-from ..state.leftovers import get_variable, is_of_tensorflow
+from ..runtime.tensorflow_v1 import Tensor, Variable, is_of_tensorflow, is_variable, tf
 from ..state.variable_kinds import is_trainable, parts_of
+from ..state.variables import get_variable
 
 
 class _Shelf:

@@ -219,15 +219,12 @@ def lengths() -> list[GraphLengths]:
     ]
 
 
-def collected_since(
-    before: Sequence[GraphLengths], after: Sequence[GraphLengths] | None
-) -> list[tuple[Any, Any]]:
-    """The keys and items that were added between two `lengths`, or until now, each once."""
+def collected_since(before: Sequence[GraphLengths]) -> list[tuple[Any, Any]]:
+    """The keys and items that were added since `lengths` told of `before`, each once."""
     found: dict[tuple[Any, int], tuple[Any, Any]] = {}
-    for number, (graph, known) in enumerate(before):
-        ends = {} if after is None else after[number][1]
-        for key in _keys(graph) if after is None else ends:
-            for item in graph.get_collection_ref(key)[known.get(key, 0) : ends.get(key)]:
+    for graph, known in before:
+        for key in _keys(graph):
+            for item in graph.get_collection_ref(key)[known.get(key, 0) :]:
                 found[key, id(item)] = key, item
     return list(found.values())
 

@@ -110,6 +110,15 @@ def raise_if_eager(caller: str) -> None:
         raise ValueError(EAGER_MESSAGE.format(caller=caller))
 
 
+def is_of_tensorflow(error: BaseException) -> bool:
+    """Whether TensorFlow or this package raised it, and no function of the user's."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raiser = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
+    return str(raiser).startswith(("tensorflow", "tf1_bn"))
+
+
 def in_tf_function() -> bool:
     """Whether graph is built for a `tf.function`, whose maker alone knows if XLA compiles it."""
     graph = tf.get_default_graph()

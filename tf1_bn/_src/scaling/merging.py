@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any, Callable, Iterator, List, Tuple
 
 from ..call.call_plan import Plan
 from ..call.calls import Call, calls_of
@@ -14,7 +13,7 @@ from ..call.core import apply_batch_norm, normalize
 from ..call.updates import with_updates
 from ..kernels.moments import Moments, moments_or
 from ..plan.kernel_choice import MERGED
-from ..runtime.graph_place import in_replica, inheriting, innermost, opened
+from ..runtime.graph_place import in_replica, innermost, opened
 from ..runtime.tensorflow_v1 import Tensor, tf
 from ..state.variable_kinds import full_name
 from .batch_statistics import BatchStatistics, at_least_one, batch_statistics, layer_of
@@ -24,44 +23,17 @@ from .replica_merge import check_place, merged_in_strategy
 SCOPE = "cross_replica"
 
 Merge = Callable[[BatchStatistics], BatchStatistics]
+# From what one tower or replica has seen of a batch to the statistics of all, and a list that those
+# share who share the variables: the first puts in the call that it built, and the others take over
+# its update ops, because one merged batch is one update.
+Meet = Callable[[BatchStatistics], Tuple[BatchStatistics, List[Call]]]
 
+# The value of a scope without a `merge`.
+_AROUND = "with the towers or replicas around the call"
 
-class Shared(NamedTuple):
-    """Merged statistics of replicas that also share the variables.
-
-    `applied` is one list for all of them: the first puts in what it added to the graph, and the
-    others take over its update ops, because one merged batch is one update.
-    """
-
-    statistics: BatchStatistics
-    applied: list[Call]
-
-
-class Meeting:
-    """How the tower that runs in a thread meets the others; `towers` subclasses it."""
-
-    def check_place(self, layer_name: str) -> None:
-        """Checks that the layer stands where the others can be built while it waits."""
-        raise NotImplementedError
-
-    def meet(self, layer_name: str, statistics: BatchStatistics) -> Shared:
-        """Waits for the other towers to bring their statistics of this layer."""
-        raise NotImplementedError
-
-
-class _Scope(NamedTuple):
-    """A scope of `cross_replica`."""
-
-    merge: Merge | None
-
-
-class _Here(threading.local):
-    """What is true of this thread alone."""
-
-    meeting: Meeting | None = None
-
-
-_here = _Here()
+# Its `meeting`, if this is the thread of a tower, makes a `Meet` of the full name of a layer's
+# moving mean, or raises where the others cannot be built while the tower waits.
+_here = threading.local()
 
 
 @contextlib.contextmanager
@@ -94,27 +66,30 @@ def cross_replica(merge: Merge | None = None) -> Iterator[None]:
     """
     if merge is not None and not callable(merge):
         raise TypeError(f"`merge` must be None or a callable (got {merge!r}).")
-    with opened(SCOPE, _Scope(merge)):
+    with opened(SCOPE, _AROUND if merge is None else merge):
         yield
 
 
 def in_tower() -> bool:
     """Whether the running code is the function of a tower."""
-    return _here.meeting is not None
+    return _meeting() is not None
+
+
+def _meeting() -> Callable[[str], Meet] | None:
+    return getattr(_here, "meeting", None)
 
 
 def open_scope() -> Any:
-    """The `cross_replica` scope around the running code; None outside of any."""
+    """How the `cross_replica` scope around the running code merges; None outside of any."""
     return innermost(SCOPE)
 
 
 @contextlib.contextmanager
-def tower_thread(meeting: Meeting, inherited: Any) -> Iterator[None]:
-    """Makes this thread a tower's: it meets the others, inside the scope its starter was in."""
+def tower_thread(meeting: Callable[[str], Meet]) -> Iterator[None]:
+    """Makes this thread a tower's, whose layers meet those of the others as `meeting` says."""
     _here.meeting = meeting
     try:
-        with inheriting(inherited):
-            yield
+        yield
     finally:
         _here.meeting = None
 
@@ -122,7 +97,7 @@ def tower_thread(meeting: Meeting, inherited: Any) -> Iterator[None]:
 def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Call:
     """`apply_batch_norm` for training, with merged statistics where a scope is open."""
     scope = open_scope()
-    if scope is None or scope.merge is None:
+    if scope is None or scope is _AROUND:
         _check_not_again(inputs, plan)
     if scope is None:
         return apply_batch_norm(inputs, training, plan)
@@ -131,21 +106,20 @@ def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Call:
             "`virtual_batch_size` must be None inside of `tf1_bn.cross_replica`: it splits the "
             f"batch whose parts are to be merged (got {plan.spec.virtual_batch_size!r})."
         )
-    meet = _meeting_point(scope.merge, full_name(plan.variables.moving_mean, "moving_mean"))
+    meet = _meeting_point(scope, full_name(plan.variables.moving_mean, "moving_mean"))
     # Outside of the layer's conditional, so that replicas in different phases still meet.
     with tf.name_scope("cross_replica"):
-        merged = meet(batch_statistics(inputs, training, plan))
-        statistics = merged.statistics
+        statistics, applied = meet(batch_statistics(inputs, training, plan))
         variance = statistics.m2 / at_least_one(statistics.count)
         moments = Moments(tf.identity(statistics.mean, "mean"), tf.identity(variance, "variance"))
         always = training is True and bool(plan.geometry.static_count)
         filled = None if always else tf.greater(statistics.count, 0.0, name="has_values")
     plan = plan._replace(choice=MERGED, given=moments, given_filled=filled)
     outcome = normalize(inputs, training, plan)
-    if merged.applied:
-        return merged.applied[0]._replace(inputs=inputs, outputs=outcome.call.outputs)
+    if applied:
+        return applied[0]._replace(inputs=inputs, outputs=outcome.call.outputs)
     wait = []
-    if training is not True and scope.merge is None:
+    if training is not True and scope is _AROUND:
         # The averages move if any tower or replica trains, whatever this one does.
         towards = moments_or(moments, outcome.moving, filled)
         call = outcome.call._replace(moments=towards, active=filled)
@@ -153,9 +127,9 @@ def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Call:
         # In inference the outputs are computed from what the updates write.
         wait = [call.outputs]
     with tf.control_dependencies(wait):
-        applied = with_updates(outcome, plan)
-    merged.applied.append(applied)
-    return applied
+        call = with_updates(outcome, plan)
+    applied.append(call)
+    return call
 
 
 def _check_not_again(inputs: Tensor, plan: Plan) -> None:
@@ -187,25 +161,25 @@ def _source(tensor: Tensor) -> str:
     return str(tensor.name)
 
 
-def _meeting_point(merge: Merge | None, layer_name: str) -> Callable[[BatchStatistics], Shared]:
+def _meeting_point(scope: Any, layer_name: str) -> Meet:
     """What brings this call's statistics together with those of the others."""
-    if merge is not None:
-        return functools.partial(_merged_by, merge)
-    if _here.meeting is not None:
-        _here.meeting.check_place(layer_name)
-        return functools.partial(_here.meeting.meet, layer_name)
+    meeting = _meeting()
+    if scope is not _AROUND:
+        return lambda own: (_merged_by(scope, own), [])
+    if meeting is not None:
+        return meeting(layer_name)
     if in_replica():
         check_place(layer_name)
-        return lambda own: Shared(merged_in_strategy(own, layer_name), [])
+        return lambda own: (merged_in_strategy(own, layer_name), [])
     raise ValueError(
         "`tf1_bn.cross_replica` found nothing to merge with: call the layer in a function given to "
         "`tf1_bn.run_towers` or to the `run` of a tf.distribute strategy, or name a `merge` "
-        f"(got {merge!r})."
+        "(got None)."
     )
 
 
-def _merged_by(merge: Merge, own: BatchStatistics) -> Shared:
+def _merged_by(merge: Merge, own: BatchStatistics) -> BatchStatistics:
     merged = merge(own)
     if not isinstance(merged, BatchStatistics):
         raise TypeError(f"`merge` must return a tf1_bn.BatchStatistics (got {merged!r}).")
-    return Shared(merged, [])
+    return merged

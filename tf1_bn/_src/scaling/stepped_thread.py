@@ -19,20 +19,32 @@ class GivenUp(BaseException):
 class SteppedThread:
     """Does `work` in a thread of its own, from one `pause` in there to the next.
 
-    Its public attributes are `result`, `error` if work has raised one, and `done`.
+    Attributes:
+      name: of the thread.
+      result: what work has returned, given this object.
+      error: what work has raised, if anything.
+      done: whether work has ended.
+      brought: what the last `pause` was given.
     """
 
-    def __init__(self, work: Callable[[], Any], name: str) -> None:
+    def __init__(self, work: Callable[[SteppedThread], Any], name: str) -> None:
+        self.name = name
         self.result: Any = None
+        self.brought: Any = None
+        self._answer: Any = None
         self.error: BaseException | None = None
         self.done = self._running = False
         self._wanted, self._started, self._ended = True, False, False
         self._turn, self._paused = threading.Semaphore(0), threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
 
-    def go_on(self) -> None:
-        """Lets it run until it pauses or ends; raises what it raised."""
-        self._running = True
+    def go_on(self, answer: Any = None) -> None:
+        """Lets it run until it pauses or ends; raises what it raised.
+
+        Args:
+          answer: what the `pause` that it waits in returns.
+        """
+        self._answer, self._running = answer, True
         if not self._started:
             self._started = True
             self._thread.start()
@@ -50,15 +62,24 @@ class SteppedThread:
         if self.error is not None:
             raise self.error
 
-    def pause(self) -> None:
-        """Called by `work`: waits until it is told to go on."""
+    def pause(self, brought: Any) -> Any:
+        """Called by `work`: waits until it is told to go on.
+
+        Args:
+          brought: for whoever tells it so.
+
+        Returns:
+          The answer of `go_on`.
+        """
         # Work may go on after it was given up: a bare `except`, a `finally` that pauses.
         if not self._wanted:
             raise GivenUp
+        self.brought = brought
         self._paused.release()
         self._turn.acquire()
         if not self._wanted:
             raise GivenUp
+        return self._answer
 
     @staticmethod
     def end(threads: Sequence[SteppedThread]) -> None:
@@ -84,13 +105,13 @@ class SteppedThread:
         if self._thread.ident is not None:
             self._thread.join(_PATIENCE)
 
-    def _run(self, work: Callable[[], Any]) -> None:
+    def _run(self, work: Callable[[SteppedThread], Any]) -> None:
         # Each line may be interrupted, once.
         try:
             try:
                 self._turn.acquire()
                 if self._wanted:
-                    self.result = work()
+                    self.result = work(self)
             except GivenUp:
                 pass
             except BaseException as error:

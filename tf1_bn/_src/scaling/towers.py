@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, ContextManager, Iterator, Sequence
 
-from ..runtime.graph_place import enclosing_v1_op, in_replica, scopes_around
+from ..call.calls import Call
+from ..runtime.graph_place import enclosing_v1_op, in_replica, inheriting, scopes_around
 from ..runtime.tensorflow_v1 import as_written, raise_if_eager, tf
-from ..state.leftovers import here
-from ..state.undoing import all_or_nothing
+from ..state.undoing import all_or_nothing, running
 from .batch_statistics import BatchStatistics, layer_of, merge_statistics
-from .merging import Meeting, Shared, in_tower, tower_thread
+from .merging import Meet, in_tower, tower_thread
 from .stepped_thread import SteppedThread
 from .tower_tapes import refused_around, refused_by_tapes
 
@@ -64,17 +64,23 @@ def run_towers(
     graph = tf.get_default_graph()
     # Otherwise all threads share one stack of devices and control dependencies.
     graph.switch_to_thread_local()
-    scope = tf.get_variable_scope()
     operations = len(graph.get_operations())
-    around = _Around(graph, operations, graph.get_name_scope(), scope, scopes_around(), here.made)
-    towers = []
-    for index, given in enumerate(tower_inputs):
-        place = _Place(index, f"{name}_{index}", None if devices is None else devices[index])
-        towers.append(_Tower(fn, given if isinstance(given, tuple) else (given,), place, around))
-    threads = [tower.thread for tower in towers]
+    tower_around, holds_code = _contexts_here(), functools.partial(_holds_code, graph, operations)
+
+    def tower(index: int, given: Any) -> SteppedThread:
+        device = None if devices is None else devices[index]
+
+        def build(thread: SteppedThread) -> Any:
+            meeting = functools.partial(_meeting, thread, holds_code)
+            with tower_around(index, thread.name, device), tower_thread(meeting):
+                return fn(*given) if isinstance(given, tuple) else fn(given)
+
+        return SteppedThread(build, f"{name}_{index}")
+
+    threads = [tower(index, given) for index, given in enumerate(tower_inputs)]
     try:
         try:
-            _run_in_step(towers)
+            _run_in_step(threads)
         finally:
             SteppedThread.end(threads)
     except BaseException:
@@ -104,129 +110,85 @@ def _check_call(tower_inputs: list[Any], devices: Sequence[Any] | None) -> None:
         )
 
 
-class _Around(NamedTuple):
-    """What is open around the call of `run_towers`; `operations` are in the graph already.
+def _contexts_here() -> Callable[[int, str, Any], ContextManager[None]]:
+    """A function that makes what is open here a context for the thread of a tower.
 
-    `made` collects the variables that are made in the call.
+    It takes the number of the tower, the name of its scope, and its device or None.
     """
-
-    graph: Any
-    operations: int
-    name_scope: str
-    variable_scope: Any
-    scopes: Any
-    made: Any
-
-    def holds_code(self) -> bool:
-        """Whether no conditional, loop or function has been entered since the call."""
-        if tf.get_default_graph() is not self.graph:
-            return False
-        opener = enclosing_v1_op()
-        return opener is None or opener not in self.graph.get_operations()[self.operations :]
-
-
-class _Place(NamedTuple):
-    """What tells a tower from the others."""
-
-    number: int
-    name: str
-    device: Any
+    graph, scope = tf.get_default_graph(), tf.get_variable_scope()
+    name_scope, scopes, made = graph.get_name_scope(), scopes_around(), running.made
 
     @contextlib.contextmanager
-    def entered(self, around: _Around) -> Iterator[None]:
-        """The contexts of this tower, in a thread that has none."""
-        scope = around.variable_scope
-        reuse = scope.reuse or (tf.AUTO_REUSE if self.number else None)
+    def entered(number: int, name: str, device: Any) -> Iterator[None]:
+        running.made = made
+        reuse = scope.reuse or (tf.AUTO_REUSE if number else None)
         with contextlib.ExitStack() as stack:
             enter = stack.enter_context
-            enter(around.graph.as_default())
+            enter(graph.as_default())
             enter(tf.variable_scope(scope, reuse=reuse, auxiliary_name_scope=False))
-            enter(tf.name_scope(f"{around.name_scope}/" if around.name_scope else None))
-            enter(tf.name_scope(self.name))
+            enter(tf.name_scope(f"{name_scope}/" if name_scope else None))
+            enter(tf.name_scope(name))
             # A thread inherits devices under control flow v1 only, so here none does.
             enter(tf.device(None))
-            if self.device is not None:
-                enter(tf.device(self.device))
+            if device is not None:
+                enter(tf.device(device))
+            enter(inheriting(scopes))
             yield
 
-
-class _Encounter:
-    """The statistics that the towers bring to one call of a layer, in their order."""
-
-    def __init__(self, parts: list[BatchStatistics]) -> None:
-        self._parts = parts
-        self._shared: Shared | None = None
-
-    def shared(self) -> Shared:
-        """The merged statistics, made by the first tower that asks, where it stands."""
-        if self._shared is None:
-            self._shared = Shared(merge_statistics(self._parts), [])
-        return self._shared
+    return entered
 
 
-class _Tower(Meeting):
-    """One call of the model function in a thread that runs when it is told to."""
-
-    def __init__(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], place: _Place, around: _Around
-    ) -> None:
-        self.name = place.name
-        self._around = around
-        self.layer_name = ""
-        self.brought: BatchStatistics | None = None
-        self.encounter: _Encounter | None = None
-        work = functools.partial(self._build, fn, args, place)
-        self.thread = SteppedThread(work, place.name)
-
-    def state(self) -> tuple[bool, str]:
-        """Whether the tower has ended, and the layer that it waits at."""
-        return self.thread.done, self.layer_name
-
-    def check_place(self, layer_name: str) -> None:
-        """Raises ValueError in a conditional, loop or function that the tower has entered."""
-        if not self._around.holds_code():
-            raise ValueError(
-                "A layer that merges with other towers must stand outside of any tf.cond, "
-                "tf.while_loop, tf.map_fn, RNN cell and function in its tower: the other towers "
-                f"would be built in there (got the layer {layer_of(layer_name)!r} in {self.name})."
-            )
-
-    def meet(self, layer_name: str, statistics: BatchStatistics) -> Shared:
-        """Hands over to the next tower; returns when all have brought their statistics."""
-        self.layer_name, self.brought = layer_name, statistics
-        self.thread.pause()
-        assert self.encounter is not None
-        shared = self.encounter.shared()
-        return shared._replace(statistics=refused_by_tapes(shared.statistics, statistics))
-
-    def _build(self, fn: Callable[..., Any], args: tuple[Any, ...], place: _Place) -> Any:
-        around = self._around
-        here.made = around.made
-        merging = tower_thread(self, around.scopes)
-        with place.entered(around), merging:
-            return fn(*args)
+def _holds_code(graph: Any, operations: int) -> bool:
+    """Whether no conditional, loop or function has been entered since the graph had so many ops."""
+    if tf.get_default_graph() is not graph:
+        return False
+    opener = enclosing_v1_op()
+    return opener is None or opener not in graph.get_operations()[operations:]
 
 
-def _run_in_step(towers: Sequence[_Tower]) -> None:
-    for tower in towers:
-        tower.thread.go_on()
+def _meeting(thread: SteppedThread, holds_code: Callable[[], bool], layer_name: str) -> Meet:
+    """How the tower of this thread merges the statistics of a layer with the others'.
+
+    Raises:
+      ValueError: the layer stands in a conditional, loop or function that the tower has entered.
+    """
+    if not holds_code():
+        raise ValueError(
+            "A layer that merges with other towers must stand outside of any tf.cond, "
+            "tf.while_loop, tf.map_fn, RNN cell and function in its tower: the other towers "
+            f"would be built in there (got the layer {layer_of(layer_name)!r} in {thread.name})."
+        )
+
+    def meet(own: BatchStatistics) -> tuple[BatchStatistics, list[Call]]:
+        # The next tower goes on, until all have brought their statistics.
+        merged, applied = thread.pause((layer_name, own))
+        return refused_by_tapes(merged(), own), applied
+
+    return meet
+
+
+def _run_in_step(threads: Sequence[SteppedThread]) -> None:
+    for thread in threads:
+        thread.go_on()
     while True:
-        for tower in towers:
-            tower.thread.check()
-        if all(tower.thread.done for tower in towers):
+        for thread in threads:
+            thread.check()
+        if all(thread.done for thread in threads):
             return
-        if len({tower.state() for tower in towers}) > 1:
+        if len({thread.done or thread.brought[0] for thread in threads}) > 1:
             raise ValueError(
                 "Towers must call the same merging layers in the same order, or the statistics of "
-                f"one would be missing: {', '.join(map(_where, towers))}."
+                f"one would be missing: {', '.join(map(_where, threads))}."
             )
-        encounter = _Encounter([tower.brought for tower in towers if tower.brought is not None])
-        for tower in towers:
-            tower.encounter = encounter
-            tower.thread.go_on()
+        parts = [thread.brought[1] for thread in threads]
+        # The first tower that asks merges them, where it stands.
+        merged = functools.lru_cache(maxsize=None)(functools.partial(merge_statistics, parts))
+        applied: list[Call] = []
+        for thread in threads:
+            thread.go_on((merged, applied))
 
 
-def _where(tower: _Tower) -> str:
-    ended, layer_name = tower.state()
-    layer = layer_of(layer_name)
-    return f"{tower.name} has ended" if ended else f"{tower.name} is at the layer {layer!r}"
+def _where(thread: SteppedThread) -> str:
+    if thread.done:
+        return f"{thread.name} has ended"
+    return f"{thread.name} is at the layer {layer_of(thread.brought[0])!r}"

@@ -1,26 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Variables that a call made before it failed: a graph cannot drop them, so a retry takes them."""
+"""Variables that a failed call has left: a graph cannot drop them, so a retry takes them."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from typing import Any, Callable, NamedTuple, Sequence
 
-from ..runtime.graph_place import (
-    GraphLengths,
-    add_once,
-    collected_since,
-    graphs_around,
-    lengths,
-)
+from ..runtime.graph_place import GraphLengths, add_once, collected_since, home_graph
 from ..runtime.tensorflow_v1 import Variable, is_variable, tf
 from .same import same
 from .variable_kinds import beside, full_name
 
 _LOG = logging.getLogger("tf1_bn")
 # As in graph_place: what is kept stays with its graph.
-_LEFT = ("tf1_bn", "left variables")
+LEFT = ("tf1_bn", "left variables")
 
 _OTHER_CALL = (
     "Variable {name} was left by a call that failed, and a graph cannot drop it. A retry takes it "
@@ -44,101 +37,36 @@ _SOME_PARTS = (
 
 
 class Left(NamedTuple):
-    """A variable that was left: what was asked for, what stood in which collection, and so on.
+    """A variable that a call makes, or that was left when the call failed.
 
-    `finished` is False if its making was interrupted.
+    Attributes:
+      name: its full name.
+      request: what was asked for, by the keywords of `tf.get_variable`.
+      before: how much the collections held before it.
+      items: the keys of collections and what was added to them, once it is finished or left.
+      finished: False while it is made, and for good if that was interrupted.
     """
 
     name: str
     request: dict[str, Any]
-    items: list[tuple[Any, Any]]
-    finished: bool
+    before: Sequence[GraphLengths]
+    items: Sequence[tuple[Any, Any]] = ()
+    finished: bool = False
 
 
-class Making:
-    """The making of one variable, which ends when `after` is set."""
-
-    def __init__(self, name: str, request: dict[str, Any], previous: Making | None) -> None:
-        self.name, self.request = name, request
-        # Counting again takes time, and without a new op there is nothing else that was collected.
-        unchanged = previous is not None and previous.version == _version()
-        known = previous.after if previous is not None and unchanged else None
-        self.before = lengths() if known is None else known
-        self.after: list[GraphLengths] | None = None
-        self.version: tuple[int, int] | None = None
-
-    def end(self) -> None:
-        """Notes that the variable has been made."""
-        self.version = _version()
-        self.after = lengths()
-
-    def left(self) -> Left | None:
-        """What has come of it; None if it neither made anything nor was interrupted."""
-        items = collected_since(self.before, self.after)
-        finished = self.after is not None
-        return None if finished and not items else Left(self.name, self.request, items, finished)
-
-
-def _version() -> tuple[int, int]:
-    """Tells the default graph, and how many ops it has, apart from any other."""
-    graph = tf.get_default_graph()
-    return id(graph), graph.version
-
-
-class _Here(threading.local):
-    """What this thread's running calls have made so far; None outside of any."""
-
-    def __init__(self) -> None:
-        self.made: list[Making] | None = None
-
-
-here = _Here()
-
-
-def get_variable(name: str, shape: Sequence[int], **settings: Any) -> Variable:
-    """`tf.get_variable` in the current scope, or the variable that an equal call left behind.
-
-    Raises:
-      ValueError: as of `tf.get_variable`; an other call left a variable of this name.
-    """
-    scope = tf.get_variable_scope()
-    full = f"{scope.name}/{name}" if scope.name else name
-    request = {
-        "shape": tuple(shape),
-        "synchronization": tf.VariableSynchronization.AUTO,
-        "aggregation": tf.VariableAggregation.NONE,
-        **settings,
-        "use_resource": settings.get("use_resource", scope.use_resource),
-        "caching_device": settings.get("caching_device", scope.caching_device),
-    }
-    left = _find(full)
-    making = Making(full, request, here.made[-1] if here.made else None)
-    if here.made is not None:
-        here.made.append(making)
-    if left is None:
-        variable = tf.get_variable(name, tuple(shape), **settings)
-    else:
-        variable = _take(left, request, lambda: tf.get_variable(name, tuple(shape), **settings))
-    making.end()
-    return variable
-
-
-def is_of_tensorflow(error: BaseException) -> bool:
-    """Whether TensorFlow or this package raised it, and no function of the user's."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    raiser = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
-    return str(raiser).startswith(("tensorflow", "tf1_bn"))
-
-
-def leave(made: Sequence[Making]) -> set[int]:
+def leave(made: Sequence[Left]) -> set[int]:
     """Keeps the variables of a failed call for a retry, and tells the identities of its items."""
     kept = _kept()
-    lefts = [left for left in (making.left() for making in made) if left is not None]
+    lefts = [
+        each if each.finished else each._replace(items=collected_since(each.before))
+        for each in made
+    ]
+    # A variable that was shared added nothing.
+    lefts = [left for left in lefts if left.items or not left.finished]
     for left in lefts:
         before = next((other for other in kept if other.name == left.name), None)
         kept[:] = [other for other in kept if other is not before]
+        left = left._replace(before=())
         kept.append(left if before is None else _merged(before, left))
     return {id(item) for left in lefts for _, item in left.items}
 
@@ -151,12 +79,23 @@ def _merged(before: Left, again: Left) -> Left:
     return before._replace(items=list(items.values()))
 
 
-def is_left(name: str) -> bool:
-    """Whether the variable of this full name was left by a call that failed."""
-    return _find(name) is not None
+def find(name: str) -> Left | None:
+    """The variable of this full name that was left by a call that failed, if any."""
+    return next((left for left in _kept() if left.name == name), None)
 
 
-def _take(left: Left, request: dict[str, Any], get: Callable[[], Variable]) -> Variable:
+def take(left: Left, request: dict[str, Any], get: Callable[[], Variable]) -> Variable:
+    """The variable that was left, if a call asks for the same one.
+
+    Args:
+      left: by the failed call.
+      request: of the call that asks.
+      get: asks TensorFlow for it, or for those of its parts that were not made.
+
+    Raises:
+      ValueError: as of `tf.get_variable`; the call asks for another, or shares what counts as not
+        made; what was left is too little to be taken.
+    """
     scope = tf.get_variable_scope()
     if scope.reuse is True:
         raise ValueError(_SHARED.format(name=left.name))
@@ -250,21 +189,8 @@ def _check_same(left: Left, request: dict[str, Any]) -> None:
             )
 
 
-def home_graph() -> Any:
-    """The graph that keeps the variables: the outermost one, which is a function's under eager."""
-    graphs = graphs_around()
-    if len(graphs) == 1:
-        return graphs[0]
-    with tf.init_scope():
-        return graphs[-2 if tf.executing_eagerly() else -1]
-
-
 def _kept() -> list[Left]:
-    return home_graph().get_collection_ref(_LEFT)  # type: ignore[no-any-return]
-
-
-def _find(name: str) -> Left | None:
-    return next((left for left in _kept() if left.name == name), None)
+    return home_graph().get_collection_ref(LEFT)  # type: ignore[no-any-return]
 
 
 def _has_op(name: str) -> bool:

@@ -8,9 +8,9 @@ import functools
 import threading
 from typing import Any, Callable, Iterator, NamedTuple, TypeVar
 
-from ..runtime.graph_place import lengths, take_out_since
+from ..runtime.graph_place import home_graph, lengths, take_out_since
 from ..runtime.tensorflow_v1 import is_variable, tf
-from .leftovers import Making, here, home_graph, leave
+from .leftovers import Left, leave
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -26,20 +26,26 @@ class _Named(NamedTuple):
     outside: str
 
 
-class _Open(threading.local):
-    """What this thread's calls have open: their layers, variable scopes and the scopes of ops.
+class _Running(threading.local):
+    """What the calls that this thread runs have made and opened so far, the outermost first.
 
-    Each list has the outermost first.
+    Attributes:
+      made: their variables; None outside of any call.
+      layers: those that are called or built.
+      contexts: the variable scopes that are open.
+      op_scopes: of open scopes, by name, the op scopes that are used again.
+      named: the variable scopes that were opened by a name.
     """
 
     def __init__(self) -> None:
+        self.made: list[Left] | None = None
         self.layers: list[Any] = []
         self.contexts: list[Any] = []
         self.op_scopes: dict[str, str] = {}
         self.named: list[_Named] = []
 
 
-_open = _Open()
+running = _Running()
 
 
 def all_or_nothing(function: _Function) -> _Function:
@@ -52,7 +58,7 @@ def all_or_nothing(function: _Function) -> _Function:
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         layer = args[0] if args and hasattr(args[0], "_spec") else None
-        if any(layer is other for other in _open.layers):
+        if any(layer is other for other in running.layers):
             # The call of the layer that builds it takes back what building did.
             return function(*args, **kwargs)
         undo = _Undo(layer)
@@ -79,18 +85,18 @@ def variable_scope(
     context, left = _context(given, default_name, values, kwargs)
     scope = _enter(context)
     try:
-        op_scope = left or _open.op_scopes.get(scope.name) or scope.original_name_scope
+        op_scope = left or running.op_scopes.get(scope.name) or scope.original_name_scope
         if not isinstance(given, tf.VariableScope):
-            _open.named.append(_Named(scope.name, op_scope, around, outside))
+            running.named.append(_Named(scope.name, op_scope, around, outside))
         if left is None:
             yield scope, op_scope
         else:
-            _open.op_scopes[scope.name] = left
+            running.op_scopes[scope.name] = left
             with tf.name_scope(left):
                 yield scope, op_scope
     finally:
         if left is not None:
-            _open.op_scopes.pop(scope.name, None)
+            running.op_scopes.pop(scope.name, None)
         _leave(context)
 
 
@@ -118,19 +124,19 @@ class _Undo:
 
     def __init__(self, layer: Any) -> None:
         self._lengths = lengths()
-        self._layer, self._layers = layer, len(_open.layers)
-        self._state = None if layer is None else _State(layer)
-        self._outermost = here.made is None
-        self._first = 0 if here.made is None else len(here.made)
-        self._contexts, self._named = len(_open.contexts), len(_open.named)
-        self._op_scopes = dict(_open.op_scopes)
-        self._kept: list[Making] | None = None
+        self._layer, self._layers = layer, len(running.layers)
+        self._restore = _restorer(layer)
+        self._outermost = running.made is None
+        self._first = 0 if running.made is None else len(running.made)
+        self._contexts, self._named = len(running.contexts), len(running.named)
+        self._op_scopes = dict(running.op_scopes)
+        self._kept: list[Left] | None = None
 
     def begin(self) -> None:
         if self._outermost:
-            here.made = []
+            running.made = []
         if self._layer is not None:
-            _open.layers.append(self._layer)
+            running.layers.append(self._layer)
         scope = tf.get_variable_scope()
         # Leaving a scope that was entered as an object takes back the counts of names in it.
         self._scope = tf.variable_scope(
@@ -141,12 +147,12 @@ class _Undo:
 
     def keep(self, result: Any) -> Any:
         """The call has succeeded: the names it has used are used."""
-        del _open.layers[self._layers :]
+        del running.layers[self._layers :]
         _leave(self._scope)
         start = len(self._around) + 1 if self._around else 0
         used = [
             tf.variable_scope(named.name[start:], auxiliary_name_scope=False)
-            for named in _open.named[self._named :]
+            for named in running.named[self._named :]
             if named.around == self._around
         ]
         self._kept = self._made()
@@ -159,41 +165,39 @@ class _Undo:
         ours = leave(self._made() if self._kept is None else self._kept)
         if tf.get_default_graph() is home_graph():
             kept = home_graph().get_collection_ref(_LEFT_SCOPES)
-            kept.extend(_open.named[self._named :])
+            kept.extend(running.named[self._named :])
         # Variables that others made in this call are shared by names, so they must be found.
         take_out_since(self._lengths, lambda item: is_variable(item) and id(item) not in ours)
-        if self._state is not None:
-            self._state.restore()
+        self._restore()
         self._end()
 
-    def _made(self) -> list[Making]:
-        return [] if here.made is None else here.made[self._first :]
+    def _made(self) -> list[Left]:
+        return [] if running.made is None else running.made[self._first :]
 
     def _end(self) -> None:
         if self._outermost:
-            here.made = None
+            running.made = None
         else:
-            assert here.made is not None
-            del here.made[self._first :]
-        del _open.layers[self._layers :]
-        del _open.contexts[self._contexts :]
-        del _open.named[self._named :]
-        _open.op_scopes = self._op_scopes
+            assert running.made is not None
+            del running.made[self._first :]
+        del running.layers[self._layers :]
+        del running.contexts[self._contexts :]
+        del running.named[self._named :]
+        running.op_scopes = self._op_scopes
 
 
-class _State:
-    """The attributes of a layer and of the objects that it keeps them in."""
+def _restorer(layer: Any) -> Callable[[], None]:
+    """A function that gives a layer, and the objects it consists of, their attributes back."""
+    parts = [
+        value
+        for value in ([] if layer is None else vars(layer).values())
+        if type(value).__module__.startswith("tf1_bn.") and hasattr(value, "__dict__")
+    ]
+    whole = [] if layer is None else [layer, *parts]
+    saved_of = [(part, _copied(vars(part))) for part in whole]
 
-    def __init__(self, layer: Any) -> None:
-        parts = [
-            value
-            for value in vars(layer).values()
-            if type(value).__module__.startswith("tf1_bn.") and hasattr(value, "__dict__")
-        ]
-        self._saved = [(part, _copied(vars(part))) for part in (layer, *parts)]
-
-    def restore(self) -> None:
-        for part, saved in self._saved:
+    def restore() -> None:
+        for part, saved in saved_of:
             for name in set(vars(part)) - set(saved):
                 del vars(part)[name]
             for name, (value, content) in saved.items():
@@ -203,6 +207,8 @@ class _State:
                     value.clear()
                     value.update(content)
                 vars(part)[name] = value
+
+    return restore
 
 
 def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -214,25 +220,25 @@ def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _enter(context: Any) -> Any:
-    _open.contexts.append(context)
+    running.contexts.append(context)
     return context.__enter__()
 
 
 def _leave(context: Any) -> None:
-    if context not in _open.contexts:
+    if context not in running.contexts:
         # Left already, by one around it: an interrupt had come before its turn.
         return
-    _close_down_to(_open.contexts.index(context) + 1)
+    _close_down_to(running.contexts.index(context) + 1)
     context.__exit__(None, None, None)
-    _open.contexts.pop()
+    running.contexts.pop()
 
 
 def _close_down_to(count: int) -> None:
-    while len(_open.contexts) > count:
+    while len(running.contexts) > count:
         # It may have been left, or not entered yet, when the interrupt came.
         with contextlib.suppress(Exception):
-            _open.contexts[-1].__exit__(None, None, None)
-        _open.contexts.pop()
+            running.contexts[-1].__exit__(None, None, None)
+        running.contexts.pop()
 
 
 def _count(context: Any) -> Any:

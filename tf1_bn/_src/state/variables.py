@@ -8,9 +8,10 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from ..plan.geometry import Geometry
 from ..plan.spec import BatchNormSpec
+from ..runtime.graph_place import collected_since, home_graph, lengths
 from ..runtime.tensorflow_v1 import Tensor, Variable, tf
-from .leftovers import is_left
-from .undoing import variable_scope
+from .leftovers import LEFT, Left, find, take
+from .undoing import running, variable_scope
 from .variable_kinds import made_beside
 
 
@@ -108,6 +109,38 @@ def _with_renorm(
     )
 
 
+def get_variable(name: str, shape: Sequence[int], **settings: Any) -> Variable:
+    """`tf.get_variable` in the current scope, or the variable that an equal call left behind.
+
+    Raises:
+      ValueError: as of `tf.get_variable`; an other call left a variable of this name.
+    """
+    scope = tf.get_variable_scope()
+    full, made = _full_name(scope, name), running.made
+    request = {
+        "shape": tuple(shape),
+        "synchronization": tf.VariableSynchronization.AUTO,
+        "aggregation": tf.VariableAggregation.NONE,
+        **settings,
+        "use_resource": settings.get("use_resource", scope.use_resource),
+        "caching_device": settings.get("caching_device", scope.caching_device),
+    }
+    # In most graphs nothing was left.
+    left = find(full) if home_graph().get_collection_ref(LEFT) else None
+    making = Left(full, request, lengths())
+    index = 0 if made is None else len(made)
+    if made is not None:
+        made.append(making)
+
+    def get() -> Variable:
+        return tf.get_variable(name, tuple(shape), **settings)
+
+    variable = get() if left is None else take(left, request, get)
+    if made is not None:
+        made[index] = making._replace(items=collected_since(making.before), finished=True)
+    return variable
+
+
 @contextlib.contextmanager
 def _no_partitioner() -> Iterator[None]:
     scope = tf.get_variable_scope()
@@ -129,7 +162,9 @@ def _refuse_half_layers(names: Sequence[str], shape: Sequence[int], dtype: Any) 
     # With reuse=True nothing is ever made. A getter may rename what it is asked for.
     if scope.reuse is True or scope.custom_getter is not None or not _any_in_use(scope, names):
         return
-    present = [_names_an_op(scope, name) and not is_left(_full_name(scope, name)) for name in names]
+    present = [
+        _names_an_op(scope, name) and find(_full_name(scope, name)) is None for name in names
+    ]
     # All or none: TensorFlow refuses at the first variable.
     if all(present) or not any(present):
         return
