@@ -1,4 +1,7 @@
-"""The one table of tolerances. No test states a number of its own.
+"""The one table of the tests' tolerances. No test states a number of its own.
+
+The package has another, `tf1_bn/_src/proof/report/tolerances.py`, since recordings hold numbers of
+any size: its errors are divided by the size of the terms in each channel, and mean other things.
 
 An error is the greatest absolute difference, divided by the greatest absolute expected value (at
 least 1, since every input, weight and state here is of order 1): a norm-wise relative error, which

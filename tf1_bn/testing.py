@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ._src.proof.record.recorder import Recorder, record
     from ._src.proof.recording.archive import RecordingError
     from ._src.proof.recording.recording import Call, Recording, Step, load_recording
-    from ._src.proof.report.report import Report, Row, Section
+    from ._src.proof.report.report import Report, Section
+    from ._src.proof.report.rows import Row
     from ._src.proof.structure import compare_structure
     from ._src.proof.verify.verifier import verify
 
@@ -43,7 +44,7 @@ _HOMES = {
     "Recording": "proof.recording.recording",
     "RecordingError": "proof.recording.archive",
     "Report": "proof.report.report",
-    "Row": "proof.report.report",
+    "Row": "proof.report.rows",
     "Section": "proof.report.report",
     "Step": "proof.recording.recording",
     "assert_parity": "proof.parity.parity",

@@ -268,6 +268,18 @@ def test_calls_that_cannot_be_run_are_listed(path: Path) -> None:
     assert verify(str(path)).exit_code == 2
 
 
+def test_an_input_that_is_an_array_is_listed(path: Path) -> None:
+    with record(str(path)):
+        y = tf1_bn.batch_normalization(batch((6, 3)), training=True, name="constant")
+        with new_session() as session:
+            session.run(y)
+        train(tf1_bn.batch_normalization)
+    constant, other = recorded(path).calls
+    assert (constant.dtype, constant.shape, constant.steps) == ("float32", [6, 3], [])
+    assert constant.notes == ["not recorded: its input is no tensor of the graph"]
+    assert len(other.steps) == 4 and other.name == "bn"
+
+
 def test_averages_that_move_with_the_output_are_listed(path: Path) -> None:
     tf = tensorflow()
     with record(str(path)):

@@ -13,13 +13,12 @@ import pytest
 
 from tests.meta.project import run_python
 from tf1_bn._src.proof.report.differences import difference
-from tf1_bn._src.proof.report.report import (
+from tf1_bn._src.proof.report.report import Report, Section
+from tf1_bn._src.proof.report.rows import (
     DIFFERENT,
     NOT_COMPARED,
     SAME,
-    Report,
     Row,
-    Section,
     exact_row,
     number_row,
     skipped_row,

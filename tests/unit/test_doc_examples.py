@@ -16,6 +16,12 @@ PURE = (
     "plan.kernel_choice",
     "files.svg",
     "files.text_table",
+    "proof.recording.checks",
+    "proof.recording.model",
+    "proof.recording.sampling",
+    "proof.recording.schema",
+    "proof.report.rows",
+    "proof.structure",
     "cli.options",
     "cli.run",
 )

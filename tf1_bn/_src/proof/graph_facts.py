@@ -15,7 +15,7 @@ _ASSIGNS = (
 
 
 def ops_between(start: Iterable[Any], stop: Operation | None = None) -> set[Operation]:
-    """The ops that running `start` runs, without `stop` and what only that one needs.
+    """Returns the ops that running `start` runs, without `stop` and what only that one needs.
 
     Args:
       start: ops, tensors or variables of one graph.
@@ -25,7 +25,7 @@ def ops_between(start: Iterable[Any], stop: Operation | None = None) -> set[Oper
 
 
 def describe_variable(variable: Variable, graph: Any) -> dict[str, Any]:
-    """Name, shape, dtype, whether it is trained, and its collections."""
+    """Returns name, shape, dtype, whether it is trained, and its collections, as plain values."""
     keys = [key for key in graph.get_all_collection_keys() if isinstance(key, str)]
     members = [k for k in keys if any(variable is v for v in graph.get_collection_ref(k))]
     return {
@@ -41,7 +41,7 @@ def describe_variable(variable: Variable, graph: Any) -> dict[str, Any]:
 def written_by(
     update: Operation, variables: Sequence[Variable], stop: Operation | None = None
 ) -> list[str]:
-    """Names of the variables that running `update` assigns, as far as the graph shows it."""
+    """Returns the names of the variables that `update` assigns, as far as the graph shows it."""
     known = {variable.op.name for variable in variables}
     written = set()
     for op in ops_between([update], stop):
@@ -54,7 +54,7 @@ def written_by(
 
 
 def static_shape(tensor: Tensor) -> list[int | None] | None:
-    """The sizes known while building, None for an unknown one or an unknown rank."""
+    """Returns the sizes known while building, None for an unknown one or an unknown rank."""
     if tensor.shape.ndims is None:
         return None
     return [None if size is None else int(size) for size in tensor.shape.as_list()]

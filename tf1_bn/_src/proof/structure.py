@@ -6,16 +6,22 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from .recording.recording import Call, Recording
-from .report.report import DIFFERENT, Report, Row, Section, exact_row, skipped_row
+from .report.report import Report, Section
+from .report.rows import DIFFERENT, Row, exact_row, skipped_row
 
-# Both spell a conditional's result; which one depends on the control flow, not on the layer.
+# The op of a conditional's result: which of the two it is depends on TensorFlow, not on the layer.
 _CONDITIONAL = ("Merge", "Identity")
 
 
 def compare_structure(recorded: Recording, rebuilt: Recording) -> Report:
     """Compares what two programs built: variables, update ops, outputs, losses, and the wiring.
 
-    `rebuilt` is a recording of the same program on the new TensorFlow; its steps do not matter.
+    Args:
+      recorded: of the program on the old TensorFlow.
+      rebuilt: of the same program on the new TensorFlow; its steps do not matter.
+
+    Returns:
+      A report with a section for each call of either recording.
     """
     keys = [[key_of(side, i) for i in range(len(side.calls))] for side in (recorded, rebuilt)]
     sections = []
@@ -36,6 +42,12 @@ def compare_structure(recorded: Recording, rebuilt: Recording) -> Report:
 
 
 def both_facts(theirs: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
+    """Returns a report's facts: which software recorded, and which verifies.
+
+    >>> both_facts({"TensorFlow": "1.15.5"}, {"TensorFlow": "2.21.0"})
+    {'recorded with': 'TensorFlow 1.15.5', 'verified with': 'TensorFlow 2.21.0'}
+    """
+
     def shown(side: Mapping[str, str]) -> str:
         return ", ".join(f"{name} {value}" for name, value in side.items())
 
@@ -43,12 +55,13 @@ def both_facts(theirs: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, 
 
 
 def key_of(recording: Recording, number: int) -> tuple[str, int]:
-    """A call by its variables' scope, and the how manieth call on them it is."""
+    """Returns what a call is known by: its variables' scope, and its index among their calls."""
     name = recording.calls[number].name
     return name, sum(call.name == name for call in recording.calls[:number])
 
 
 def title_of(recording: Recording, number: int) -> str:
+    """Returns what a report calls a call: its scope, which call of several, and its phase."""
     name, at = key_of(recording, number)
     call = recording.calls[number]
     several = sum(other.name == name for other in recording.calls) > 1

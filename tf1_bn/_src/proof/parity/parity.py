@@ -12,7 +12,8 @@ import functools
 from typing import Any, Callable, Mapping, Sequence
 
 from ...runtime.tensorflow_v1 import raise_if_eager, tf
-from ..report.report import PROVEN, Report, Section, exact_row
+from ..report.report import PROVEN, Report, Section
+from ..report.rows import exact_row
 from .points import POINTS, Point
 from .setting import Setting
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...runtime.tensorflow_v1 import tf
 from ..replay import PLACEHOLDER, Built, Ran
-from ..report.report import DIFFERENT, Row, exact_row, number_row, skipped_row, still_row
+from ..report.rows import DIFFERENT, Row, exact_row, number_row, skipped_row, still_row
 from ..report.tolerances import tolerance
 from .setting import (
     FAR,

@@ -15,15 +15,7 @@ from ..norms import norm_from
 from ..recording.model import LEARNED, Norm
 from ..recording.scales import scales
 from ..replay import PLACEHOLDER, Built, Ran, build, weights_for
-from ..report.report import (
-    SAME,
-    Row,
-    error_text,
-    exact_row,
-    number_row,
-    raised_row,
-    skipped_row,
-)
+from ..report.rows import SAME, Row, error_text, exact_row, number_row, raised_row, skipped_row
 from ..report.tolerances import tolerance
 
 # Three standard deviations, about: far from 0 and not so far that nothing else is tested.

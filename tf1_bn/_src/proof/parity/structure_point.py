@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 from ...runtime.tensorflow_v1 import tf
 from ..graph_facts import describe_variable, static_shape, written_by
-from ..report.report import Row, exact_row
+from ..report.rows import Row, exact_row
 from .setting import Setting, Why
 
 

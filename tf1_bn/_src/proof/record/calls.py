@@ -16,7 +16,15 @@ from ...runtime.tensorflow_v1 import Operation, op_of, tf
 from ..graph_facts import describe_variable, ops_between, static_shape, written_by
 from ..recording.consistency import LAYER_STATE, role_of
 from .originals import original_functions, original_layers, replace_inside
-from .seen import Seen, captured, note_adjustment, note_phase, seen_contrib, seen_layer
+from .seen import (
+    Seen,
+    captured,
+    is_tensor,
+    note_adjustment,
+    note_phase,
+    seen_contrib,
+    seen_layer,
+)
 
 _VARIABLE_OPS = ("Variable", "VariableV2", "VarHandleOp")
 
@@ -213,7 +221,7 @@ def _check_it_can_run(seen: Seen) -> None:
     needed = [seen.inputs, seen.outputs, *seen.values.values()]
     if seen.phase == "dynamic":
         needed.append(seen.training)
-    if not isinstance(seen.inputs, tf.Tensor) and not hasattr(seen.inputs, "assign"):
+    if not is_tensor(seen.inputs):
         seen.cannot_run("its input is no tensor of the graph")
     elif getattr(seen.graph, "building_function", False):
         seen.cannot_run("it is inside a function, where no session run sees it")

@@ -11,7 +11,11 @@ from .seen import Seen
 
 
 class Part(NamedTuple):
-    """What a session run executes of one call."""
+    """What a session run executes of one call.
+
+    output: whether the output is computed. updates: how many of its update ops run. values: the
+    arguments among `seen.values` that are computed or fed.
+    """
 
     seen: Seen
     output: bool
@@ -20,7 +24,7 @@ class Part(NamedTuple):
 
 
 def parts_executed(calls: Iterable[Seen], targets: list[Any], fed: list[Any]) -> list[Part]:
-    """The part of each call that a run of `targets` executes.
+    """Returns the part of each call that a run of `targets` executes.
 
     Args:
       calls: of the graph that the run is of.
@@ -33,7 +37,7 @@ def parts_executed(calls: Iterable[Seen], targets: list[Any], fed: list[Any]) ->
             seen,
             seen.outputs.op in needed,
             _updates_among(needed, seen),
-            # A momentum that only the updates use may hang on a placeholder nobody feeds.
+            # A momentum that only the updates use may need a placeholder that nobody feeds.
             tuple(k for k, v in seen.values.items() if op_of(v) in needed or v.name in given),
         )
         for seen in calls
@@ -41,7 +45,7 @@ def parts_executed(calls: Iterable[Seen], targets: list[Any], fed: list[Any]) ->
 
 
 def elements(graph: Any, fetches: Any) -> list[Any]:
-    """The graph's ops and tensors among what is fetched or fed, nested as a session takes it."""
+    """Returns the graph's ops and tensors in what is fetched or fed, however that is nested."""
     found = []
     for fetch in _leaves(fetches):
         parts = [
@@ -59,7 +63,7 @@ def elements(graph: Any, fetches: Any) -> list[Any]:
 
 
 def names_of(found: list[Any]) -> tuple[str, ...]:
-    """The names of ops and tensors, sorted."""
+    """Returns the names of ops and tensors, sorted."""
     return tuple(sorted(each.name for each in found))
 
 

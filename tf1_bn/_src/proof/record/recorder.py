@@ -18,11 +18,11 @@ from ..recording.recording import Call, Recording, Step, problem_of, save_record
 from ..replay import Ran, rebuild, run_step
 from ..report.differences import difference
 from ..report.progress import watched
-from ..report.report import error_text
+from ..report.rows import error_text
 from ..report.tolerances import tolerance
 from .calls import CallWatch
 from .originals import contrib_function
-from .seen import Seen
+from .seen import Seen, is_tensor
 from .sessions import Limits, Stop, watched_runs
 
 
@@ -126,7 +126,7 @@ def facts() -> dict[str, str]:
 def _finished(noted: list[Seen]) -> list[Call]:
     """The calls as plain values, each of their steps replayed by the layer that made it."""
     names, calls = [seen.name for seen in noted], []
-    for seen in watched(noted, "replayed", "layer calls"):
+    for seen in watched(noted, "replayed", "layer call"):
         call = _replayed(seen, _plain(seen))
         problem = problem_of(call, shared=names.count(call.name) > 1)
         if problem:
@@ -137,14 +137,15 @@ def _finished(noted: list[Seen]) -> list[Call]:
 
 
 def _plain(seen: Seen) -> Call:
-    sample = seen.sample
+    sample, inputs = seen.sample, seen.inputs
     return Call(
         name=seen.name,
         kind=seen.kind,
         config=seen.config,
         phase=seen.phase,
-        dtype=tf.as_dtype(seen.inputs.dtype).base_dtype.name,
-        shape=static_shape(seen.inputs),
+        # The input's as well, which need not be a tensor.
+        dtype=seen.outputs.dtype.base_dtype.name,
+        shape=static_shape(inputs) if is_tensor(inputs) else list(np.shape(inputs)),
         sample=None if sample is None else {**sample._asdict(), "kept": list(sample.kept)},
         structure=seen.structure,
         wiring={"runs": seen.runs, "update_runs": seen.update_runs},

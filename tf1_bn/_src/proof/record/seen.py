@@ -59,6 +59,11 @@ class Seen:
         self.notes.append(f"not recorded: {reason}")
 
 
+def is_tensor(value: Any) -> bool:
+    """Whether it is a tensor or a variable, and no number or array."""
+    return isinstance(value, tf.Tensor) or hasattr(value, "assign")
+
+
 def seen_layer(layer: Any, inputs: Any) -> Seen:
     """A call of a layer, TensorFlow's own or ours, before anything is built."""
     seen = Seen("layer", type(layer), inputs)
@@ -131,7 +136,7 @@ def _plain(seen: Seen, name: str, value: Any) -> Any:
         if known is None:
             seen.cannot_run(f"its activation_fn {value!r} is none of tf.nn")
         return getattr(value, "__name__", None)
-    if isinstance(value, tf.Tensor) or hasattr(value, "assign"):
+    if is_tensor(value):
         seen.values[name] = value
         return {"tensor": name}
     if isinstance(value, (list, tuple, np.ndarray)):
@@ -156,7 +161,7 @@ def captured(seen: Seen, adjustment: Any) -> Any:
 def note_adjustment(seen: Seen, adjusted: tuple[Any, Any]) -> None:
     """Notes the scale and bias that an adjustment returned: tensors, variables or numbers."""
     for key, value in zip(("scale", "bias"), adjusted):
-        if isinstance(value, tf.Tensor) or hasattr(value, "assign"):
+        if is_tensor(value):
             seen.values[f"adjustment/{key}"] = value
         else:
             _note_number(seen, key, value)

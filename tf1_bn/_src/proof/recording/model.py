@@ -117,8 +117,8 @@ def ghosts(norm: Norm, x: Array) -> list[slice]:
 def moments(x: Array, axes: tuple[int, ...]) -> Moments:
     """Returns the mean and the biased variance, `axes` kept with size 1.
 
-    >>> [float(part) for part in moments(np.array([1.0, 3.0]), (0,))]
-    [2.0, 1.0]
+    >>> [part.tolist() for part in moments(np.array([1.0, 3.0]), (0,))]
+    [[2.0], [1.0]]
     """
     return x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
 

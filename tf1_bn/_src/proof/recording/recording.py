@@ -18,11 +18,11 @@ from .schema import FORMAT, LONGEST_TEXT, VERSION, check_call_text, check_header
 class Step(NamedTuple):
     """One run of one call.
 
-    Arrays by role: `input`, `output`, `before/<variable>`, `after/<variable>`, `value/<argument>`
-    for arguments that are tensors, and from the layer replayed by itself on the TensorFlow that
-    recorded: `alone/output`, `alone/after/<variable>`, `alone/gradient of <what>`.
-
-    `updates_run` counts the call's update ops that the session run executed.
+    training: its phase. updates_run: how many of the call's update ops the session run executed.
+    arrays: by role. `input` and `output` have the input's shape, `before/<variable>` and
+    `after/<variable>` the variable's, `value/<argument>` that of an argument that is a tensor. Of
+    the layer replayed by itself on the TensorFlow that recorded come `alone/after/<variable>` and
+    `alone/gradient of <what>`, of the shape of what they are of. All have the kept channels only.
     """
 
     training: bool
@@ -30,7 +30,7 @@ class Step(NamedTuple):
     arrays: Mapping[str, Any]
 
     def group(self, prefix: str) -> dict[str, Any]:
-        """The arrays below `prefix/`, by the rest of their roles."""
+        """Returns the arrays below `prefix/`, by the rest of their roles."""
         start = f"{prefix}/"
         return {k[len(start) :]: v for k, v in self.arrays.items() if k.startswith(start)}
 
@@ -40,9 +40,11 @@ class Call(NamedTuple):
 
     name: the variables' common scope. kind: "layer" for tf.layers and its like, "contrib" for
     tf.contrib's and slim's function. config: the arguments, as plain values; one that is a tensor
-    stands as {"tensor": argument}. phase: "training", "inference" or "dynamic". sample: None, or
-    {"axis", "kept", "of"} where only some channels were kept. structure: what the call added to
-    the graph. wiring: in how many session runs the call and its updates took part.
+    stands as {"tensor": argument}. phase: "training", "inference" or "dynamic". dtype, shape: of
+    the whole input in the graph, None an unknown size or rank. sample: None, or {"axis", "kept",
+    "of"} where only some channels were kept. structure: what the call added to the graph. wiring:
+    in how many session runs the call and its updates took part. notes: what else there is to
+    tell, in sentences. steps: the runs that were kept.
     """
 
     name: str
@@ -68,7 +70,7 @@ class Call(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """All calls of a program in the order they were made, and where it ran."""
+    """All calls of a program in the order they were made, and in `facts` which software ran it."""
 
     facts: dict[str, str]
     calls: list[Call]
@@ -109,7 +111,7 @@ def _plain(call: Call) -> dict[str, Any]:
 
 
 def load_recording(path: str) -> Recording:
-    """Reads a recording; the file may come from anybody.
+    """Returns the recording in a file, which may come from anybody.
 
     Every key of the JSON text is checked against the table of `schema`, and each call against its
     arrays, before anything is made of them.

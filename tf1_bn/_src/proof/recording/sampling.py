@@ -12,20 +12,30 @@ import numpy as np
 
 
 class Sample(NamedTuple):
-    """The channels kept of the `of` ones on `axis` of the input."""
+    """Which channels are kept.
+
+    axis: of the input, not negative. kept: their indices, ascending. of: how many there are.
+    """
 
     axis: int
     kept: tuple[int, ...]
     of: int
 
     def take(self, array: Any, rank: int) -> Any:
-        """The kept channels of an input, an output or a variable; other arrays stay whole."""
+        """Returns the kept channels of an input, an output or a variable; other arrays stay whole.
+
+        `rank` is the input's.
+        """
         array = np.asarray(array)
         axis = self._axis_of(array.shape, rank)
         return array if axis is None else np.take(array, self.kept, axis=axis)
 
     def taken(self, shape: Sequence[Any], rank: int) -> list[Any]:
-        """The shape of what `take` gives for an array of this shape, None an unknown size."""
+        """Returns the shape of what `take` gives for an array of this shape; None is unknown.
+
+        >>> Sample(axis=1, kept=(0, 2), of=5).taken([None, 5], rank=2)
+        [None, 2]
+        """
         axis = self._axis_of(shape, rank)
         return [len(self.kept) if at == axis else size for at, size in enumerate(shape)]
 
@@ -39,7 +49,17 @@ class Sample(NamedTuple):
 def choose(
     shape: Sequence[int], itemsize: int, channel_axes: Sequence[int], most_bytes: int
 ) -> Sample | None:
-    """Evenly spread channels that fit into `most_bytes`, at least one; None to keep everything."""
+    """Returns evenly spread channels that fit into `most_bytes`, at least one; None for all.
+
+    Args:
+      shape: of the input.
+      itemsize: bytes of one of its values.
+      channel_axes: of the input, not negative; channels of the longest are left out.
+      most_bytes: that the input may take.
+
+    >>> choose([10, 8], 4, [1], most_bytes=160)
+    Sample(axis=1, kept=(0, 2, 4, 7), of=8)
+    """
     size = int(np.prod(shape, dtype="int64")) * itemsize
     if size <= most_bytes or not channel_axes:
         return None

@@ -31,7 +31,7 @@ class Difference(NamedTuple):
 
 
 def difference(expected: Any, actual: Any, scale: Any = None) -> Difference:
-    """Compares `actual` with `expected` in float64.
+    """Returns how `actual` differs from `expected`, in float64.
 
     Args:
       expected: an array of numbers.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Iterable
 from ...files.svg import element, escaped
 
 if TYPE_CHECKING:
-    from .report import Report, Row, Section
+    from .report import Report, Section
+    from .rows import Row
 
 _STYLE = """
 body { font: 15px/1.45 sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em; }
@@ -38,7 +39,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#
 
 
 def page(report: Report) -> str:
-    """The whole page."""
+    """Returns the whole page."""
     facts = "".join(
         f"<tr><th>{escaped(k)}</th><td>{escaped(v)}</td></tr>" for k, v in report.facts.items()
     )

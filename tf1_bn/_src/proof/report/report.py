@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a comparison found: rows with a verdict, as text, JSON and exit code. NumPy only."""
+"""What a comparison found: sections of rows, as text, JSON and exit code. NumPy only."""
 
 from __future__ import annotations
 
@@ -7,56 +7,20 @@ import json
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ...files.text_table import aligned, counted, printable
 from ...files.whole_files import write_text
-from .differences import Difference, difference
-from .tolerances import EXACT, Tolerance
+from .rows import DIFFERENT, NOT_COMPARED, SAME, Row
 
-SAME, DIFFERENT, NOT_COMPARED = "same", "different", "not compared"
 PROVEN, NOT_PROVEN, COULD_NOT_COMPARE = 0, 1, 2
 _VERDICT_WORDS = {PROVEN: "proven", NOT_PROVEN: "DIFFERENT", COULD_NOT_COMPARE: "could not compare"}
 _COLUMNS = ("", "aspect", "step", "expected", "actual", "abs diff", "rel diff", "error", "allowed")
 
 
-class Row(NamedTuple):
-    """One aspect at one step: what was expected, what came, and the verdict."""
-
-    aspect: str
-    step: str
-    verdict: str
-    expected: str = ""
-    actual: str = ""
-    found: Difference | None = None
-    tolerance: Tolerance | None = None
-    remark: str = ""
-
-    @property
-    def ratio(self) -> float:
-        """The error as a multiple of what is allowed; NaN where no numbers were compared."""
-        if self.found is None or self.tolerance is None:
-            return math.nan
-        if self.found.error == 0:
-            return 0.0
-        allowed = self.tolerance.error
-        return self.found.error / allowed if allowed else math.inf
-
-    def numbers(self) -> tuple[str, str, str, str]:
-        """Both differences with their places, the error, and what is allowed; "" for no numbers."""
-        if self.found is None or self.tolerance is None:
-            return "", "", "", ""
-        found = self.found
-        return (
-            f"{found.absolute:.3g} at {list(found.absolute_at)}",
-            f"{found.relative:.3g} at {list(found.relative_at)}",
-            f"{found.error:.2g}",
-            f"{self.tolerance.error:.2g}",
-        )
-
-
 class Section(NamedTuple):
-    """The rows of one layer, or of one point of the parity standard, and the causes named."""
+    """The rows of one layer, or of one point of the parity standard.
+
+    causes: the likely ones of its differences. notes: what the recording says of the layer.
+    """
 
     name: str
     rows: list[Row]
@@ -124,71 +88,6 @@ class Report(NamedTuple):
     def write_html(self, path: str) -> None:
         """Writes `html` beside `path` and renames it."""
         write_text(path, self.html())
-
-
-def number_row(
-    aspect: str,
-    step: str,
-    expected: Any,
-    actual: Any,
-    allowed: Tolerance,
-    scale: Any = None,
-) -> Row:
-    """Compares two arrays of numbers; a missing one (None) is a difference."""
-    if expected is None or actual is None:
-        shown = ["missing" if v is None else summary(v) for v in (expected, actual)]
-        return Row(aspect, step, DIFFERENT, shown[0], shown[1])
-    found = difference(expected, actual, scale)
-    verdict = SAME if found.error <= allowed.error else DIFFERENT
-    return Row(
-        aspect, step, verdict, summary(expected), summary(actual), found, allowed, found.remark
-    )
-
-
-def exact_row(aspect: str, expected: Any, actual: Any, step: str = "", remark: str = "") -> Row:
-    """Compares two plain values, which must be equal."""
-    verdict = SAME if expected == actual else DIFFERENT
-    return Row(aspect, step, verdict, _text(expected), _text(actual), remark=remark)
-
-
-def still_row(aspect: str, step: str, before: Any, after: Any) -> Row:
-    """Compares two arrays that must be equal bit for bit."""
-    return number_row(aspect, step, before, after, EXACT)
-
-
-def skipped_row(aspect: str, reason: str, step: str = "") -> Row:
-    """An aspect that was not compared, and why."""
-    return Row(aspect, step, NOT_COMPARED, remark=reason)
-
-
-def raised_row(aspect: str, step: str, error: BaseException) -> Row:
-    """The candidate raised what the reference does not."""
-    return Row(aspect, step, DIFFERENT, "no error", error_text(error))
-
-
-def error_text(error: BaseException) -> str:
-    """Returns an exception's type and the first line of what it says.
-
-    >>> error_text(ValueError("no such axis"))
-    'ValueError: no such axis'
-    """
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:300]}"
-
-
-def summary(values: Any) -> str:
-    """An array in a few characters: its shape and the range of its values."""
-    array = np.asarray(values)
-    if array.size == 0:
-        return f"{list(array.shape)} empty"
-    if array.size == 1:
-        return f"{float(array.reshape(-1)[0]):.7g}"
-    wide = array.astype("float64")
-    return f"{list(array.shape)} {wide.min():.4g}..{wide.max():.4g}"
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
 
 
 def _section_lines(section: Section, all_rows: bool) -> list[str]:

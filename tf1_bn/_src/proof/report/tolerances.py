@@ -2,7 +2,7 @@
 """The one table of tolerances for numbers that two batch norms compute. No TensorFlow.
 
 An error is the greatest absolute difference divided by the scale of the computation (see
-`differences` and `model.scales`). Each entry says how its number was found.
+`differences` and `recording.scales`). Each entry says how its number was found.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TABLE: dict[tuple[str, str], Tolerance] = {
 
 
 def tolerance(quantity: str, dtype: str) -> Tolerance:
-    """The entry for `quantity` ("output", "gradient" or "state") of inputs of `dtype`.
+    """Returns the entry for `quantity` ("output", "gradient" or "state") of inputs of `dtype`.
 
     Raises:
       KeyError: the table has no such entry.

@@ -13,11 +13,10 @@ from ..recording.recording import Call, Recording, Step, load_recording
 from ..recording.scales import scales
 from ..replay import Built, Ran, rebuild, run_step, weights_for
 from ..report.progress import watched
-from ..report.report import (
+from ..report.report import Report, Section
+from ..report.rows import (
     DIFFERENT,
-    Report,
     Row,
-    Section,
     exact_row,
     number_row,
     raised_row,
@@ -65,7 +64,7 @@ def verify(
     }
     sections = [
         _verify_call(call, title_of(recording, number), functions[call.kind])
-        for number, call in enumerate(watched(recording.calls, "verified", "layer calls"))
+        for number, call in enumerate(watched(recording.calls, "verified", "layer call"))
     ]
     return Report("tf1_bn verify", both_facts(recording.facts, facts()), sections)
 
