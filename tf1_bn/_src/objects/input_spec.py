@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple
 
+from ..plan.spec import in_both_words
 from ..runtime.tensorflow_v1 import tf
 
 
@@ -34,9 +35,11 @@ def check_is_spec(given: Any) -> None:
     Keras' own class has them as well.
     """
     if given is not None and not all(hasattr(given, field) for field in InputSpec._fields):
-        raise TypeError(
-            "Layer input_spec must be an instance of InputSpec: `input_spec` must be None or have "
-            f"the attributes {list(InputSpec._fields)} (got {given!r})."
+        raise in_both_words(
+            TypeError,
+            f"`input_spec` must be None or have the attributes {list(InputSpec._fields)} (got "
+            f"{given!r}).",
+            "Layer input_spec must be an instance of InputSpec",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from ..plan.spec import in_both_words
 from ..runtime.tensorflow_v1 import tf
 
 
@@ -59,9 +60,10 @@ class Unconnected:
           TypeError: `input_signature` is no `tf.TensorSpec`.
         """
         if not isinstance(input_signature, tf.TensorSpec):
-            raise TypeError(
-                "Only TensorSpec signature types are supported: `input_signature` must be a "
-                f"tf.TensorSpec (got {input_signature!r})."
+            raise in_both_words(
+                TypeError,
+                f"`input_signature` must be a tf.TensorSpec (got {input_signature!r}).",
+                "Only TensorSpec signature types are supported",
             )
         shape = self.compute_output_shape(input_signature.shape)
         return tf.TensorSpec(shape, self.dtype or input_signature.dtype)
