@@ -312,6 +312,8 @@ MUTATIONS = [
         ("ghosts and adjustment let through together", "if self.adjustment is not None:",
          "if False:", (SPEC,)),
         ("an unknown clipping key let through", "if unknown:", "if False:", (SPEC,)),
+        ("TF1's phrase before our rule", 'return kind(f"{rule} In the words of TF1: {phrase}")',
+         'return kind(f"{phrase}: {rule}")', (SPEC,), "words or phrase"),
     ),
     *_of(
         "_src/api/planning.py",

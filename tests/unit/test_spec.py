@@ -83,6 +83,25 @@ def test_virtual_batches_and_adjustment_exclude_each_other() -> None:
         BatchNormSpec(virtual_batch_size=4, adjustment=len)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "phrase"),
+    [
+        ({"axis": "x"}, "axis must be int or list, type given: <class 'str'>"),
+        ({"renorm": True, "renorm_clipping": {"a": 1.0}}, "contains keys not in ['rmax', 'rmin',"),
+        ({"virtual_batch_size": 0}, "virtual_batch_size must be a positive integer that divides"),
+        ({"virtual_batch_size": 2, "adjustment": len}, "adjustment cannot be specified"),
+    ],
+)
+def test_our_rule_stands_before_the_phrase_of_tf1(arguments: dict, phrase: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as raised:
+        BatchNormSpec(**arguments)
+
+    rule, _, words = str(raised.value).partition(" In the words of TF1: ")
+    assert rule.startswith(f"`{list(arguments)[-1]}` must ")
+    assert "(got " in rule
+    assert phrase in words
+
+
 def test_clipping_is_in_force_with_renorm_alone() -> None:
     bounds = {"rmax": 2.0, "dmax": 0.5}
 

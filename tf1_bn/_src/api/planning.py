@@ -26,7 +26,7 @@ from ..plan.spec import (
 )
 from ..runtime.graph_place import nobody_runs
 from ..runtime.tensorflow_v1 import Tensor, loses_sizes_in_cond, tf
-from ..runtime.training_flag import check_training
+from ..runtime.training_flag import Phase, check_training
 from ..state.variable_kinds import check_reach, full_name, is_out_of_reach
 from ..state.variables import BatchNormVariables
 
@@ -148,7 +148,7 @@ def plan_call(
     choice: KernelChoice,
     variables: BatchNormVariables,
     moments_fn: MomentsFn | None,
-    training: Any,
+    training: Phase,
     trainable: bool,
 ) -> Plan:
     """The plan of a call where the code builds, and a line for the log.

@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 from ..plan.kernel_choice import KernelChoice
 from ..runtime.graph_place import CALLS
 from ..runtime.tensorflow_v1 import Operation, Tensor, tf
+from ..runtime.training_flag import Phase
 from ..state.variables import BatchNormVariables
 
 
@@ -38,7 +39,7 @@ class Call(NamedTuple):
     """
 
     inputs: Tensor
-    training: Any
+    training: Phase
     outputs: Tensor
     variables: BatchNormVariables
     choice: KernelChoice

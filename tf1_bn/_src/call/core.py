@@ -8,6 +8,7 @@ from typing import Any, Sequence
 from ..kernels.batch import Affine
 from ..kernels.moments import Moments, has_values
 from ..runtime.tensorflow_v1 import Tensor, Variable, loses_gradient_in_cond, tf
+from ..runtime.training_flag import Phase
 from ..state.variable_kinds import value_of
 from . import tf1_names
 from .call_plan import Plan, State
@@ -17,7 +18,7 @@ from .phases import infer, train
 from .updates import Outcome, with_updates
 
 
-def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Call:
+def apply_batch_norm(inputs: Tensor, training: Phase, plan: Plan) -> Call:
     """Normalizes `inputs`; `training` is True, False or a bool tensor decided at run time.
 
     A tensor costs one `tf.cond` around the two phases. Without training there are no updates.
@@ -25,7 +26,7 @@ def apply_batch_norm(inputs: Tensor, training: Any, plan: Plan) -> Call:
     return with_updates(normalize(inputs, training, plan), plan)
 
 
-def normalize(inputs: Tensor, training: Any, plan: Plan) -> Outcome:
+def normalize(inputs: Tensor, training: Phase, plan: Plan) -> Outcome:
     """The first half of `apply_batch_norm`: everything but the updates."""
     ghosts = plan.spec.virtual_batch_size is not None
     reshapes = tf1_names.next_number("Reshape") if ghosts else None

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
 from ..plan.spec import in_both_words, is_number, is_tensor_like
 from .constant_folding import constant_value
-from .tensorflow_v1 import tf
+from .tensorflow_v1 import Tensor, tf
 
 # Keras' name: a program that feeds `tf.keras.backend.learning_phase()` by name keeps working.
 LEARNING_PHASE = "keras_learning_phase"
+
+# A resolved flag: True for training, False for inference, a bool scalar tensor if the run decides.
+Phase = Union[bool, Tensor]
 
 
 def check_training(training: Any) -> bool | None:
@@ -51,7 +54,7 @@ def static_training(training: Any) -> bool | None:
     return _constant_flag(training) if flag is None else flag
 
 
-def resolve_training(training: Any, known: bool | None, folds: bool = True) -> Any:
+def resolve_training(training: Any, known: bool | None, folds: bool = True) -> Phase:
     """A checked flag as a Python bool where its value is `known`, as a bool tensor otherwise.
 
     Without `folds` a bool tensor that is computed from constants remains one: contrib's own code
@@ -88,7 +91,7 @@ def _constant_flag(training: Any) -> bool | None:
     return bool(known.item()) if known.size == 1 and known.dtype.kind in "biuf" else None
 
 
-def _learning_phase() -> Any:
+def _learning_phase() -> Tensor:
     graph = tf.get_default_graph()
     try:
         return graph.get_tensor_by_name(f"{LEARNING_PHASE}:0")

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 from ..call.call_plan import Plan
 from ..kernels.moments import batch_moments
 from ..plan.geometry import Geometry
 from ..runtime.tensorflow_v1 import Tensor, tf
+from ..runtime.training_flag import Phase
 
 
 class BatchStatistics(NamedTuple):
@@ -52,7 +53,7 @@ def merge_statistics(parts: Sequence[BatchStatistics]) -> BatchStatistics:
     return merged
 
 
-def batch_statistics(inputs: Tensor, training: Any, plan: Plan) -> BatchStatistics:
+def batch_statistics(inputs: Tensor, training: Phase, plan: Plan) -> BatchStatistics:
     """This replica's share, of the shape and dtype of the moving statistics.
 
     `training` is True or a scalar bool tensor: a call in inference has no share.

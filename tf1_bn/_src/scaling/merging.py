@@ -15,6 +15,7 @@ from ..kernels.moments import Moments, moments_or
 from ..plan.kernel_choice import MERGED
 from ..runtime.graph_place import in_replica, innermost, opened
 from ..runtime.tensorflow_v1 import Tensor, tf
+from ..runtime.training_flag import Phase
 from ..state.variable_kinds import full_name
 from .batch_statistics import BatchStatistics, at_least_one, batch_statistics, layer_of
 from .replica_merge import check_place, merged_in_strategy
@@ -94,7 +95,7 @@ def tower_thread(meeting: Callable[[str], Meet]) -> Iterator[None]:
         _here.meeting = None
 
 
-def apply_in_scope(inputs: Tensor, training: Any, plan: Plan) -> Call:
+def apply_in_scope(inputs: Tensor, training: Phase, plan: Plan) -> Call:
     """`apply_batch_norm` for training, with merged statistics where a scope is open."""
     scope = open_scope()
     if scope is None or scope is _AROUND:
