@@ -7,8 +7,7 @@ import argparse
 import os
 from typing import Any, Sequence
 
-from ..programs.preparation import Options
-from ..programs.program import CannotStart, Program, run
+from ..programs.program import Program, ProgramFailed, run
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -22,23 +21,10 @@ _WHAT_IT_FINDS = (
 )
 
 
-class ProgramFailed(Exception):
-    """The program ended with this exit code, or could not be found."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of what the program finds."""
     for flag, effect in _WHAT_IT_FINDS:
         parser.add_argument(flag, action="store_true", help=effect)
-
-
-def options_of(parsed: Any) -> Options:
-    """The options of what the program finds, of a parsed command line."""
-    return Options(parsed.neighbours, parsed.force, parsed.tf1_alias)
 
 
 def add_program(parser: argparse.ArgumentParser, **how: Any) -> None:
@@ -73,7 +59,7 @@ def run_to_its_end(program: Program) -> None:
         raise ProgramFailed(f"there is no script {program.name}", 2)
     try:
         run(program)
-    except CannotStart as error:
+    except ProgramFailed as error:
         raise ProgramFailed(str(error), 2) from None
     except SystemExit as stop:
         # Many programs end by sys.exit(main()), tf.app.run among them.

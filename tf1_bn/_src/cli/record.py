@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..files.streams import say
 from ..files.text_table import counted
-from ..programs.preparation import Options, prepare
+from ..programs.preparation import prepare
+from ..programs.program import ProgramFailed
 from ..runtime.after_import import import_first
 from .options import (
     INTERRUPTED,
     USAGE_ERROR,
-    ProgramFailed,
     add_options,
     add_program,
-    options_of,
     program_of,
     run_to_its_end,
 )
@@ -89,12 +88,11 @@ def _recorder(parsed: Any) -> Any:
     import_first("tensorflow")
     from ..proof.record.recorder import check_request, record
 
-    options = options_of(parsed)
-    # Without any of the options the program is to find TensorFlow as it is.
-    if options != Options():
-        prepare(options)
     sizes = {"--sample-kb": parsed.sample_kb, "--total-mb": parsed.total_mb}
     check_request(parsed.output, parsed.steps, sizes, words=("--output", "--steps"))
+    # Without any of the options the program is to find TensorFlow as it is.
+    if parsed.neighbours or parsed.force or parsed.tf1_alias:
+        prepare(parsed)
     return record(
         parsed.output,
         parsed.steps,

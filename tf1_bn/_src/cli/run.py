@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import os
 import sys
-from typing import Any, NoReturn, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Sequence
 
-from ..programs.exit_report import ExitReport
 from ..programs.preparation import prepare
-from ..programs.program import CannotStart, Program, run
-from .options import add_options, options_of
+from ..programs.program import Program, ProgramFailed, run
+from .options import add_options
+
+if TYPE_CHECKING:
+    # TensorFlow, which the program alone imports.
+    from ..programs.watch import Watch
 
 
 def add_run(commands: Any) -> None:
@@ -40,13 +45,44 @@ def add_run(commands: Any) -> None:
 
 def run_command(program: Program, parsed: Any) -> int:
     """Runs the program; its exit code, its words and its exceptions are those of plain `python`."""
-    report = ExitReport(counts=not parsed.no_report, kernels=parsed.kernels)
-    prepare(options_of(parsed), report.start)
+    watches: list[Watch] = []
+
+    def start() -> None:
+        from ..programs.watch import Watch
+
+        watches.append(Watch())
+        watches[0].start()
+
+    def report_at_exit() -> None:
+        # Behind the exit handlers of the program, which register later.
+        atexit.register(_report, watches, parsed, os.getpid())
+
+    prepare(parsed, start)
     try:
-        run(program, before=report.register)
-    except CannotStart as error:
+        run(program, before=report_at_exit)
+    except ProgramFailed as error:
         _exit_with(error)
     return 0
+
+
+def _report(watches: list[Watch], parsed: Any, process: int) -> None:
+    """Tells what was counted, on standard error; there is no watch without TensorFlow."""
+    # A forked child that runs exit handlers has nothing to report.
+    if os.getpid() != process or sys.stderr is None:
+        return
+    said = []
+    if not parsed.no_report:
+        counts = watches[0].report() if watches else "TensorFlow was not imported"
+        said.append(f"tf1_bn: {counts}.")
+    if parsed.kernels and watches:
+        said += watches[0].kernels()
+    if not said:
+        return
+    try:
+        print("\n".join(said), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        # Nobody reads stderr any more.
+        return
 
 
 def split_at_program(given: Sequence[str]) -> tuple[list[str], Program | None]:
@@ -65,7 +101,7 @@ def split_at_program(given: Sequence[str]) -> tuple[list[str], Program | None]:
     return list(given), None
 
 
-def _exit_with(error: CannotStart) -> NoReturn:
+def _exit_with(error: ProgramFailed) -> NoReturn:
     """Ends as plain `python` does when it finds nothing to run."""
     python = getattr(sys, "orig_argv", [sys.executable])[0]
     print(f"{python}: {error}", file=sys.stderr)

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..files.streams import put, say
 from ..programs.preparation import prepare
-from ..programs.program import traceback_alone
+from ..programs.program import ProgramFailed, traceback_alone
 from ..runtime.after_import import import_first
 from .options import (
     INTERRUPTED,
-    ProgramFailed,
     add_options,
     add_program,
-    options_of,
     program_of,
     run_to_its_end,
 )
@@ -49,7 +47,8 @@ def add_verify(commands: Any) -> None:
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--all", action="store_true", help="show the rows that agree, too")
     add_options(parser)
-    parser.set_defaults(command=verify_command)
+    # What is compared is this package's batch norm, whatever the program would find.
+    parser.set_defaults(command=verify_command, force=True)
 
 
 def verify_command(parsed: Any) -> int:
@@ -99,16 +98,14 @@ def _verified(parsed: Any) -> Report:
 
 def _rebuilt(parsed: Any) -> Recording:
     """The program once more, on this TensorFlow and with this package's batch norm."""
-    from ..programs.install import uninstall
     from ..proof.record.recorder import Recorder
     from ..proof.record.sessions import Limits
 
     program = program_of(parsed)
     # Nothing is written and no step is needed, only what the program builds and runs.
     recorder = Recorder(limits=Limits(steps=0))
-    prepare(options_of(parsed)._replace(force=True))
     try:
-        with recorder:
+        with prepare(parsed), recorder:
             run_to_its_end(program)
     except (ProgramFailed, KeyboardInterrupt):
         raise
@@ -117,7 +114,5 @@ def _rebuilt(parsed: Any) -> Recording:
         own = traceback_alone(error, program.is_module)
         traceback.print_exception(type(error), error, own)
         raise ProgramFailed(f"the program raised {type(error).__name__}", 1) from None
-    finally:
-        uninstall()
     assert recorder.recording is not None, "a block that ends well has a recording"
     return recorder.recording

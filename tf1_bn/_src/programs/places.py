@@ -1,50 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Places that hold a value for others to find: written and given back; no TensorFlow in here."""
+"""Values in places where others find them, written and given back; no TensorFlow in here."""
 
 from __future__ import annotations
 
-import itertools
 import types
-from typing import Any, Iterable, NamedTuple
+from typing import Any, Callable, Iterable, NamedTuple
 
-MISSING = object()
+_MISSING = object()
 
 
-class Place(NamedTuple):
-    """A name in a mapping (`is_item`), or as an attribute of a module."""
+class Move(NamedTuple):
+    """A value, and where it goes: under a name in a mapping (`is_item`), or as an attribute.
+
+    Attributes:
+      owner: the mapping, module or class.
+      name: the key or the attribute's name.
+      value: what is to stand there.
+      is_item: whether `owner` is a mapping.
+    """
 
     owner: Any
     name: str
-    is_item: bool
+    value: Any
+    is_item: bool = False
 
     def read(self) -> Any:
         """What stands there by itself; asking the module would make a lazy one load."""
-        return (self.owner if self.is_item else vars(self.owner)).get(self.name, MISSING)
+        return (self.owner if self.is_item else vars(self.owner)).get(self.name, _MISSING)
 
     def write(self, value: Any) -> None:
-        """Puts `value` there; MISSING removes the name."""
-        if self.is_item and value is MISSING:
+        """Puts any `value` there; what `read` gives for nothing removes the name."""
+        if self.is_item and value is _MISSING:
             self.owner.pop(self.name, None)
         elif self.is_item:
             self.owner[self.name] = value
-        elif value is MISSING:
+        elif value is _MISSING:
             delattr(self.owner, self.name)
         else:
             # Not by vars(): TensorFlow's module wrappers keep a cache that only setattr renews.
             setattr(self.owner, self.name, value)
 
 
-class Move(NamedTuple):
-    """Which value goes where."""
-
-    place: Place
-    value: Any
-
-
-def attribute(module: Any, name: str) -> Place:
-    """`module.name`; for a lazy loader past its `__setattr__`, which loads what it stands for."""
-    lazy = is_lazy(module)
-    return Place(vars(module) if lazy else module, name, lazy)
+def attribute(owner: Any, name: str, value: Any) -> Move:
+    """`owner.name = value`; for a lazy loader past its `__setattr__`, which would load."""
+    return Move(vars(owner), name, value, True) if is_lazy(owner) else Move(owner, name, value)
 
 
 def is_lazy(module: Any) -> bool:
@@ -66,58 +65,59 @@ def provides(module: Any, name: str) -> bool:
     return True
 
 
-class _Placed:
-    """What stands at a place now, what stood there before, and who still wants it so."""
-
-    def __init__(self, move: Move) -> None:
-        self.move = move
-        self.original = move.place.read()
-        self.holders: set[int] = set()
-
-
 class Ledger:
-    """Everything that was placed. A place gets its original back when its last holder lets go."""
+    """Everything that was placed. A place gets its original back when nobody wants it changed."""
 
     def __init__(self) -> None:
-        self._placed: dict[tuple[int, str], _Placed] = {}
-        self._next_holder = itertools.count()
+        self._originals: dict[tuple[int, str], tuple[Move, Any]] = {}
+        self._wanted: list[set[tuple[int, str]]] = []
 
-    def place(self, moves: Iterable[Move]) -> int:
-        """Makes the moves and returns the number of their holder."""
-        holder = next(self._next_holder)
+    def place(self, moves: Iterable[Move]) -> Callable[[], None]:
+        """Makes the moves; returns what takes them back, except where others want the same."""
+        wanted: set[tuple[int, str]] = set()
+        self._wanted.append(wanted)
         for move in moves:
-            key = (id(move.place.owner), move.place.name)
-            if key not in self._placed:
-                self._placed[key] = _Placed(move)
-                move.place.write(move.value)
-            self._placed[key].holders.add(holder)
-        return holder
+            key = (id(move.owner), move.name)
+            if key not in self._originals:
+                self._originals[key] = (move, move.read())
+                move.write(move.value)
+            wanted.add(key)
 
-    def release(self, holder: int | None) -> None:
-        """Lets go of one holder's places, or of everybody's if None; the last placed go first."""
-        for key, placed in reversed(list(self._placed.items())):
-            if holder is not None:
-                if holder not in placed.holders:
-                    continue
-                placed.holders.discard(holder)
-                if placed.holders:
-                    continue
-            del self._placed[key]
-            # What somebody else put on top since is theirs to take away.
-            if placed.move.place.read() is placed.move.value:
-                placed.move.place.write(placed.original)
+        def take_back() -> None:
+            self._wanted = [others for others in self._wanted if others is not wanted]
+            self._give_back()
 
-    def is_empty(self) -> bool:
-        return not self._placed
+        return take_back
+
+    def clear(self) -> None:
+        """Takes everybody's moves back."""
+        self._wanted.clear()
+        self._give_back()
+
+    def is_used(self) -> bool:
+        """Whether somebody has placed and not taken back, be it no moves at all."""
+        return bool(self._wanted)
+
+    def _give_back(self) -> None:
+        wanted = set().union(*self._wanted)
+        # What was placed last goes first.
+        for key, (move, original) in reversed(list(self._originals.items())):
+            if key not in wanted:
+                del self._originals[key]
+                # What somebody else put on top since is theirs to take away.
+                if move.read() is move.value:
+                    move.write(original)
 
 
 class StandIn(types.ModuleType):
     """A module that holds what was put into it and asks the originals for everything else."""
 
-    def __init__(self, name: str, originals: tuple[Any, ...], ways_out: Any) -> None:
+    def __init__(
+        self, name: str, originals: tuple[Any, ...], way_out: Callable[[str], str]
+    ) -> None:
         super().__init__(name, f"Stands in for {name}; tf1_bn.uninstall() takes it away.")
         self._tf1_bn_originals = originals
-        self._tf1_bn_ways_out = ways_out
+        self._tf1_bn_way_out = way_out
 
     def __getattr__(self, name: str) -> Any:
         # The import system probes for such names; whoever asks wants a plain no.
@@ -129,7 +129,7 @@ class StandIn(types.ModuleType):
                 return getattr(original, name)
             except AttributeError as error:
                 first = first or error
-        raise AttributeError(f"{first} {self._tf1_bn_ways_out(name)}")
+        raise AttributeError(f"{first} {self._tf1_bn_way_out(name)}")
 
     def __dir__(self) -> list[str]:
         found = {name for name in vars(self) if not name.startswith("_tf1_bn_")}

@@ -6,34 +6,37 @@ Nothing here imports TensorFlow: all is done right after the program's own impor
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import types
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 from ..runtime.after_import import after_import
 from .places import is_lazy
 
 
-class Options(NamedTuple):
-    """What the program is to find, as the options of `run`, `record` and `verify` say it."""
+def prepare(options: Any, then: Callable[[], None] = lambda: None) -> contextlib.ExitStack:
+    """Arranges `options` and calls `then`, once TensorFlow is imported; now if it already is.
 
-    neighbours: bool = False
-    force: bool = False
-    tf1_alias: bool = False
+    Args:
+      options: a parsed command line with `neighbours`, `force` and `tf1_alias`.
+      then: called when batch normalization is installed.
 
-
-def prepare(options: Options, then: Callable[[], None] = lambda: None) -> None:
-    """Arranges `options` and calls `then`, once TensorFlow is imported; now if it already is."""
+    Returns:
+      What uninstalls again, when it is closed, what this call has installed.
+    """
+    undo = contextlib.ExitStack()
 
     def patch() -> None:
         from .install import install
 
-        install(force=options.force, neighbours=options.neighbours)
+        undo.enter_context(install(force=options.force, neighbours=options.neighbours))
         then()
         if options.tf1_alias:
             _alias()
 
-    after_import("tensorflow", patch)
+    undo.callback(after_import("tensorflow", patch))
+    return undo
 
 
 def _alias() -> None:

@@ -31,8 +31,8 @@ class Program(NamedTuple):
     is_module: bool = False
 
 
-class CannotStart(Exception):
-    """Nothing ran; `code` is the exit code that plain `python` gives."""
+class ProgramFailed(Exception):
+    """There is no such program, or it ended itself as failed; `code` is the exit code."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ def run(program: Program, before: Callable[[], None] = lambda: None) -> None:
     as its exit handlers and threads expect.
 
     Raises:
-      CannotStart: there is no such program.
+      ProgramFailed: there is no such program; the exit code is that of plain `python`.
       BaseException: what the program raises, SystemExit included. Printed by Python, its
         traceback begins in the program.
     """
@@ -55,7 +55,7 @@ def run(program: Program, before: Callable[[], None] = lambda: None) -> None:
         before()
         sys.modules["__main__"] = main
         exec(code, vars(main))
-    except (CannotStart, SystemExit):
+    except (ProgramFailed, SystemExit):
         raise
     except BaseException as error:
         _hide_our_frames(error, program.is_module)
@@ -83,7 +83,7 @@ def _script(program: Program) -> tuple[types.CodeType, types.ModuleType]:
             source = opened.read()
     except OSError as error:
         reason = f"[Errno {error.errno}] {error.strerror}"
-        raise CannotStart(f"can't open file {path!r}: {reason}", 2) from None
+        raise ProgramFailed(f"can't open file {path!r}: {reason}", 2) from None
     _set_first_path(os.path.dirname(os.path.realpath(path)))
     main = types.ModuleType("__main__")
     loader = importlib.machinery.SourceFileLoader("__main__", path)
@@ -111,12 +111,12 @@ def _module_code(name: str, missing: str) -> tuple[types.CodeType, types.ModuleT
         package = f"{name}.__main__"
         direct = f"{name!r} is a package and cannot be directly executed"
         if name.endswith("__main__"):
-            raise CannotStart(f"Cannot use package as __main__ module; {direct}", 1)
+            raise ProgramFailed(f"Cannot use package as __main__ module; {direct}", 1)
         spec = _find(package, f"No module named {package}; {direct}")
     loader: Any = spec.loader
     code = loader.get_code(spec.name) if hasattr(loader, "get_code") else None
     if code is None:
-        raise CannotStart(f"No code object available for {spec.name}", 1)
+        raise ProgramFailed(f"No code object available for {spec.name}", 1)
     main = types.ModuleType("__main__")
     vars(main).update(
         __file__=spec.origin,
@@ -146,9 +146,9 @@ def _find(name: str, missing: str) -> importlib.machinery.ModuleSpec:
             spec = importlib.util.find_spec(name)
     except (AttributeError, ImportError, TypeError, ValueError) as error:
         failed = f"Error while finding module specification for {name!r}"
-        raise CannotStart(f"{failed} ({type(error).__name__}: {error})", 1) from None
+        raise ProgramFailed(f"{failed} ({type(error).__name__}: {error})", 1) from None
     if spec is None:
-        raise CannotStart(missing, 1)
+        raise ProgramFailed(missing, 1)
     return spec
 
 

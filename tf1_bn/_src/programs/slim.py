@@ -8,13 +8,14 @@ put back under its old name, only if missing, only when slim is imported.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import importlib.abc
 import sys
-from typing import Any
+from typing import Any, Callable
 
+from ..runtime.after_import import around_import
 from ..runtime.tensorflow_v1 import tf
-from .places import Ledger, Move, attribute
+from .places import Ledger, attribute
 
 # By the module below `tensorflow.python`: all that slim's files, its own tests included, ask for.
 _ALIASES: dict[str, dict[str, Any]] = {
@@ -36,37 +37,32 @@ _ALIASES: dict[str, dict[str, Any]] = {
 }
 
 
-class SlimAliases(importlib.abc.MetaPathFinder):
-    """Waits for `tf_slim` to be imported, or serves it at once if it was."""
+def serve_slim() -> Callable[[], None]:
+    """Puts the names there when `tf_slim` is imported, at once if it was.
 
-    def __init__(self) -> None:
-        self._ledger = Ledger()
+    Returns:
+      What takes them away again.
 
-    def start(self) -> None:
-        if self in sys.meta_path:
-            return
-        sys.meta_path.insert(0, self)
-        if "tf_slim" in sys.modules:
-            self._place()
+    Raises:
+      ImportError: `tf_slim` is there, and this TensorFlow lacks a module that it needs.
+    """
+    ledger = Ledger()
 
-    def stop(self) -> None:
-        """Takes the aliases away again, and no longer waits."""
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
-        self._ledger.release(None)
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """Finds nothing: being asked for tf_slim is what it is there for."""
-        if name == "tf_slim":
-            self._place()
-
-    def _place(self) -> None:
-        self._ledger.place(
-            Move(attribute(module, name), value)
+    def place() -> None:
+        ledger.place(
+            attribute(module, name, value)
             for module, names in [(_home(home), names) for home, names in _ALIASES.items()]
             for name, value in names.items()
             if not hasattr(module, name)
         )
+
+    with contextlib.ExitStack() as undo:
+        undo.callback(ledger.clear)
+        if "tf_slim" in sys.modules:
+            place()
+        else:
+            undo.callback(around_import("tf_slim", before=place))
+        return undo.pop_all().close
 
 
 def _home(home: str) -> Any:

@@ -2,54 +2,42 @@
 """Counts, for `run`, the layers a program builds and whether its sessions run their updates.
 
 Private name, and why: sessions resolve what they are to fetch in
-`tensorflow.python.client.session._FetchHandler`. Overriding its `targets`, which has returned
-before anything runs, leaves no frame in a program's tracebacks; wrapping `Session.run` would.
+`tensorflow.python.client.session._FetchHandler`. Wrapping its `targets`, which has returned before
+anything runs, leaves no frame in a program's tracebacks; wrapping `Session.run` would.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import weakref
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ..call.calls import Call, Finish, on_call
 from ..files.text_table import aligned
+from ..plan.kernel_choice import KernelChoice
 from ..runtime.graph_search import needed_ops
 from ..runtime.tensorflow_v1 import Operation, tf
-from .places import Ledger, Move, attribute
+from .places import Ledger, attribute
 
 # A moving mean is updated by subtraction; initializers and a Saver assign.
 _UPDATES = ("AssignSub", "AssignSubVariableOp")
 _PASSES_ON = ("Identity", "RefIdentity", "Switch", "RefSwitch", "Enter", "RefEnter")
 
 
-class _GraphRecord:
-    """What is known of one graph, in names: it must not keep the graph alive."""
-
-    def __init__(self) -> None:
-        self.built: set[str] = set()
-        self.updatable: set[str] = set()
-        self.updated: set[str] = set()
-        self.fetches_seen: set[tuple[str, ...]] = set()
-
-
-class _Row(NamedTuple):
-    """What `kernels` says of a layer, and the heading of each column."""
-
-    layer: str = "layer"
-    training: str = "training"
-    inference: str = "inference"
-    reason: str = "why"
-
-
 class Watch:
     """The counts of this process, from `start` on."""
 
     def __init__(self) -> None:
-        self._records: list[_GraphRecord] = []
-        self._record_of: weakref.WeakKeyDictionary[Any, _GraphRecord] = weakref.WeakKeyDictionary()
-        self._rows: dict[_Row, None] = {}
+        # Of graphs numbers are kept, and of the rest names: nothing may keep a graph alive.
+        self._numbers: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._next_number = itertools.count()
+        self._built: set[tuple[int, str]] = set()
+        self._updatable: set[tuple[int, str]] = set()
+        self._updated: set[tuple[int, str]] = set()
+        self._fetches_seen: set[tuple[Any, ...]] = set()
+        self._choices: dict[tuple[str, KernelChoice], None] = {}
         self._hooks = contextlib.ExitStack()
         self._sees_runs = False
 
@@ -57,12 +45,11 @@ class Watch:
         """Listens to calls, and hooks into sessions."""
         self._hooks.enter_context(on_call(self._called))
         session = importlib.import_module("tensorflow.python.client.session")
-        handler = getattr(session, "_FetchHandler", None)
-        if handler is not None and hasattr(handler, "targets") and hasattr(handler, "fetches"):
+        handler: Any = getattr(session, "_FetchHandler", None)
+        if hasattr(handler, "targets") and hasattr(handler, "fetches"):
             self._sees_runs = True
-            ledger = Ledger()
-            ledger.place([Move(attribute(session, "_FetchHandler"), self._handler(handler))])
-            self._hooks.callback(ledger.release, None)
+            targets = attribute(handler, "targets", self._telling(handler.targets))
+            self._hooks.callback(Ledger().place([targets]))
 
     def stop(self) -> None:
         """Takes the hooks away; what was counted stays."""
@@ -70,9 +57,7 @@ class Watch:
 
     def report(self) -> str:
         """One line: how many layers, and whether their updates ran."""
-        built = sum(len(record.built) for record in self._records)
-        updatable = sum(len(record.updatable) for record in self._records)
-        updated = sum(len(record.updated) for record in self._records)
+        built, updatable, updated = map(len, (self._built, self._updatable, self._updated))
         layers = f"{built} batch-norm layer{'' if built == 1 else 's'} built"
         if not built:
             return "no batch-norm layer was built"
@@ -87,15 +72,18 @@ class Watch:
             )
         return f"{layers}, {updatable} with update ops; session runs executed those of {updated}"
 
-    def kernels(self) -> str:
+    def kernels(self) -> list[str]:
         """A table of the layers in the order of their calls, with their kernels and the reason."""
-        return "\n".join(aligned([_Row(), *self._rows]))
+        rows = dict.fromkeys(
+            (name, choice.kernel.value, choice.inference.value, choice.reason)
+            for name, choice in self._choices
+        )
+        return aligned([("layer", "training", "inference", "why"), *rows]) if rows else []
 
-    def _record(self, graph: Any) -> _GraphRecord:
-        if graph not in self._record_of:
-            self._record_of[graph] = _GraphRecord()
-            self._records.append(self._record_of[graph])
-        return self._record_of[graph]
+    def _number(self, graph: Any) -> int:
+        if graph not in self._numbers:
+            self._numbers[graph] = next(self._next_number)
+        return self._numbers[graph]
 
     def _called(self, maker: Any, inputs: Any, arguments: Mapping[str, Any]) -> Finish:
         def finish(outputs: Any, calls: Sequence[Call]) -> None:
@@ -105,37 +93,31 @@ class Watch:
         return finish
 
     def _note(self, call: Call, is_layer: bool) -> None:
-        mean, choice = _moving_mean(call), call.choice
-        record = self._record(tf.get_default_graph())
+        mean = _moving_mean(call)
+        key = (self._number(tf.get_default_graph()), mean)
         # Layers that share variables under reuse count as one.
-        record.built.add(mean)
+        self._built.add(key)
         if call.updates or (not is_layer and _moves_with_outputs(call)):
-            record.updatable.add(mean)
-        name = mean.rpartition("/")[0]
-        self._rows.setdefault(
-            _Row(name, choice.kernel.value, choice.inference.value, choice.reason)
-        )
+            self._updatable.add(key)
+        self._choices[mean.rpartition("/")[0], call.choice] = None
 
-    def _handler(self, handler: Any) -> Any:
-        watch = self
+    def _telling(self, targets: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def told(handler: Any) -> Any:
+            found = targets(handler)
+            self._fetched([*found, *(tensor.op for tensor in handler.fetches())])
+            return found
 
-        class WatchedFetchHandler(handler):  # type: ignore[misc]
-            def targets(self) -> Any:
-                targets = super().targets()
-                watch._fetched([*targets, *(tensor.op for tensor in self.fetches())])
-                return targets
-
-        return WatchedFetchHandler
+        return told
 
     def _fetched(self, ops: list[Operation]) -> None:
-        record = self._record_of.get(ops[0].graph) if ops else None
-        if record is None or record.updated == record.updatable:
+        number = self._numbers.get(ops[0].graph) if ops else None
+        if number is None or self._updated == self._updatable:
             return
-        names = tuple(sorted(op.name for op in ops))
+        seen = (number, *sorted(op.name for op in ops))
         # An op's inputs are fixed, so what it depends on was all there the first time.
-        if names not in record.fetches_seen:
-            record.fetches_seen.add(names)
-            record.updated |= record.updatable & set(_moved_by(ops))
+        if seen not in self._fetches_seen:
+            self._fetches_seen.add(seen)
+            self._updated |= self._updatable & {(number, name) for name in _moved_by(ops)}
 
 
 def _moving_mean(call: Call) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does something right after a module has been imported, whoever imports it and whenever."""
+"""Does something right before or after a module is imported, whoever imports it and whenever."""
 
 from __future__ import annotations
 
@@ -11,15 +11,57 @@ import types
 from typing import Any, Callable
 
 
-def after_import(name: str, then: Callable[[], None]) -> None:
+def _nothing() -> None:
+    """What is done where nothing is to be done."""
+
+
+def after_import(name: str, then: Callable[[], None]) -> Callable[[], Any]:
     """Calls `then` once: now if the module `name` is there, else when its import has ended well.
 
-    Who only asks where the module is changes nothing.
+    Returns:
+      What ends the waiting.
     """
     if name in sys.modules:
         then()
-    else:
-        sys.meta_path.insert(0, _Finder(name, then))
+        return _nothing
+    return around_import(name, after=then)
+
+
+def around_import(
+    name: str, before: Callable[[], None] = _nothing, after: Callable[[], None] = _nothing
+) -> Callable[[], Any]:
+    """Calls both around the next import of the module `name` that ends well.
+
+    Imports that fail call `before` alone. Who only asks where the module is changes nothing.
+
+    Returns:
+      What ends the waiting.
+    """
+
+    def find_spec(asked: str, path: Any = None, target: Any = None) -> Any:
+        finders: list[Any] = list(sys.meta_path)
+        if asked != name or finder not in finders:
+            return None
+        found = (f.find_spec(name, path, target) for f in finders[finders.index(finder) + 1 :])
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = _Loader(spec.loader, before, done)
+        return spec
+
+    def done() -> None:
+        if stop():
+            after()
+
+    def stop() -> bool:
+        waiting = finder in sys.meta_path
+        if waiting:
+            sys.meta_path.remove(finder)
+        return waiting
+
+    # All that the import system asks of a finder.
+    finder: Any = types.SimpleNamespace(find_spec=find_spec)
+    sys.meta_path.insert(0, finder)
+    return stop
 
 
 def import_first(name: str) -> None:
@@ -35,42 +77,12 @@ def import_first(name: str) -> None:
             raise
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds what the others find, with a loader that tells when it is done."""
-
-    def __init__(self, name: str, then: Callable[[], None]) -> None:
-        self._name = name
-        self._then = then
-
-    def find_spec(
-        self, name: str, path: Any = None, target: Any = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name != self._name:
-            return None
-        spec = self._found_by_others(path, target)
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader = _Loader(spec.loader, self._done)
-        return spec
-
-    def _found_by_others(self, path: Any, target: Any) -> importlib.machinery.ModuleSpec | None:
-        finders = list(sys.meta_path)
-        for finder in finders[finders.index(self) + 1 :]:
-            spec = finder.find_spec(self._name, path, target)
-            if spec is not None:
-                return spec
-        return None
-
-    def _done(self) -> None:
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
-            self._then()
-
-
 class _Loader(importlib.abc.Loader):
-    """The loader it wraps, which then has `done` called."""
+    """The loader it wraps, with something done before and after a module is executed."""
 
-    def __init__(self, loader: Any, done: Callable[[], None]) -> None:
+    def __init__(self, loader: Any, before: Callable[[], None], done: Callable[[], None]) -> None:
         self._loader = loader
+        self._before = before
         self._done = done
 
     def __getattr__(self, name: str) -> Any:
@@ -85,5 +97,6 @@ class _Loader(importlib.abc.Loader):
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
+        self._before()
         self._loader.exec_module(module)
         self._done()
