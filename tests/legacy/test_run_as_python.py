@@ -150,6 +150,29 @@ def test_folder_and_zip_with_a_main(tmp_path: Path) -> None:
     assert assert_same("app.zip", "x", cwd=tmp_path).code == 0
 
 
+FROM_STDIN = {
+    "facts": """
+        "The doc."
+        import sibling, sys
+        x: int = 1
+        print(sys.argv, repr(sys.path[0]), __name__, __file__, __doc__, __package__, __spec__)
+        print(sorted(globals()), __loader__, __cached__, __annotations__, repr(sys.stdin.read()))
+        """,
+    "raises": SCRIPTS["raises"],
+    "syntax error": SCRIPTS["syntax error"],
+    "exits with a number": SCRIPTS["exits with a number"],
+    "is empty": "",
+}
+
+
+@pytest.mark.parametrize("name", sorted(FROM_STDIN))
+def test_program_from_standard_input(name: str, tmp_path: Path) -> None:
+    write(tmp_path, "sibling.py", "")
+    text = write(tmp_path, "never_read.py", FROM_STDIN[name]).read_text()
+    ended = assert_same("-", "a", "--force", cwd=tmp_path, text=text)
+    assert ("The doc." in ended.out) == (name == "facts")
+
+
 @pytest.mark.parametrize("name", ["missing.py", "missing/missing.py", "empty"])
 def test_nothing_to_run(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
@@ -189,6 +212,11 @@ def test_module(name: str, tmp_path: Path) -> None:
         # There plain python shows what it is doing inside runpy.
         assert ours.err == plain.err
     assert ours.err.splitlines()[-1:] == plain.err.splitlines()[-1:]
+
+
+def test_module_joined_to_its_option(tmp_path: Path) -> None:
+    write(tmp_path, "module.py", "import sys\nprint(sys.argv, __name__, __spec__.name)")
+    assert "module" in assert_same("-mmodule", "-m", "x", cwd=tmp_path).out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

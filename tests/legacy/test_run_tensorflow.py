@@ -83,6 +83,13 @@ def test_kernels_are_listed_after_the_report(alone: bool, tmp_path: Path) -> Non
     assert layers[1].startswith("resnet_model/batch_normalization_1 ")
 
 
+def test_no_layers_are_listed_by_no_line(tmp_path: Path) -> None:
+    write(tmp_path, "program.py", "import tensorflow")
+    ended = under_run("--kernels", "program.py", cwd=tmp_path)
+    assert ended.err.splitlines()[-1] == "tf1_bn: no batch-norm layer was built."
+    assert "layer  training" not in ended.err
+
+
 def test_gan_written_for_tensorflow_1(tmp_path: Path) -> None:
     program = str(PROGRAMS / "gan.py")
     ended = under_run(*OURS, "--tf1-alias", program, cwd=tmp_path)

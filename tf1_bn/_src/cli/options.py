@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import Any, Sequence
 
 from ..programs.program import Program, ProgramFailed, run
@@ -50,12 +51,13 @@ def split_at_dashes(given: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def run_to_its_end(program: Program) -> None:
-    """Runs a program that a command goes on after; what it raises passes through.
+    """Runs a program that a command goes on after; Ctrl-C passes through.
 
     Raises:
-      ProgramFailed: there is no such program, or it ended itself with an exit code other than 0.
+      ProgramFailed: there is no such program, it ended itself with an exit code other than 0, or
+        it raised an exception, which has been shown as Python shows it.
     """
-    if not program.is_module and not os.path.exists(program.name):
+    if not program.is_module and program.name != "-" and not os.path.exists(program.name):
         raise ProgramFailed(f"there is no script {program.name}", 2)
     try:
         run(program)
@@ -65,4 +67,11 @@ def run_to_its_end(program: Program) -> None:
         # Many programs end by sys.exit(main()), tf.app.run among them.
         if stop.code not in (None, 0):
             code = stop.code if isinstance(stop.code, int) else 1
-            raise ProgramFailed(f"the program ended with exit code {code}", code) from None
+            words = "" if code is stop.code else f" ({stop.code})"
+            raise ProgramFailed(f"the program ended with exit code {code}{words}", code) from None
+    except BrokenPipeError as error:
+        told = f"the program wrote to a pipe that nobody reads ({error})"
+        raise ProgramFailed(told, 1) from None
+    except Exception as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        raise ProgramFailed(f"the program raised {type(error).__name__}", 1) from None

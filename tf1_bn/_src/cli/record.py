@@ -71,14 +71,8 @@ def _record(parsed: Any) -> int:
         say(f"{error}; nothing was written")
         return error.code
     except OSError as error:
-        if recorder.recording is not None:
-            say(f"cannot write {parsed.output}: {error.strerror or error}; nothing was written")
-            return USAGE_ERROR
-        if not isinstance(error, BrokenPipeError):
-            # The program's own, which tells where it comes from.
-            raise
-        say(f"the program wrote to a pipe that nobody reads ({error}); nothing was written")
-        return 1
+        say(f"cannot write {parsed.output}: {error.strerror or error}; nothing was written")
+        return USAGE_ERROR
     recording = recorder.recording
     assert recording is not None, "a block that ends well has a recording"
     return _tell(recording, parsed.output)

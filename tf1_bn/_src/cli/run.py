@@ -90,14 +90,17 @@ def split_at_program(given: Sequence[str]) -> tuple[list[str], Program | None]:
 
     >>> split_at_program(["--force", "train.py", "--", "x"])
     (['--force'], Program(name='train.py', arguments=['--', 'x'], is_module=False))
+    >>> split_at_program(["-mtrain", "x"])
+    ([], Program(name='train', arguments=['x'], is_module=True))
     """
     # Not left to argparse, which would take a `--` of the program's for its own.
     for index, word in enumerate(given):
-        rest = list(given[index + 1 :])
-        if word == "-m":
-            return list(given[:index]), Program(rest[0], rest[1:], is_module=True) if rest else None
-        if not word.startswith("-"):
-            return list(given[:index]), Program(word, rest)
+        ours, rest = list(given[:index]), list(given[index + 1 :])
+        if word.startswith("-m"):
+            named = [word[2:], *rest] if word[2:] else rest
+            return ours, Program(named[0], named[1:], is_module=True) if named else None
+        if word == "-" or not word.startswith("-"):
+            return ours, Program(word, rest)
     return list(given), None
 
 

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from ..files.streams import put, say
 from ..programs.preparation import prepare
-from ..programs.program import ProgramFailed, traceback_alone
+from ..programs.program import ProgramFailed
 from ..runtime.after_import import import_first
 from .options import (
     INTERRUPTED,
@@ -101,18 +100,9 @@ def _rebuilt(parsed: Any) -> Recording:
     from ..proof.record.recorder import Recorder
     from ..proof.record.sessions import Limits
 
-    program = program_of(parsed)
     # Nothing is written and no step is needed, only what the program builds and runs.
     recorder = Recorder(limits=Limits(steps=0))
-    try:
-        with prepare(parsed), recorder:
-            run_to_its_end(program)
-    except (ProgramFailed, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        # A program that does not run here is not compared, which is not the same as different.
-        own = traceback_alone(error, program.is_module)
-        traceback.print_exception(type(error), error, own)
-        raise ProgramFailed(f"the program raised {type(error).__name__}", 1) from None
+    with prepare(parsed), recorder:
+        run_to_its_end(program_of(parsed))
     assert recorder.recording is not None, "a block that ends well has a recording"
     return recorder.recording

@@ -19,12 +19,21 @@ from ..runtime import after_import
 from . import preparation
 
 _HERE = os.path.abspath(__file__)
-# Whose frames stand in no traceback of the program.
-_OURS = (_HERE, *(os.path.abspath(str(each.__file__)) for each in (after_import, preparation)))
+# Whose frames stand in no traceback of the program: what runs it, and what listens to it.
+_OURS = (
+    *(os.path.abspath(str(file)) for file in (_HERE, after_import.__file__, preparation.__file__)),
+    os.path.join(os.path.dirname(os.path.dirname(_HERE)), "proof", "record", ""),
+)
 
 
 class Program(NamedTuple):
-    """A script, or with `is_module` a module to run as `python -m` does, and its arguments."""
+    """A program and its arguments.
+
+    Attributes:
+      name: of a script; `-` for one on standard input; of a module with `is_module`.
+      arguments: what the program finds behind its name in `sys.argv`.
+      is_module: run it as `python -m` does.
+    """
 
     name: str
     arguments: list[str]
@@ -62,16 +71,15 @@ def run(program: Program, before: Callable[[], None] = lambda: None) -> None:
         raise
 
 
-def traceback_alone(error: BaseException, is_module: bool) -> types.TracebackType | None:
-    """The traceback that `error` would have if the program ran by plain `python`."""
-    return _program_frames(error.__traceback__, is_module)
-
-
 # -- finding the program -------------------------------------------------------------------------
 
 
 def _script(program: Program) -> tuple[types.CodeType, types.ModuleType]:
     sys.argv = [program.name, *program.arguments]
+    if program.name == "-":
+        _set_first_path("")
+        source = sys.stdin.buffer.read() if sys.stdin else b""
+        return _compiled(source, "<stdin>", importlib.machinery.BuiltinImporter)
     # Python makes the path absolute since 3.9.
     path = os.path.abspath(program.name) if sys.version_info >= (3, 9) else program.name
     # A folder or an archive has an importer, a file has none.
@@ -85,8 +93,11 @@ def _script(program: Program) -> tuple[types.CodeType, types.ModuleType]:
         reason = f"[Errno {error.errno}] {error.strerror}"
         raise ProgramFailed(f"can't open file {path!r}: {reason}", 2) from None
     _set_first_path(os.path.dirname(os.path.realpath(path)))
+    return _compiled(source, path, importlib.machinery.SourceFileLoader("__main__", path))
+
+
+def _compiled(source: bytes, path: str, loader: Any) -> tuple[types.CodeType, types.ModuleType]:
     main = types.ModuleType("__main__")
-    loader = importlib.machinery.SourceFileLoader("__main__", path)
     vars(main).update(
         __file__=path,
         __cached__=None,
@@ -188,7 +199,7 @@ def _program_frames(traceback: Any, is_module: bool) -> types.TracebackType | No
     # `python -m` shows two frames of its own.
     kept = [frame for frame in frames[:first] if is_module and _is_runpy(_file(frame))]
     for frame in frames[first:]:
-        if _file(frame) not in _OURS:
+        if not _file(frame).startswith(_OURS):
             kept.append(frame)
         else:
             # Python hides the import system's frames, but not those that end in ours.
