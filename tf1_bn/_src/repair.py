@@ -14,7 +14,7 @@ import contextlib
 import os
 import shutil
 import warnings
-from typing import Any, Callable, NamedTuple
+from typing import Any, Iterator, NamedTuple
 
 from google.protobuf import message_factory, symbol_database, text_format
 from google.protobuf.message import DecodeError
@@ -32,7 +32,12 @@ _MOST_BYTES = 2**31 - 1
 
 
 class Repair(NamedTuple):
-    """The names of the nodes that an attribute was taken from, those of functions included."""
+    """The names of the nodes that an attribute was taken from, those of functions included.
+
+    Attributes:
+      stale_shapes: they lost `_output_shapes`.
+      average_factors: they lost `exponential_avg_factor`.
+    """
 
     stale_shapes: list[str]
     average_factors: list[str]
@@ -57,18 +62,12 @@ def repair_graph_def(graph_def: Any, old_runtime: bool = False) -> Any:
       ValueError: `old_runtime` and a factor that is not 1: without it the moving averages would
         be others.
     """
-    _check_type("graph_def", graph_def, tf.GraphDef)
-    repaired = _copy(graph_def)
-    _repair(repaired, old_runtime)
-    return repaired
+    return _repaired_copy("graph_def", graph_def, tf.GraphDef, old_runtime)
 
 
 def repair_meta_graph_def(meta_graph_def: Any, old_runtime: bool = False) -> Any:
     """As `repair_graph_def`, for a `tf.MetaGraphDef`."""
-    _check_type("meta_graph_def", meta_graph_def, tf.MetaGraphDef)
-    repaired = _copy(meta_graph_def)
-    _repair(repaired.graph_def, old_runtime)
-    return repaired
+    return _repaired_copy("meta_graph_def", meta_graph_def, tf.MetaGraphDef, old_runtime)
 
 
 def repair_meta_graph(source: str, target: str, old_runtime: bool = False) -> Repair:
@@ -81,12 +80,12 @@ def repair_meta_graph(source: str, target: str, old_runtime: bool = False) -> Re
       OSError: `source` cannot be read or `target` not be written.
       ValueError: `source` holds no MetaGraph, or `target` is `source`; as `repair_graph_def`.
     """
-    return _repair_file(source, target, tf.MetaGraphDef, lambda m: [m.graph_def], old_runtime)
+    return _repair_file(source, target, tf.MetaGraphDef, old_runtime)
 
 
 def repair_graph(source: str, target: str, old_runtime: bool = False) -> Repair:
     """As `repair_meta_graph`, for a file of a plain GraphDef (`.pb` or `.pbtxt`)."""
-    return _repair_file(source, target, tf.GraphDef, lambda graph: [graph], old_runtime)
+    return _repair_file(source, target, tf.GraphDef, old_runtime)
 
 
 def repair_saved_model(source: str, target: str, old_runtime: bool = False) -> Repair:
@@ -109,9 +108,7 @@ def repair_saved_model(source: str, target: str, old_runtime: bool = False) -> R
     with folder_beside(target) as beside:
         shutil.copytree(source, beside)
         repairs = [
-            _rewrite(
-                os.path.join(source, name), os.path.join(beside, name), kind, _graphs, old_runtime
-            )
+            _rewrite(os.path.join(source, name), os.path.join(beside, name), kind, old_runtime)
             for name in names
         ]
     return repairs[0]
@@ -132,13 +129,19 @@ def repair_any(source: str, target: str, old_runtime: bool = False) -> Repair:
     return repair(source, target, old_runtime)
 
 
-def _repair(graph_def: Any, old_runtime: bool) -> Repair:
-    """Repairs in place, the bodies of functions too."""
+def _repaired_copy(name: str, message: Any, kind: Any, old_runtime: bool) -> Any:
+    if not isinstance(message, kind):
+        raise TypeError(f"`{name}` must be a tf.{kind.__name__} (got {type(message).__name__}).")
+    copied = kind()
+    copied.CopyFrom(message)
+    _repair(copied, old_runtime)
+    return copied
+
+
+def _repair(message: Any, old_runtime: bool) -> Repair:
+    """Repairs the graphs of a message in place, the bodies of functions too."""
     repair = Repair([], [])
-    nodes = list(graph_def.node)
-    for function in graph_def.library.function:
-        nodes.extend(function.node_def)
-    for node in nodes:
+    for node in _nodes(message):
         if node.op in _GRADIENTS and _SHAPES in node.attr:
             del node.attr[_SHAPES]
             repair.stale_shapes.append(node.name)
@@ -153,24 +156,30 @@ def _repair(graph_def: Any, old_runtime: bool) -> Repair:
     return repair
 
 
-def _repair_file(
-    source: str, target: str, kind: Any, graphs: Callable[[Any], Any], old_runtime: bool
-) -> Repair:
+def _graphs(message: Any) -> list[Any]:
+    """The GraphDefs in a GraphDef, MetaGraphDef or SavedModel."""
+    if isinstance(message, tf.GraphDef):
+        return [message]
+    return [inner.graph_def for inner in getattr(message, "meta_graphs", [message])]
+
+
+def _nodes(message: Any) -> Iterator[Any]:
+    for graph_def in _graphs(message):
+        yield from graph_def.node
+        for function in graph_def.library.function:
+            yield from function.node_def
+
+
+def _repair_file(source: str, target: str, kind: Any, old_runtime: bool) -> Repair:
     source, target = os.fspath(source), os.fspath(target)
     _check_apart(source, target)
-    return _rewrite(source, target, kind, graphs, old_runtime)
+    return _rewrite(source, target, kind, old_runtime)
 
 
-def _rewrite(
-    source: str, target: str, kind: Any, graphs: Callable[[Any], Any], old_runtime: bool
-) -> Repair:
+def _rewrite(source: str, target: str, kind: Any, old_runtime: bool) -> Repair:
     message, is_text = _read(source, kind)
-    repair = Repair([], [])
-    for graph_def in graphs(message):
-        found = _repair(graph_def, old_runtime)
-        repair.stale_shapes.extend(found.stale_shapes)
-        repair.average_factors.extend(found.average_factors)
-    if not any(graph_def.node for graph_def in graphs(message)):
+    repair = _repair(message, old_runtime)
+    if not any(graph_def.node for graph_def in _graphs(message)):
         raise ValueError(f"{source} holds no {kind.DESCRIPTOR.name} with a graph in it.")
     with written_beside(target) as opened:
         if is_text:
@@ -196,10 +205,6 @@ def _read(path: str, kind: Any) -> tuple[Any, bool]:
         raise ValueError(f"{path} is damaged or no {kind.DESCRIPTOR.name}.") from None
 
 
-def _graphs(saved_model: Any) -> list[Any]:
-    return [meta_graph.graph_def for meta_graph in saved_model.meta_graphs]
-
-
 def _message_class(name: str) -> Any:
     """The class of a message that TensorFlow registers and does not export."""
     descriptor = tf.MetaGraphDef.DESCRIPTOR.file.pool.FindMessageTypeByName(name)
@@ -207,17 +212,6 @@ def _message_class(name: str) -> Any:
         return message_factory.GetMessageClass(descriptor)
     # Not of a factory of its own: that would make TensorFlow's classes anew, unlike the old ones.
     return symbol_database.Default().GetPrototype(descriptor)
-
-
-def _copy(message: Any) -> Any:
-    copied = type(message)()
-    copied.CopyFrom(message)
-    return copied
-
-
-def _check_type(name: str, value: Any, kind: Any) -> None:
-    if not isinstance(value, kind):
-        raise TypeError(f"`{name}` must be a tf.{kind.__name__} (got {type(value).__name__}).")
 
 
 def _check_apart(source: str, target: str) -> None:
