@@ -127,6 +127,12 @@ MUTATIONS = [
         ("an empty batch's NaN from the composed kernel",
          "tf.where(batch_has_values, batch.mean, fallback.mean),",
          "batch.mean,", (EMPTY, "tests/conformance/test_values.py"), "0x or test_empty_batch"),
+        ("1 / 0 for the values of an empty batch of known size",
+         "return 1.0 / count if count else 0.0",
+         'return 1.0 / count if count else float("inf")', (EMPTY,), "derivatives"),
+        ("1 / 0 for the values of an empty batch",
+         "return tf.math.divide_no_nan(tf.constant(_product(kept), dtype), values)",
+         "return tf.constant(_product(kept), dtype) / values", (EMPTY,), "derivatives"),
     ),
     *_of(
         "_src/state/variable_kinds.py",

@@ -93,11 +93,11 @@ class Batch(NamedTuple):
 
 
 def sample_factor(inverse_count: Any) -> Any:
-    """N / (N - 1) of 1 / N, a number or a tensor; 1 for a single value, whose variance is 0."""
+    """N / (N - 1) of 1 / N, a number or a tensor; 1 for a single value, 0 for an empty batch."""
     if not tf.is_tensor(inverse_count):
-        count = round(1.0 / inverse_count)
+        count = round(1.0 / inverse_count) if inverse_count else 0.0
         return count / max(count - 1.0, 1.0)
-    count = tf.round(1.0 / inverse_count)
+    count = tf.round(tf.math.divide_no_nan(tf.ones_like(inverse_count), inverse_count))
     return count / tf.maximum(count - 1.0, tf.ones_like(count))
 
 

@@ -64,21 +64,24 @@ def centered_moments(
 
 
 def inverse_count_of(inputs: Tensor, reduction_axes: Sequence[int]) -> Any:
-    """1 / the number of values in each moment: a number where the sizes are known.
+    """1 / the number of values in each moment, 0 for none: a number where the sizes are known.
 
     Otherwise a tensor of the statistics' dtype, float32 for half precision: float16 ends at 65 504.
     """
+    # Not infinity for an empty batch: times its sums of 0 that is NaN in second derivatives.
     static = inputs.shape.as_list()
     reduced = [static[axis] for axis in reduction_axes]
     if None not in reduced:
         count = _product(reduced)
-        return 1.0 / count if count else float("inf")
+        return 1.0 / count if count else 0.0
     dtype = tf.float32 if _is_half(inputs) else inputs.dtype
     kept = [size for axis, size in enumerate(static) if axis not in reduction_axes]
     if None not in kept:
-        return _product(kept) / tf.cast(tf.size(inputs, out_type=tf.int64), dtype)
+        values = tf.cast(tf.size(inputs, out_type=tf.int64), dtype)
+        return tf.math.divide_no_nan(tf.constant(_product(kept), dtype), values)
     counted = tf.gather(tf.shape(inputs, out_type=tf.int64), list(reduction_axes))
-    return 1.0 / tf.cast(tf.reduce_prod(counted), dtype)
+    counted = tf.cast(tf.reduce_prod(counted), dtype)
+    return tf.math.divide_no_nan(tf.ones([], dtype), counted)
 
 
 def _is_half(inputs: Tensor) -> bool:
