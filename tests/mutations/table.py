@@ -86,7 +86,7 @@ MUTATIONS = [
          "0x or test_empty_batch"),
     ),
     *_of(
-        "_src/call/phases.py",
+        "_src/call/core.py",
         ("moving mean and variance swapped in inference",
          "way, moving, affine = plan.choice.in_inference, state.moving, state.learned",
          "way, moving, affine = plan.choice.in_inference, Moments(*state.moving[::-1]),"
@@ -94,16 +94,19 @@ MUTATIONS = [
          (INFERENCE,)),
         ("r and d swapped", "affine = affine.after(*correction)",
          "affine = affine.after(*correction[::-1])", (STEP, KERNELS), "renorm"),
+        ("a subclass's variance lost on its way",
+         "own = Moments(tf.cast(mean, dtype), tf.cast(variance, dtype))",
+         "own = Moments(tf.cast(mean, dtype), tf.zeros_like(variance))",
+         ("tests/graph/test_layer.py",)),
+    ),
+    *_of(
+        "_src/kernels/batch.py",
         ("adjustment forgotten",
          "return learned.after(*shaped(adjustment, geometry)), None",
          "return learned, None", (NUMERICS,), "adjustment"),
         ("an adjustment for each example forgotten",
          "return Affine(None, None), fitted(learned, geometry).after(*adjustment)",
          "return learned, None", (NUMERICS,), "adjustment"),
-        ("a subclass's variance lost on its way",
-         "own = Moments(tf.cast(mean, dtype), tf.cast(variance, dtype))",
-         "own = Moments(tf.cast(mean, dtype), tf.zeros_like(variance))",
-         ("tests/graph/test_layer.py",)),
     ),
     *_of(
         "_src/kernels/moments.py",

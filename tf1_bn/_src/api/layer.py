@@ -188,7 +188,8 @@ class BatchNormalization(LayerAttributes, GraphLayer):
             # A subclass has made another tensor of the inputs, or trains when it likes.
             checked = check_call(self._spec, inputs, training, self._dtype)
         assert self._variables is not None, "call needs the variables that build makes"
-        flag = resolve_training(training, checked.trains)
+        trains = checked.trains
+        flag = resolve_training(training, trains) if trains is None else trains
         plan = plan_call(
             self._spec,
             checked.geometry,

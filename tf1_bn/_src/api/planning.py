@@ -87,7 +87,7 @@ def check_call(
 
     A layer that is `built` already knows the channels that the static shape leaves open.
     """
-    trains = check_training(training)
+    trains = training if isinstance(training, bool) else check_training(training)
     shape, dtype = _shape_and_dtype(inputs)
     if built is not None and shape is not None and len(shape) == built.rank:
         known = {axis: built.input_shape[axis] for axis in built.channel_axes}

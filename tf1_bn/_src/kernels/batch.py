@@ -26,6 +26,13 @@ class Affine(NamedTuple):
             composed_offset = composed_offset + self.offset
         return Affine(composed_scale, composed_offset)
 
+    def zero_where_empty(self, filled: Tensor) -> Affine:
+        """With a scale of 0 for an empty batch, for which XLA's gradient of the fused op is NaN."""
+        if self.scale is None:
+            return self
+        zeros = tf.zeros(self.scale.shape, self.scale.dtype)
+        return self._replace(scale=tf.where(filled, self.scale, zeros))
+
 
 class Measured(NamedTuple):
     """What a kernel of training makes of a batch: its moments, then its normalized values.
@@ -133,3 +140,25 @@ def broadcastable(value: Tensor | None, geometry: Geometry) -> Tensor | None:
     if rank == geometry.rank or (rank == 1 and geometry.channels_last):
         return value
     return tf.reshape(value, geometry.broadcast_shape, name="broadcastable")
+
+
+def split(
+    adjustment: Affine | None, learned: Affine, geometry: Geometry
+) -> tuple[Affine, Affine | None]:
+    """What the kernel multiplies and adds for each channel, and what comes after it.
+
+    Args:
+      adjustment: what comes first, broadcasting to the input; None without one. It cannot be part
+        of the kernel unless it is one number for each channel.
+      learned: what follows it, of the shape of the variables.
+      geometry: of the input.
+    """
+    if adjustment is None:
+        return learned, None
+    per_channel = [list(geometry.broadcast_shape)]
+    if geometry.channels_last:
+        per_channel.append(list(geometry.param_shape))
+    shapes = [value.shape for value in adjustment if value is not None]
+    if all(shape.ndims is not None and shape.as_list() in per_channel for shape in shapes):
+        return learned.after(*shaped(adjustment, geometry)), None
+    return Affine(None, None), fitted(learned, geometry).after(*adjustment)
