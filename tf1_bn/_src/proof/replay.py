@@ -53,7 +53,17 @@ class Built(NamedTuple):
     def run(
         self, x: Any, training: bool, state: Mapping[str, Any], values: Mapping[str, Any] = {}
     ) -> Ran:
-        """Runs one step from `state`, first without and then with the update ops."""
+        """Runs one step from `state`, first without and then with the update ops.
+
+        Args:
+          x: the input.
+          training: the phase, for a placeholder.
+          state: of the variables before the step, by their names here.
+          values: of the arguments that are fed, by name.
+
+        Returns:
+          What the step gave.
+        """
         feed = {self.inputs: x, self.weights: weights_for(np.shape(x))}
         if self.training is not None:
             feed[self.training] = training
@@ -91,6 +101,9 @@ def build(
       dtype: that `make` gets; half precision is fed and read as float32.
       training: what `make` gets, or PLACEHOLDER.
       named: the name that a variable has in `Built.variables`, None to leave it out.
+
+    Returns:
+      What was built, with every variable initialized; whoever has it closes its session.
 
     Raises:
       Whatever `make` raises.
@@ -131,7 +144,7 @@ def _gradients(
 
 
 def weights_for(shape: Sequence[int]) -> Any:
-    """The gradient that comes from above: the same numbers for a shape on every machine."""
+    """Returns the gradient that comes from above: for a shape the same on every machine."""
     seed = zlib.crc32(repr([int(n) for n in shape]).encode("ascii")) & 0x7FFFFFFF
     numbers = np.random.RandomState(seed).random_sample(tuple(shape))
     return np.round((numbers * 4.0 - 2.0) * 16.0) / 16.0
@@ -141,7 +154,7 @@ def weights_for(shape: Sequence[int]) -> Any:
 
 
 def rebuild(function: Callable[..., Any], call: Call) -> Built:
-    """Builds a recorded call by itself; `variables` are by their roles.
+    """Returns a recorded call built by itself, as `build` does; `variables` are by their roles.
 
     Args:
       function: takes the arguments of `tf.layers.batch_normalization`, or of
@@ -166,7 +179,7 @@ def rebuild(function: Callable[..., Any], call: Call) -> Built:
 
 
 def run_step(built: Built, step: Step) -> Ran:
-    """Runs a recorded step from its recorded variables."""
+    """Returns what a recorded step gives here, from its recorded variables."""
     before, values = step.group("before"), step.group("value")
     return built.run(step.arrays["input"], step.training, before, values)
 

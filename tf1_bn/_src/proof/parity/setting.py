@@ -98,7 +98,7 @@ def _built(
 
 
 def refusals(aspect: str, label: str, outcomes: Sequence[Any]) -> list[Row]:
-    """The row for outcomes, the reference's first, of which one or both are exceptions."""
+    """Returns a row if one or both outcomes are exceptions, else none; the reference's is first."""
     theirs, ours = (outcome if isinstance(outcome, Exception) else None for outcome in outcomes)
     if theirs is not None and ours is not None:
         return [exact_row("both fail" if aspect == "run" else "both refuse", True, True, label)]
@@ -120,7 +120,20 @@ def compared(
     label: str = "",
     aspects: Sequence[str] = ("output", "state"),
 ) -> tuple[list[Row], list[Why]]:
-    """Rows for the wanted aspects of one run of both sides, and the cause of a difference."""
+    """Compares one run of both sides.
+
+    Args:
+      setting: what is compared.
+      x: the input of both.
+      state: of the variables before the run, by the reference's names.
+      training: the phase.
+      ran: what the run gave, the reference's first.
+      label: of the rows.
+      aspects: which of "output", "gradients" and "state" are compared.
+
+    Returns:
+      The rows, and what finds the cause of a difference, if there is one.
+    """
     theirs, ours = ran
     norm = _norm(setting, x)
     plain = {last(name): value for name, value in state.items()}
@@ -174,7 +187,7 @@ def _norm(setting: Setting, x: Any) -> Norm | None:
 
 
 def random_state(variables: Mapping[str, Variable]) -> dict[str, Any]:
-    """A value of its own for each variable; variances and deviations are positive."""
+    """Returns a value of its own for each variable; variances and deviations are positive."""
     return {name: _value_for(last(name), variable) for name, variable in variables.items()}
 
 
@@ -186,7 +199,7 @@ def _value_for(name: str, variable: Variable) -> Any:
 
 
 def random_input(shape: Sequence[int], seed: int, far: float = 0.0) -> Any:
-    """Noise whose centre and width differ along every axis; `far` moves the centres away from 0."""
+    """Returns noise whose centre and width differ along every axis, the centres moved by `far`."""
     values = _uniform(f"input {tuple(shape)} {seed}", shape, -1.0, 1.0)
     for axis, size in enumerate(shape):
         along = np.arange(size).reshape([-1 if a == axis else 1 for a in range(len(shape))])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ...runtime.tensorflow_v1 import tf
+from ...runtime.tensorflow_v1 import op_of, tf
 from ..graph_facts import describe_variable, static_shape, written_by
 from ..report.rows import Row, exact_row
 from .setting import Setting, Why
@@ -28,13 +28,11 @@ def _described(
         x = tf.placeholder(setting.dtype, [None, *setting.shape[1:]], name="parity_inputs")
         phase = tf.placeholder(tf.bool, [], name="parity_training") if setting.dynamic else True
         outputs: list[Any] = []
-        more: list[Any] = []
         try:
             for _ in range(calls):
                 with tf.variable_scope("outer", reuse=tf.AUTO_REUSE if calls > 1 else None):
                     built = build(x, phase)
                 outputs.append(built[0] if isinstance(built, tuple) else built)
-                more += built[1] if isinstance(built, tuple) else []
         except Exception as error:
             return {"error": type(error).__name__}
         variables = tf.global_variables()
@@ -55,7 +53,7 @@ def _described(
         if setting.structure:
             facts["variables, in order"] = [renamed(v.op.name) for v in variables]
             facts["number of update ops"] = len(updates)
-            writes = [written_by(getattr(u, "op", u), variables, x.op) for u in updates]
+            writes = [written_by(op_of(update), variables, x.op) for update in updates]
             facts["update ops write"] = [[renamed(name) for name in group] for group in writes]
             losses = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
             facts["regularization losses"] = len(losses)

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import inspect
 import os
-from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 from ...call.calls import Call, Finish, on_call
 from ...call.updates import in_place
@@ -79,7 +79,8 @@ class CallWatch:
             adjustment = layer.adjustment
             layer.adjustment = captured(seen, adjustment)
             try:
-                outputs = self._watched(seen, lambda: original(layer, inputs, *args, **kwargs))
+                with self._building(seen):
+                    outputs = original(layer, inputs, *args, **kwargs)
             finally:
                 layer.adjustment = adjustment
             self._finish(seen, training, outputs, _layer_state(layer))
@@ -99,7 +100,8 @@ class CallWatch:
             given = bound.arguments
             seen = seen_contrib(original, given)
             given["adjustment"] = captured(seen, given["adjustment"])
-            outputs = self._watched(seen, lambda: original(*bound.args, **bound.kwargs))
+            with self._building(seen):
+                outputs = original(*bound.args, **bound.kwargs)
             self._finish(seen, given["is_training"], outputs, None)
             return outputs
 
@@ -107,15 +109,16 @@ class CallWatch:
         batch_norm._key_op = getattr(original, "_key_op", str(original))  # type: ignore[attr-defined]
         return batch_norm
 
-    def _watched(self, seen: Seen, build: Callable[[], Any]) -> Any:
+    @contextlib.contextmanager
+    def _building(self, seen: Seen) -> Iterator[None]:
+        """Around the original: calls that it makes itself are parts of this one."""
         before = _collected(seen)
         self._inside = True
         try:
-            outputs = build()
+            yield
         finally:
             self._inside = False
         _note_collected(seen, before)
-        return outputs
 
     def _finish(self, seen: Seen, training: Any, outputs: Any, variables: Any) -> None:
         if tf.executing_eagerly():
