@@ -7,27 +7,25 @@ import contextlib
 import re
 from typing import Any, Callable, Iterator, Mapping
 
-import numpy as np
-
 from ..api.layer import BatchNormalization
 from ..api.planning import check_call, check_scope_name, make_spec
 from ..call.calls import told
 from ..call.tf1_names import take_contrib_names
-from ..plan.geometry import Geometry
-from ..plan.spec import check_reuse, is_tensor_like
+from ..plan.spec import check_reuse
 from ..runtime.tensorflow_v1 import Tensor, as_written, raise_if_eager, tf
 from ..runtime.training_flag import resolve_training
 from ..scaling.merging import open_scope
 from ..state.undoing import all_or_nothing, variable_scope
-from .beyond_layer import Form, Options, fused_form, normalized, unfused_form
-from .variables import (
-    collect_output,
-    collect_variables,
-    model_variable,
-)
+from .beyond_layer import check_weights, fused_form, is_beyond_layer, normalized, unfused_form
+from .variables import collect_output, collect_variables, model_variable
 
 DATA_FORMATS = ("NHWC", "NCHW")
 
+# Arguments that the layer has under the same name.
+_SAME = (
+    *("epsilon", "center", "scale", "trainable", "renorm", "renorm_clipping", "fused"),
+    "adjustment",
+)
 # What the core calls them, and what contrib did: for messages.
 _OUR_NAMES = {
     "momentum": "`decay`",
@@ -126,59 +124,23 @@ def batch_norm(
     given = dict(locals())
     raise_if_eager("tf1_bn.contrib.batch_norm")
     _check_arguments(activation_fn, updates_collections, data_format)
-    initializers = _by_variable("param_initializers", param_initializers)
-    regularizers = _by_variable("param_regularizers", param_regularizers)
-    settings: dict[str, Any] = {
-        "axis": 1 if data_format == "NCHW" else -1,
-        "momentum": decay,
-        "epsilon": epsilon,
-        "center": center,
-        "scale": scale,
-        "beta_initializer": initializers.get("beta", tf.zeros_initializer()),
-        "gamma_initializer": initializers.get("gamma", tf.ones_initializer()),
-        "moving_mean_initializer": initializers.get("moving_mean", tf.zeros_initializer()),
-        "moving_variance_initializer": initializers.get("moving_variance", tf.ones_initializer()),
-        "beta_regularizer": regularizers.get("beta"),
-        "gamma_regularizer": regularizers.get("gamma"),
-        "trainable": trainable,
-        "renorm": renorm,
-        "renorm_clipping": renorm_clipping,
-        "renorm_momentum": renorm_decay,
-        "fused": fused,
-        "adjustment": adjustment,
-    }
+    settings = _settings(given)
     with _in_words_of_contrib():
         check_reuse(reuse)
         check_scope_name(scope)
         spec = make_spec(settings)
         checked = check_call(spec, inputs, is_training)
     geometry, trains = checked.geometry, checked.trains
-    if batch_weights is not None:
-        _check_weights(batch_weights, geometry)
-
-    # The layer has none of these, and contrib computed such calls itself.
-    beyond_layer = (
-        batch_weights is not None
-        or zero_debias_moving_mean
-        or not _is_update_ops(updates_collections)
+    check_weights(batch_weights, geometry)
+    beyond_layer = is_beyond_layer(
+        renorm, batch_weights, zero_debias_moving_mean, updates_collections
     )
-    if renorm and beyond_layer:
-        raise ValueError(
-            "renorm is not supported with batch_weights, updates_collections or "
-            f"zero_debias_moving_mean: `renorm` must be False with these (got {renorm!r})."
-        )
-    form: Form | None = None
+    form = None
     if batch_weights is None and (beyond_layer or geometry.rank == 2):
         form = fused_form(spec, geometry)
     by_layer = form is None and not beyond_layer
-    if is_training is None and not by_layer:
-        raise ValueError("`is_training` must be a flag or a scalar bool tensor (got None).")
-    if not by_layer and trains is not False and open_scope() is not None:
-        raise ValueError(
-            "tf1_bn.contrib.batch_norm cannot merge its statistics with these arguments: inside of "
-            "`tf1_bn.cross_replica` call `tf1_bn.batch_normalization` (got "
-            f"`is_training`={is_training!r})."
-        )
+    if not by_layer:
+        _check_phase(is_training, trains)
 
     getter = None if form is not None else model_variable
     opened = variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter)
@@ -194,27 +156,55 @@ def batch_norm(
             outputs = normalized(
                 inputs,
                 resolve_training(is_training, trains, folds=False),
-                form or unfused_form(spec, geometry),
-                Options(
-                    batch_weights,
-                    bool(zero_debias_moving_mean),
-                    updates_collections,
-                    variables_collections,
-                ),
+                *(form or unfused_form(spec, geometry)),
+                batch_weights=batch_weights,
+                zero_debias=bool(zero_debias_moving_mean),
+                updates_collections=updates_collections,
+                variables_collections=variables_collections,
             )
         if activation_fn is not None:
             outputs = activation_fn(outputs)
         return done(collect_output(outputs, outputs_collections, made.name))
 
 
-def _is_update_ops(updates_collections: Any) -> bool:
-    return bool(updates_collections == tf.GraphKeys.UPDATE_OPS)
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the layer, by its own names, of those of `batch_norm`.
+
+    Raises:
+      TypeError: initializers or regularizers are no dict.
+    """
+    for argument in ("param_initializers", "param_regularizers"):
+        value = given[argument]
+        if value is not None and not isinstance(value, Mapping):
+            raise TypeError(
+                f"`{argument}` must be None or a dict by variable name (got {value!r})."
+            )
+    initializers = given["param_initializers"] or {}
+    regularizers = given["param_regularizers"] or {}
+    zeros, ones = tf.zeros_initializer(), tf.ones_initializer()
+    return {
+        **{name: given[name] for name in _SAME},
+        "axis": 1 if given["data_format"] == "NCHW" else -1,
+        "momentum": given["decay"],
+        "renorm_momentum": given["renorm_decay"],
+        "beta_initializer": initializers.get("beta", zeros),
+        "gamma_initializer": initializers.get("gamma", ones),
+        "moving_mean_initializer": initializers.get("moving_mean", zeros),
+        "moving_variance_initializer": initializers.get("moving_variance", ones),
+        "beta_regularizer": regularizers.get("beta"),
+        "gamma_regularizer": regularizers.get("gamma"),
+    }
 
 
-def _by_variable(argument: str, given: Any) -> Mapping[str, Any]:
-    if given is None or isinstance(given, Mapping):
-        return given or {}
-    raise TypeError(f"`{argument}` must be None or a dict by variable name (got {given!r}).")
+def _check_phase(is_training: Any, trains: Any) -> None:
+    if is_training is None:
+        raise ValueError("`is_training` must be a flag or a scalar bool tensor (got None).")
+    if trains is not False and open_scope() is not None:
+        raise ValueError(
+            "tf1_bn.contrib.batch_norm cannot merge its statistics with these arguments: inside of "
+            "`tf1_bn.cross_replica` call `tf1_bn.batch_normalization` (got "
+            f"`is_training`={is_training!r})."
+        )
 
 
 def _check_arguments(activation_fn: Any, updates_collections: Any, data_format: Any) -> None:
@@ -229,18 +219,6 @@ def _check_arguments(activation_fn: Any, updates_collections: Any, data_format: 
         raise TypeError(
             "`updates_collections` must be None, a collection's name or a list of names "
             f"(got {updates_collections!r})."
-        )
-
-
-def _check_weights(batch_weights: Any, geometry: Geometry) -> None:
-    shape = tf.TensorShape(
-        batch_weights.shape if is_tensor_like(batch_weights) else np.shape(batch_weights)
-    )
-    expected = geometry.input_shape[:1]
-    if not shape.is_compatible_with(expected):
-        raise ValueError(
-            f"`batch_weights` must have one value for each row, shape {list(expected)} "
-            f"(got shape {shape})."
         )
 
 

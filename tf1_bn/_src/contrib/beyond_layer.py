@@ -5,50 +5,78 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import Any, NamedTuple
+from typing import Any, Sequence
+
+import numpy as np
 
 from ..call.call_plan import Plan
 from ..call.updates import in_place
-from ..kernels.moments import MomentsFn
+from ..kernels.moments import Moments, MomentsFn, moments_or
+from ..plan.contract import contract_of
 from ..plan.geometry import Geometry, geometry_of
-from ..plan.kernel_choice import KernelChoice, choose_kernel
-from ..plan.spec import BatchNormSpec
-from ..runtime.tensorflow_v1 import Tensor, machine, tf
+from ..plan.kernel_choice import choose_kernel
+from ..plan.spec import BatchNormSpec, is_tensor_like
+from ..runtime.tensorflow_v1 import Tensor, Variable, machine, tf
 from ..state.variable_kinds import check_future_reach, check_reach
-from .averages import Averages, Weights, moving_moments
+from ..state.variables import BatchNormVariables
+from .averages import (
+    after_outputs,
+    before_outputs,
+    collected_updates,
+    moves_of,
+    moving_moments,
+)
 from .variables import create_contrib_variables, create_shadow
 
 
-class Form(NamedTuple):
-    """How a call is computed without the layer: what the core is told of it.
+def check_weights(batch_weights: Any, geometry: Geometry) -> None:
+    """Raises ValueError if there are `batch_weights`, and not one for each row of the input."""
+    if batch_weights is None:
+        return
+    shape = tf.TensorShape(
+        batch_weights.shape if is_tensor_like(batch_weights) else np.shape(batch_weights)
+    )
+    expected = geometry.input_shape[:1]
+    if not shape.is_compatible_with(expected):
+        raise ValueError(
+            f"`batch_weights` must have one value for each row, shape {list(expected)} "
+            f"(got shape {shape})."
+        )
 
-    The fused kernel sees rank 2 as rank 4, with height and width 1.
+
+def is_beyond_layer(
+    renorm: Any, batch_weights: Any, zero_debias: Any, updates_collections: Any
+) -> bool:
+    """Whether the layer has none of these, so that contrib computed such a call itself.
+
+    Raises:
+      ValueError: it did, which knows no renorm.
     """
-
-    spec: BatchNormSpec
-    geometry: Geometry
-    choice: KernelChoice
-
-
-class Options(NamedTuple):
-    """What only this module knows of."""
-
-    batch_weights: Any
-    zero_debias: bool
-    updates_collections: Any
-    variables_collections: Any
+    beyond = (
+        batch_weights is not None or zero_debias or updates_collections != tf.GraphKeys.UPDATE_OPS
+    )
+    if renorm and beyond:
+        raise ValueError(
+            "renorm is not supported with batch_weights, updates_collections or "
+            f"zero_debias_moving_mean: `renorm` must be False with these (got {renorm!r})."
+        )
+    return bool(beyond)
 
 
-def fused_form(spec: BatchNormSpec, geometry: Geometry) -> Form | None:
+def fused_form(spec: BatchNormSpec, geometry: Geometry) -> tuple[BatchNormSpec, Geometry] | None:
+    """What the core is told of a call that contrib fused; None if it did not fuse it.
+
+    Contrib's fused kernel saw rank 2 as rank 4, with height and width 1.
+    """
     if geometry.rank == 2:
         spec = dataclasses.replace(spec, axis=-1)
         batch, channels = geometry.input_shape
         geometry = geometry_of(spec, (batch, 1, 1, channels), geometry.dtype)
-    choice = choose_kernel(spec, geometry, machine())
-    return Form(spec, geometry, choice) if choice.fused else None
+    return (spec, geometry) if contract_of(spec, geometry).fused else None
 
 
-def unfused_form(spec: BatchNormSpec, geometry: Geometry) -> Form:
+def unfused_form(spec: BatchNormSpec, geometry: Geometry) -> tuple[BatchNormSpec, Geometry]:
+    """What the core is told of any other call; warns of what contrib's own kernel ignored."""
     if spec.adjustment is not None:
         _warn_ignored("adjustment")
     if (spec.center and spec.beta_regularizer) or (spec.scale and spec.gamma_regularizer):
@@ -56,7 +84,7 @@ def unfused_form(spec: BatchNormSpec, geometry: Geometry) -> Form:
     spec = dataclasses.replace(
         spec, fused=False, adjustment=None, beta_regularizer=None, gamma_regularizer=None
     )
-    return Form(spec, geometry, choose_kernel(spec, geometry, machine()))
+    return spec, geometry
 
 
 def _warn_ignored(argument: str) -> None:
@@ -69,34 +97,82 @@ def _warn_ignored(argument: str) -> None:
     )
 
 
-def normalized(inputs: Tensor, training: Any, form: Form, options: Options) -> Tensor:
-    """Makes the variables, normalizes, and moves the averages or collects the ops that do."""
+def normalized(
+    inputs: Tensor,
+    training: Any,
+    spec: BatchNormSpec,
+    geometry: Geometry,
+    *,
+    batch_weights: Any,
+    zero_debias: bool,
+    updates_collections: Any,
+    variables_collections: Any,
+) -> Tensor:
+    """Makes the variables, normalizes, and moves the averages or collects the ops that do.
+
+    Args:
+      inputs: of any rank.
+      training: True, False or a scalar bool tensor.
+      spec: as a form has it.
+      geometry: likewise; of rank 4 where `inputs` of rank 2 are seen as such.
+      batch_weights: `[batch]`, how often each row counts; None for once.
+      zero_debias: whether the moving mean is debiased.
+      updates_collections: the collections of the updates, None to move before the outputs.
+      variables_collections: the collections of the variables, for all or by name.
+
+    Returns:
+      A tensor of the shape and dtype of `inputs`.
+    """
     if training is not False:
         check_future_reach("moving_mean", training)
-    variables = create_contrib_variables(form.spec, form.geometry, options.variables_collections)
+    variables = create_contrib_variables(spec, geometry, variables_collections)
+    shadow: Sequence[Variable] = ()
     if training is not False:
         check_reach(variables.moving_mean, training)
-    shadow = None
-    if options.zero_debias and training is not False:
-        shadow = create_shadow(variables.moving_mean)
-    moments_fn: MomentsFn | None = None
-    counts = None
-    if options.batch_weights is not None:
-        weights = Weights.of(options.batch_weights, form.geometry)
-        moments_fn, counts = weights.moments_fn(moving_moments(variables)), weights.any
-    plan = Plan(form.spec, form.geometry, form.choice, variables, moments_fn)
-    averages = Averages(plan, shadow, counts)
+        shadow = create_shadow(variables.moving_mean) if zero_debias else ()
+    moments_fn, has_weight = None, None
+    if batch_weights is not None:
+        moments_fn, has_weight = _weighted(batch_weights, geometry, variables)
+    plan = Plan(spec, geometry, choose_kernel(spec, geometry, machine()), variables, moments_fn)
+    moves = moves_of(plan, shadow, has_weight)
 
     view = inputs
-    if form.geometry.rank != inputs.shape.ndims:
-        view = tf.reshape(inputs, [-1, 1, 1, form.geometry.input_shape[-1]])
-    if options.updates_collections is None:
-        outputs = averages.before_outputs(view, training)
+    if geometry.rank != inputs.shape.ndims:
+        view = tf.reshape(inputs, [-1, 1, 1, geometry.input_shape[-1]])
+    if updates_collections is None:
+        outputs = before_outputs(view, training, plan, moves)
     elif in_place():
-        outputs = averages.after_outputs(view, training)
+        outputs = after_outputs(view, training, plan, moves)
     else:
-        outputs = averages.collected_updates(view, training, options.updates_collections)
+        outputs = collected_updates(view, training, plan, moves, updates_collections)
     if view is not inputs:
         outputs = tf.reshape(outputs, tf.shape(inputs))
     outputs.set_shape(inputs.shape)
     return outputs
+
+
+def _weighted(
+    batch_weights: Any, geometry: Geometry, variables: BatchNormVariables
+) -> tuple[MomentsFn, Tensor | None]:
+    """The weighted mean and population variance, or the averages where no row counts.
+
+    Returns:
+      The function that finds them; and a scalar bool tensor, whether any row counts, None if some
+      row surely does.
+    """
+    values = tf.cast(tf.convert_to_tensor(batch_weights), geometry.param_dtype)
+    known = tf.get_static_value(values)
+    any_counts = None
+    if known is None or not np.sum(known):
+        any_counts = tf.not_equal(tf.reduce_sum(values), 0.0, name="has_weight")
+        # Dividing by a sum of 0 would give NaN, and through 0 * NaN in every gradient.
+        values = tf.where(any_counts, values, tf.ones_like(values))
+    values = tf.reshape(values, [-1] + [1] * (geometry.rank - 1))
+    fallback = moving_moments(variables)
+
+    def moments(inputs: Tensor, axes: Sequence[int], keep_dims: bool) -> Moments:
+        inputs = tf.cast(inputs, values.dtype)
+        found = tf.nn.weighted_moments(inputs, list(axes), values, keep_dims=keep_dims)
+        return moments_or(Moments(*found), fallback, any_counts)
+
+    return moments, any_counts

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Iterator, Mapping, NamedTuple
+from typing import Any, Callable, Iterator, Mapping
 
 from ..api.layer import BatchNormalization
 from ..plan.geometry import Geometry
@@ -14,13 +14,6 @@ from ..runtime.tensorflow_v1 import Tensor, Variable, tf
 from ..state.undoing import variable_scope
 from ..state.variable_kinds import full_name, made_beside
 from ..state.variables import BatchNormVariables, get_variable
-
-
-class Shadow(NamedTuple):
-    """The average of a mean that starts at 0, and how many updates it has seen."""
-
-    biased: Variable
-    local_step: Variable
 
 
 def create_contrib_variables(
@@ -49,8 +42,13 @@ def create_contrib_variables(
         )
 
 
-def create_shadow(moving_mean: Variable) -> Shadow:
-    """Makes or reuses the two variables behind a debiased mean, named after it inside its scope."""
+def create_shadow(moving_mean: Variable) -> tuple[Variable, Variable]:
+    """Makes or reuses the variables behind a debiased mean, named after it inside its scope.
+
+    Returns:
+      `biased`, the average that starts at 0, of the shape of the mean; and `local_step`, a scalar:
+      how many updates it has seen.
+    """
     dtype = moving_mean.dtype.base_dtype
 
     def shadow(name: str, shape: Any) -> Variable:
@@ -61,10 +59,7 @@ def create_shadow(moving_mean: Variable) -> Shadow:
 
     scope = full_name(moving_mean, "moving_mean")
     with variable_scope(scope), _unpartitioned(), made_beside(moving_mean):
-        return Shadow(
-            shadow("biased", moving_mean.shape),
-            shadow("local_step", []),
-        )
+        return shadow("biased", moving_mean.shape), shadow("local_step", [])
 
 
 def _per_replica() -> dict[str, Any]:
