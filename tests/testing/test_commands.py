@@ -206,6 +206,26 @@ def test_a_failing_program_is_shown_without_our_frames(
     assert ours == [] or "Original stack trace" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", BOTH, ids=["record", "verify"])
+def test_the_program_imports_tensorflow_itself(arguments: list, tmp_path: Path) -> None:
+    """What it puts into os.environ before that counts."""
+    path = program(tmp_path)
+    early = "print('too late:', 'tensorflow' in sys.modules)"
+    path.write_text(path.read_text().replace("import sys\n", f"import sys\n{early}\n"))
+    done = command(*arguments, cwd=tmp_path)
+    assert done.stdout.startswith("too late: False\n"), done.stderr
+    assert "step 2\n" in done.stdout
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(BOTH[0], 1), (BOTH[1], 2)])
+def test_a_program_without_tensorflow(arguments: list, code: int, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("print('here')")
+    done = command(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "here\n")
+    assert "tf1_bn: the program did not import TensorFlow" in done.stderr
+    assert not (tmp_path / "r.npz").exists()
+
+
 @pytest.mark.parametrize("installs", [True, False])
 def test_verify_undoes_what_it_installed_and_no_more(installs: bool, tmp_path: Path) -> None:
     program(

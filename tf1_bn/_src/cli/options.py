@@ -4,11 +4,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Sequence
 
+from ..programs.preparation import prepare
 from ..programs.program import Program, ProgramFailed, run
+from ..runtime.after_import import after_import
+
+if TYPE_CHECKING:
+    # NumPy and TensorFlow, which the program imports.
+    from ..proof.record.recorder import Recorder
+    from ..proof.recording.recording import Recording
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -34,11 +42,6 @@ def add_program(parser: argparse.ArgumentParser, **how: Any) -> None:
     parser.add_argument("-m", dest="module", action="store_true", help="SCRIPT names a module")
 
 
-def program_of(parsed: Any) -> Program:
-    """The program of a parsed command line."""
-    return Program(parsed.program, list(parsed.program_arguments), parsed.module)
-
-
 def split_at_dashes(given: Sequence[str]) -> tuple[list[str], list[str]]:
     """Our own words, and those behind the first `--`.
 
@@ -50,7 +53,36 @@ def split_at_dashes(given: Sequence[str]) -> tuple[list[str], list[str]]:
     return listed[:at], listed[at + 1 :]
 
 
-def run_to_its_end(program: Program) -> None:
+def recorded(parsed: Any, make: Callable[[], Recorder], untouched: bool = False) -> Recording:
+    """Runs the program of a parsed command line, and records from its import of TensorFlow on.
+
+    Args:
+      make: gives the recorder, once TensorFlow is there.
+      untouched: nothing is installed: the program finds TensorFlow as it is.
+
+    Raises:
+      ProgramFailed: it did not run to a good end, or did not import TensorFlow.
+      OSError: the recorder cannot write its file.
+    """
+    recorders: list[Recorder] = []
+    with contextlib.ExitStack() as prepared, contextlib.ExitStack() as listening:
+
+        def listen() -> None:
+            recorders.append(listening.enter_context(make()))
+
+        if untouched:
+            prepared.callback(after_import("tensorflow", listen))
+        else:
+            prepared.enter_context(prepare(parsed, listen))
+        _run_to_its_end(Program(parsed.program, list(parsed.program_arguments), parsed.module))
+    if not recorders:
+        raise ProgramFailed("the program did not import TensorFlow", 1)
+    recording = recorders[0].recording
+    assert recording is not None, "a block that ends well has a recording"
+    return recording
+
+
+def _run_to_its_end(program: Program) -> None:
     """Runs a program that a command goes on after; Ctrl-C passes through.
 
     Raises:

@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..files.streams import say
 from ..files.text_table import counted
-from ..programs.preparation import prepare
 from ..programs.program import ProgramFailed
-from ..runtime.after_import import import_first
-from .options import (
-    INTERRUPTED,
-    USAGE_ERROR,
-    add_options,
-    add_program,
-    program_of,
-    run_to_its_end,
-)
+from ..proof.record.request import check_request
+from .options import INTERRUPTED, USAGE_ERROR, add_options, add_program, recorded
 
 if TYPE_CHECKING:
-    # NumPy, which `run` must leave to the program.
+    # NumPy and TensorFlow, which the program imports.
+    from ..proof.record.recorder import Recorder
     from ..proof.recording.recording import Recording
 
 
@@ -59,34 +52,28 @@ def record_command(parsed: Any) -> int:
 
 
 def _record(parsed: Any) -> int:
+    sizes = {"--sample-kb": parsed.sample_kb, "--total-mb": parsed.total_mb}
     try:
-        recorder = _recorder(parsed)
-    except (ImportError, OSError, ValueError) as error:
+        check_request(parsed.output, parsed.steps, sizes, words=("--output", "--steps"))
+    except (OSError, ValueError) as error:
         say(str(error))
         return USAGE_ERROR
+    # Without any of the options the program is to find TensorFlow as it is.
+    untouched = not (parsed.neighbours or parsed.force or parsed.tf1_alias)
     try:
-        with recorder:
-            run_to_its_end(program_of(parsed))
+        recording = recorded(parsed, lambda: _recorder(parsed), untouched)
     except ProgramFailed as error:
         say(f"{error}; nothing was written")
         return error.code
     except OSError as error:
         say(f"cannot write {parsed.output}: {error.strerror or error}; nothing was written")
         return USAGE_ERROR
-    recording = recorder.recording
-    assert recording is not None, "a block that ends well has a recording"
     return _tell(recording, parsed.output)
 
 
-def _recorder(parsed: Any) -> Any:
-    import_first("tensorflow")
-    from ..proof.record.recorder import check_request, record
+def _recorder(parsed: Any) -> Recorder:
+    from ..proof.record.recorder import record
 
-    sizes = {"--sample-kb": parsed.sample_kb, "--total-mb": parsed.total_mb}
-    check_request(parsed.output, parsed.steps, sizes, words=("--output", "--steps"))
-    # Without any of the options the program is to find TensorFlow as it is.
-    if parsed.neighbours or parsed.force or parsed.tf1_alias:
-        prepare(parsed)
     return record(
         parsed.output,
         parsed.steps,

@@ -7,20 +7,13 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..files.streams import put, say
-from ..programs.preparation import prepare
 from ..programs.program import ProgramFailed
 from ..runtime.after_import import import_first
-from .options import (
-    INTERRUPTED,
-    add_options,
-    add_program,
-    program_of,
-    run_to_its_end,
-)
+from .options import INTERRUPTED, add_options, add_program, recorded
 
 if TYPE_CHECKING:
-    # NumPy, which `run` must leave to the program.
-    from ..proof.recording.recording import Recording
+    # NumPy and TensorFlow, which the program imports.
+    from ..proof.record.recorder import Recorder
     from ..proof.report.report import Report
 
 _COULD_NOT_COMPARE = 2
@@ -84,25 +77,22 @@ def _verified(parsed: Any) -> Report:
     from ..proof.recording.recording import load_recording
 
     recording = load_recording(parsed.recording)
+    # First of all, so that the program imports TensorFlow itself.
+    rebuilt = None if parsed.program is None else recorded(parsed, _recorder)
     import_first("tensorflow")
     from ..proof.structure import compare_structure
     from ..proof.verify.verifier import verify
 
     report = verify(recording)
-    if parsed.program is None:
+    if rebuilt is None:
         return report
-    structure = compare_structure(recording, _rebuilt(parsed))
+    structure = compare_structure(recording, rebuilt)
     return report._replace(sections=[*structure.sections, *report.sections])
 
 
-def _rebuilt(parsed: Any) -> Recording:
-    """The program once more, on this TensorFlow and with this package's batch norm."""
+def _recorder() -> Recorder:
+    """Of what the program builds and runs; nothing is written and no step is needed."""
     from ..proof.record.recorder import Recorder
     from ..proof.record.sessions import Limits
 
-    # Nothing is written and no step is needed, only what the program builds and runs.
-    recorder = Recorder(limits=Limits(steps=0))
-    with prepare(parsed), recorder:
-        run_to_its_end(program_of(parsed))
-    assert recorder.recording is not None, "a block that ends well has a recording"
-    return recorder.recording
+    return Recorder(limits=Limits(steps=0))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ..report.rows import error_text
 from ..report.tolerances import tolerance
 from .calls import CallWatch
 from .originals import contrib_function
+from .request import check_request
 from .seen import Seen, is_tensor
 from .sessions import Limits, Stop, watched_runs
 
@@ -94,21 +95,6 @@ def record(
     """
     check_request(path, steps, {"sample_bytes": sample_bytes, "total_bytes": total_bytes})
     return Recorder(path, Limits(steps, sample_bytes, total_bytes), stop_when_done)
-
-
-def check_request(
-    path: str, steps: int, sizes: Mapping[str, int], words: Sequence[str] = ("path", "steps")
-) -> None:
-    """Raises what `record` raises; `sizes` and `words` name what is given as the user knows it."""
-    for name, value in sizes.items():
-        if not value > 0:
-            raise ValueError(f"`{name}` must be positive (got {value!r}).")
-    if steps < 1:
-        raise ValueError(f"`{words[1]}` must be at least 1 (got {steps!r}).")
-    if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
-        raise FileNotFoundError(f"`{words[0]}` must be in an existing folder (got {path!r}).")
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"`{words[0]}` must be a file and not a folder (got {path!r}).")
 
 
 def facts() -> dict[str, str]:
