@@ -28,6 +28,7 @@ from tf1_bn._src.proof.recording.recording import (
     load_recording,
     save_recording,
 )
+from tf1_bn.repair import Repair
 
 CONFIG = {
     "axis": -1,
@@ -123,6 +124,16 @@ def test_round_trip(written: Path) -> None:
         np.testing.assert_array_equal(step.arrays[role], array)
         assert step.arrays[role].dtype == array.dtype
     assert list(step.group("before")) == list(NAMES)
+
+
+def test_users_meet_public_names_in_errors_and_pickles(tmp_path: Path) -> None:
+    """A pickle is read by versions whose files stand elsewhere."""
+    recording = small_recording()
+    for value in (recording, Repair(["a"], []), RecordingError("no zip file")):
+        pickled = pickle.dumps(value)
+        assert b"tf1_bn" in pickled and b"_src" not in pickled
+        again = pickle.loads(pickled)
+        assert type(again) is type(value) and str(again) == str(value)
 
 
 def test_same_content_same_bytes(tmp_path: Path) -> None:

@@ -49,6 +49,10 @@ class Repair(NamedTuple):
         )
 
 
+# Pickles name what users know.
+Repair.__module__ = "tf1_bn.repair"
+
+
 def repair_graph_def(graph_def: Any, old_runtime: bool = False) -> Any:
     """Returns a copy of a GraphDef that loads; the given one stays as it is.
 

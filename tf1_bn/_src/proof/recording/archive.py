@@ -40,6 +40,9 @@ _EARLIEST = (1980, 1, 1, 0, 0, 0)
 class RecordingError(ValueError):
     """The file is no recording that can be read, with the reason in one sentence."""
 
+    # Tracebacks and pickles name what users know.
+    __module__ = "tf1_bn.testing"
+
 
 def write_archive(path: str, header: Any, arrays: Mapping[str, Any]) -> None:
     """Writes a JSON value and arrays, the same bytes for the same content.

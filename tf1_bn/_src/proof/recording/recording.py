@@ -76,6 +76,10 @@ class Recording(NamedTuple):
     calls: list[Call]
 
 
+# Pickles name what users know. Not in the classes: Python 3.7 overwrites it there.
+Step.__module__ = Call.__module__ = Recording.__module__ = "tf1_bn.testing"
+
+
 def save_recording(recording: Recording, path: str) -> None:
     """Writes the file beside `path` and renames it."""
     arrays: dict[str, Any] = {}
