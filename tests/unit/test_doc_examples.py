@@ -1,4 +1,4 @@
-"""The examples in the doc strings of the pure files give what they say."""
+"""The examples in the doc strings give what they say."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import importlib
 
 import pytest
 
-PURE = (
+FILES = (
     "plan.spec",
     "plan.geometry",
     "plan.row_layout",
     "plan.costs",
     "plan.contract",
     "plan.kernel_choice",
+    "state.same",
+    "call.tf1_names",
+    "scaling.batch_statistics",
     "files.svg",
     "files.text_table",
     "proof.recording.checks",
@@ -27,8 +30,8 @@ PURE = (
 )
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_the_examples_of_a_pure_file_are_right(name: str) -> None:
+@pytest.mark.parametrize("name", FILES)
+def test_the_examples_of_a_file_are_right(name: str) -> None:
     found = doctest.testmod(importlib.import_module(f"tf1_bn._src.{name}"))
 
     assert found.attempted and not found.failed

@@ -55,12 +55,19 @@ def conditionals_of(fused: bool, adjusted: bool, renorm: bool) -> int:
 
     Fused, one for the momentum; otherwise one for each of mean, variance and the two updates but
     ours, two for an adjustment, and four for the corrections and averages of renorm.
+
+    >>> conditionals_of(fused=False, adjusted=True, renorm=False)
+    5
     """
     return 1 if fused else 3 + 2 * adjusted + 4 * renorm
 
 
 def updates_in(scopes: list[str], merge: str, renorm: bool) -> list[str]:
-    """The full names of the updates, in the last of these conditionals, renorm's own first."""
+    """The full names of the updates, in the last of these conditionals, renorm's own first.
+
+    >>> updates_in(["bn/cond_1", "bn/cond_2", "bn/cond_3"], "Merge", renorm=False)
+    ['bn/cond_2/Merge', 'bn/cond_3/Merge']
+    """
     return [f"{scope}/{merge}" for scope in scopes[-4 if renorm else -2 :]]
 
 

@@ -110,7 +110,7 @@ def _update_ops(outcome: Outcome, plan: Plan, fresh: bool) -> list[Operation]:
     `fresh` ones read the variables anew, after what they wait for.
     """
     spec, variables, call = plan.spec, plan.variables, outcome.call
-    # Without it an inactive call has the old averages as its moments, so it changes nothing.
+    # With shared reads the moments of an inactive call are the averages, so it moves nothing.
     select = fresh or spec.renorm
     rate = _rate(spec.momentum, call.active if select else None, plan)
 

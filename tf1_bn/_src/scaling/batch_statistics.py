@@ -87,5 +87,9 @@ def at_least_one(count: Tensor) -> Tensor:
 
 
 def layer_of(statistic: str) -> str:
-    """The layer's name in that of its statistic: `net/bn` of `net/bn/moving_mean:0`."""
+    """The layer's name in that of its statistic.
+
+    >>> layer_of("net/bn/moving_mean:0")
+    'net/bn'
+    """
     return statistic.rpartition("/")[0]

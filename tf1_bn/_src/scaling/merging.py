@@ -24,16 +24,16 @@ from .replica_merge import check_place, merged_in_strategy
 SCOPE = "cross_replica"
 
 Merge = Callable[[BatchStatistics], BatchStatistics]
-# From what one tower or replica has seen of a batch to the statistics of all, and a list that those
-# share who share the variables: the first puts in the call that it built, and the others take over
-# its update ops, because one merged batch is one update.
+# Takes what one tower or replica has seen of a batch, and gives the statistics of all. With them
+# comes a list for those that share variables: the first adds the call that it built, and the others
+# take its update ops, because one merged batch is one update.
 Meet = Callable[[BatchStatistics], Tuple[BatchStatistics, List[Call]]]
 
 # The value of a scope without a `merge`.
 _AROUND = "with the towers or replicas around the call"
 
-# Its `meeting`, if this is the thread of a tower, makes a `Meet` of the full name of a layer's
-# moving mean, or raises where the others cannot be built while the tower waits.
+# In the thread of a tower, its `meeting` is a function from the full name of a layer's moving mean
+# to a `Meet`. It raises where the other towers cannot be built while this one waits.
 _here = threading.local()
 
 

@@ -16,7 +16,11 @@ _DEPTH = 8
 
 
 def same(one: Any, other: Any, depth: int = _DEPTH) -> bool:
-    """True if both do surely the same; two tensors do only if they are one."""
+    """True if both do surely the same; two tensors do only if they are one.
+
+    >>> same([1, {"a": 2.0}], [1, {"a": 2.0}]), same(lambda: 1, lambda: 2)
+    (True, False)
+    """
     if one is other:
         return True
     if type(one) is not type(other) or not depth or tf.is_tensor(one):
