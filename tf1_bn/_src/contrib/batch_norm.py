@@ -8,7 +8,7 @@ import re
 from typing import Any, Callable, Iterator, Mapping
 
 from ..api.layer import BatchNormalization
-from ..api.planning import check_call, check_scope_name, make_spec
+from ..api.planning import Checked, check_call, check_scope_name, make_spec
 from ..call.calls import told
 from ..call.tf1_names import take_contrib_names
 from ..plan.spec import check_reuse
@@ -123,14 +123,8 @@ def batch_norm(
     """
     given = dict(locals())
     raise_if_eager("tf1_bn.contrib.batch_norm")
-    _check_arguments(activation_fn, updates_collections, data_format)
-    settings = _settings(given)
-    with _in_words_of_contrib():
-        check_reuse(reuse)
-        check_scope_name(scope)
-        spec = make_spec(settings)
-        checked = check_call(spec, inputs, is_training)
-    geometry, trains = checked.geometry, checked.trains
+    settings, checked = _checked(given)
+    spec, geometry, trains = checked.spec, checked.geometry, checked.trains
     check_weights(batch_weights, geometry)
     beyond_layer = is_beyond_layer(
         renorm, batch_weights, zero_debias_moving_mean, updates_collections
@@ -165,6 +159,21 @@ def batch_norm(
         if activation_fn is not None:
             outputs = activation_fn(outputs)
         return done(collect_output(outputs, outputs_collections, made.name))
+
+
+def _checked(given: Mapping[str, Any]) -> tuple[dict[str, Any], Checked]:
+    """The layer's arguments, of those of `batch_norm`, and what was checked of the call.
+
+    Raises:
+      TypeError, ValueError: an argument has a wrong type or value, or does not fit the input.
+    """
+    _check_arguments(given["activation_fn"], given["updates_collections"], given["data_format"])
+    settings = _settings(given)
+    with _in_words_of_contrib():
+        check_reuse(given["reuse"])
+        check_scope_name(given["scope"])
+        checked = check_call(make_spec(settings), given["inputs"], given["is_training"])
+    return settings, checked
 
 
 def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
