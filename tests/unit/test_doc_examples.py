@@ -20,6 +20,7 @@ FILES = (
     "files.svg",
     "files.text_table",
     "proof.recording.checks",
+    "proof.recording.consistency",
     "proof.recording.model",
     "proof.recording.sampling",
     "proof.recording.schema",

@@ -37,7 +37,8 @@ class Built(NamedTuple):
 
     inputs: fed, in float32 where the layer takes half precision. training: the flag to feed, None
     where the phase is built in. values: arguments to feed, by name. weights: the gradient from
-    above, of the output's shape. variables: by the names that the caller knows them by.
+    above, of the shape of `outputs`. gradients: of the sum of outputs times weights, by "gradient
+    of x" and the like. updates: the ops. variables: by the names that the caller knows them by.
     """
 
     session: Any

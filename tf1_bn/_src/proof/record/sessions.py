@@ -22,7 +22,7 @@ from .calls import replaced
 from .executed import Part, elements, names_of, parts_executed
 from .seen import Seen
 
-# How many times as large as its input, sampled, a step may be; few come near it.
+# A step may be so many times as large as its input, sampled; few come near it.
 _SAMPLES_PER_STEP = 64
 
 
@@ -87,7 +87,7 @@ def watched_runs(calls: list[Seen], limits: Limits, stop_when_done: bool) -> Ite
 
 
 def _remembered(calls: list[Seen]) -> Callable[..., list[Part]]:
-    """A function that says, and counts, what a run executes of each call of its graph."""
+    """Returns a function that says, and counts, what a run executes of each call of its graph."""
     known: dict[Any, list[Part]] = {}
 
     def executed(graph: Any, fetches: Any, feed_dict: Any) -> list[Part]:
@@ -128,7 +128,7 @@ def _phases(seen: Seen) -> list[bool]:
 
 
 def _lacks(seen: Seen, training: bool, updates: int, limits: Limits) -> bool:
-    """Whether one more run of this phase is to be kept."""
+    """Whether one more run of this phase, with so many updates, is to be kept."""
     kept = [step for step in seen.steps if step.training == training]
     if training and updates:
         return sum(step.updates_run > 0 for step in kept) < limits.steps

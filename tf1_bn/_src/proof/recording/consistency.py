@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether what a recording says of a call and the arrays it holds bear each other out.
+"""Checks that what a recording says of a call agrees with the arrays it holds.
 
-The schema is checked before. What is said twice must agree, since a replay uses but one of both.
+The schema is checked before. What is said twice must agree, since a replay uses only one of both.
 """
 
 from __future__ import annotations
@@ -24,15 +24,21 @@ _PART = re.compile(r"/part_\d+\Z")
 
 
 def role_of(name: str, scope: str) -> str:
-    """A variable's name below `scope`, which zero-debiased averages repeat in theirs."""
+    """Returns a variable's name below `scope`, which zero-debiased averages repeat in theirs.
+
+    >>> role_of("net/bn/gamma", "net/bn"), role_of("bn/bn/moving_mean/biased", "bn")
+    ('gamma', 'moving_mean/biased')
+    """
     while name.startswith(f"{scope}/"):
         name = name[len(scope) + 1 :]
     return name
 
 
 def check_call(call: Any, shared: bool) -> None:
-    """Raises RecordingError if the call's parts contradict each other; `shared` says that other
-    calls of the recording have its variables."""
+    """Raises RecordingError if the call's parts contradict each other.
+
+    `shared` says that other calls of the recording have its variables.
+    """
     _check_names(call)
     flags = {step.training for step in call.steps}
     if call.phase != "dynamic" and flags - {call.phase == "training"}:
