@@ -11,7 +11,10 @@ from .moments import Moments, ghost_view, moments_or
 
 
 class Affine(NamedTuple):
-    """y = x_hat * scale + offset; None stands for 1 and for 0."""
+    """y = x_hat * scale + offset; None stands for 1 and for 0.
+
+    Both have the shape of the variables, or one that broadcasts to the input.
+    """
 
     scale: Tensor | None
     offset: Tensor | None
@@ -109,7 +112,7 @@ def sample_factor(inverse_count: Any) -> Any:
 
 
 def flat(pair: Any) -> Any:
-    """The values of a pair as `[channels]`; None stays None."""
+    """The values of `pair`, Moments or an Affine, as `[channels]`; None stays None."""
     values = (
         value if value is None or value.shape.ndims == 1 else tf.reshape(value, [-1], name="flat")
         for value in pair
@@ -118,7 +121,7 @@ def flat(pair: Any) -> Any:
 
 
 def shaped(pair: Any, geometry: Geometry) -> Any:
-    """The values of a pair in the shape of the variables."""
+    """The values of `pair`, Moments or an Affine, in the shape of the variables."""
     shape = list(geometry.param_shape)
     values = (
         value if value.shape.as_list() == shape else tf.reshape(value, shape, name="shaped")
@@ -128,7 +131,12 @@ def shaped(pair: Any, geometry: Geometry) -> Any:
 
 
 def fitted(pair: Any, geometry: Geometry) -> Any:
-    """The values of a pair, of the shape of the variables, so that they broadcast to the input."""
+    """The values of `pair`, Moments or an Affine, reshaped so that they broadcast to the input.
+
+    Args:
+      pair: of the shape of the variables; the values of an Affine may be None.
+      geometry: of the input.
+    """
     return type(pair)(*(broadcastable(value, geometry) for value in pair))
 
 

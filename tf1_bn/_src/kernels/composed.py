@@ -12,7 +12,10 @@ from .moments import Moments, centered_moments, inverse_count_of, mean_over_ghos
 
 
 def measure_composed(batch: Batch) -> Measured:
-    """By elementary ops, with a gradient by hand; arithmetic in the dtype of the variables."""
+    """By elementary ops, with a gradient by hand; arithmetic in the dtype of the variables.
+
+    Normalized values of an empty batch are empty, and its moments are the fallback's.
+    """
     inputs, geometry, ghosts = batch.inputs, batch.geometry, batch.ghost_size is not None
     dtype = geometry.param_dtype
     seen, axes, keep_dims = batch.viewed(

@@ -46,6 +46,9 @@ def contract_of(
       geometry: what they mean for the input.
       moments_overridden: whether a subclass computes the batch moments itself.
 
+    Returns:
+      The contract, which no machine changes.
+
     >>> from .geometry import geometry_of
     >>> spec = BatchNormSpec()
     >>> contract_of(spec, geometry_of(spec, (8, 4, 4, 3), "float32")).fused

@@ -16,12 +16,19 @@ Dims = Sequence[Any]
 class Geometry(NamedTuple):
     """Axes and shapes of one layer; unknown sizes are None.
 
-    `param_shape` is what the variables have, `broadcast_shape` what arithmetic on the input needs:
-    the rank of the input with the channel sizes on `channel_axes` and 1 elsewhere.
-
     With ghost batches the input of shape `[V * G, ...]` is seen as `[V, G, ...]`: ghost batch g
-    holds the rows g, G + g, 2 * G + g, ... (interleaved, not consecutive); `ghost_param_shape` and
-    `ghost_reduction_axes` belong to that view.
+    holds the rows g, G + g, 2 * G + g, ... (interleaved, not consecutive).
+
+    Attributes:
+      input_shape: of the input.
+      dtype: its name, such as "float32".
+      param_dtype: that of the variables, never half precision.
+      channel_axes: counted from the front.
+      reduction_axes: all others.
+      param_shape: what the variables have.
+      broadcast_shape: what arithmetic on the input needs: the rank of the input, with the channel
+        sizes on `channel_axes` and 1 elsewhere.
+      ghost_reduction_axes: of the view as ghost batches; empty without them.
     """
 
     input_shape: tuple[int | None, ...]

@@ -21,7 +21,10 @@ class Kernel(enum.Enum):
 
 
 class Composed(NamedTuple):
-    """Elementary ops, on the input as it is or, in training, on rows of `columns`."""
+    """Elementary ops, on the input as it is or, in training, on rows of columns.
+
+    `columns` says how the input becomes these, None for as it is.
+    """
 
     columns: Fold | None = None
 
@@ -29,7 +32,9 @@ class Composed(NamedTuple):
 class Tf1Fused(NamedTuple):
     """The fused op on images as they are, as TF 1.15 has it.
 
-    `transposed`: an NCHW input is turned to NHWC for it and back.
+    Attributes:
+      data_format: what the op is told, "NHWC" or "NCHW".
+      transposed: whether an NCHW input is turned to NHWC for it and back.
     """
 
     data_format: str
@@ -37,7 +42,7 @@ class Tf1Fused(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The fused op on an input of any rank, seen as rows of channels or of columns."""
+    """The fused op on an input of any rank, seen by `fold` as rows of channels or of columns."""
 
     fold: Fold
 
@@ -82,7 +87,7 @@ class KernelChoice(NamedTuple):
         return f"{phases}: {self.reason}"
 
     def composed(self, why: str) -> KernelChoice:
-        """Elementary ops on the input as it is, with the numbers of the same contract."""
+        """The choice of elementary ops on the input as it is, by the same contract."""
         return _composed(self.contract, why)
 
 
@@ -116,6 +121,9 @@ def choose_kernel(
       geometry: what they mean for the input.
       machine: what it can do.
       moments_overridden: whether a subclass computes the batch moments itself.
+
+    Returns:
+      The choice for both phases.
 
     >>> from .geometry import geometry_of
     >>> spec = BatchNormSpec()
