@@ -21,10 +21,7 @@ class Kernel(enum.Enum):
 
 
 class Composed(NamedTuple):
-    """Elementary ops, on the input as it is or, in training, on rows of columns.
-
-    `columns` says how the input becomes these, None for as it is.
-    """
+    """Elementary ops on the input as it is, or on rows by `columns`, which is for training alone."""
 
     columns: Fold | None = None
 
