@@ -21,7 +21,7 @@ class Kernel(enum.Enum):
 
 
 class Composed(NamedTuple):
-    """Elementary ops on the input as it is, or on rows by `columns`, which is for training alone."""
+    """Elementary ops on the input as it is, or, in training, on rows by `columns`."""
 
     columns: Fold | None = None
 
