@@ -32,8 +32,7 @@ _OURS_IN_NORMALIZATION = {
 
 _lock = threading.RLock()
 _ledger = Ledger()
-# Closed when nobody wants anything installed any more.
-_last = contextlib.ExitStack()
+_when_unused = contextlib.ExitStack()
 
 
 def install(*, force: bool = False, neighbours: bool = False) -> contextlib.ExitStack:
@@ -78,7 +77,7 @@ def install(*, force: bool = False, neighbours: bool = False) -> contextlib.Exit
             *(_neighbour_moves(log) if neighbours else ()),
         ]
         if is_first:
-            _last.callback(serve_slim())
+            _when_unused.callback(serve_slim())
         undo = contextlib.ExitStack()
         undo.callback(_undo, _ledger.place(moves))
         _LOG.info("tf1_bn.install: %s", "; ".join(log))
@@ -94,7 +93,7 @@ def _undo(take_back: Callable[[], None]) -> None:
     with _lock:
         take_back()
         if not _ledger.is_used():
-            _last.close()
+            _when_unused.close()
 
 
 def _batch_normalization_moves(force: bool, log: list[str]) -> list[Move]:

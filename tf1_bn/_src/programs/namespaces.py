@@ -26,8 +26,8 @@ class Namespace(NamedTuple):
     Attributes:
       name: where programs import it from.
       lost: whether this TensorFlow refuses its names.
-      moves: what leads every import to one of `modules`.
-      modules: all the module objects that show it, to somebody who holds one of them too.
+      moves: after them, every import leads to one of `modules`.
+      modules: every module object that shows it; a program may have kept any of them before.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Namespace(NamedTuple):
     modules: list[Any]
 
     def showing(self, values: Mapping[str, Any]) -> list[Move]:
-        """The moves after which every import of the namespace shows `values`."""
+        """The moves after which everybody finds `values`, by name, in the namespace."""
         shown = [
             attribute(module, name, value)
             for module in self.modules
@@ -72,7 +72,7 @@ def rnn_cell() -> Namespace:
 
 
 def forget() -> None:
-    """Has both looked at anew."""
+    """Has both namespaces looked at again."""
     layers.cache_clear()
     rnn_cell.cache_clear()
 

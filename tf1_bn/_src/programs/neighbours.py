@@ -27,19 +27,11 @@ _CONVOLUTIONS = (
     "SeparableConv1D",
     "SeparableConv2D",
 )
-_POOLINGS = (
-    "average_pooling1d",
-    "average_pooling2d",
-    "average_pooling3d",
-    "max_pooling1d",
-    "max_pooling2d",
-    "max_pooling3d",
-    "AveragePooling1D",
-    "AveragePooling2D",
-    "AveragePooling3D",
-    "MaxPooling1D",
-    "MaxPooling2D",
-    "MaxPooling3D",
+_POOLINGS = tuple(
+    name
+    for kind in ("average", "max")
+    for rank in (1, 2, 3)
+    for name in (f"{kind}_pooling{rank}d", f"{kind.capitalize()}Pooling{rank}D")
 )
 
 LAYERS: Mapping[str, tuple[str, ...]] = {

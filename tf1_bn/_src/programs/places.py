@@ -66,7 +66,10 @@ def provides(module: Any, name: str) -> bool:
 
 
 class Ledger:
-    """Everything that was placed. A place gets its original back when nobody wants it changed."""
+    """Everything that was placed, with what stood there before.
+
+    Several callers may place the same value; the original comes back when the last takes it back.
+    """
 
     def __init__(self) -> None:
         self._originals: dict[tuple[int, str], tuple[Move, Any]] = {}
@@ -95,7 +98,7 @@ class Ledger:
         self._give_back()
 
     def is_used(self) -> bool:
-        """Whether somebody has placed and not taken back, be it no moves at all."""
+        """Whether some call of `place` was not taken back yet, one without moves included."""
         return bool(self._wanted)
 
     def _give_back(self) -> None:
