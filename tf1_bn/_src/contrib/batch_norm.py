@@ -11,7 +11,7 @@ from ..api.layer import BatchNormalization
 from ..api.planning import Checked, check_call, check_scope_name, make_spec
 from ..call.calls import told
 from ..call.tf1_names import take_contrib_names
-from ..plan.spec import check_reuse
+from ..plan.spec import check_reuse, in_both_words
 from ..runtime.tensorflow_v1 import Tensor, as_written, raise_if_eager, tf
 from ..runtime.training_flag import resolve_training
 from ..scaling.merging import open_scope
@@ -218,10 +218,8 @@ def _check_phase(is_training: Any, trains: Any) -> None:
 
 def _check_arguments(activation_fn: Any, updates_collections: Any, data_format: Any) -> None:
     if data_format not in DATA_FORMATS:
-        raise ValueError(
-            "data_format has to be either NCHW or NHWC: `data_format` must be one of "
-            f"{list(DATA_FORMATS)} (got {data_format!r})."
-        )
+        rule = f"`data_format` must be one of {list(DATA_FORMATS)} (got {data_format!r})."
+        raise in_both_words(ValueError, rule, "data_format has to be either NCHW or NHWC")
     if activation_fn is not None and not callable(activation_fn):
         raise TypeError(f"`activation_fn` must be None or a callable (got {activation_fn!r}).")
     if not isinstance(updates_collections, (str, list, tuple, set, frozenset, type(None))):
