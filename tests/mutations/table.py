@@ -245,7 +245,7 @@ MUTATIONS = [
          "apart = False", ("tests/unit/test_folding_plan.py",)),
     ),
     *_of(
-        "_src/kernels/gradient.py",
+        "_src/kernels/composed.py",
         ("the gradient through the mean lost",
          "inner = centered * over(slope) + over(total * inverse_count)",
          "inner = centered * over(slope)", (DERIVATIVES,)),

@@ -6,9 +6,9 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Sequence
 
-from ..kernels.batch import Affine, Batch, Measured, fitted, split
+from ..kernels.batch import Affine, Batch, Measured, apply_affine, fitted, split
 from ..kernels.columns import measure_columns
-from ..kernels.composed import apply_affine, composed_batch_norm, measure_composed, measure_given
+from ..kernels.composed import composed_batch_norm, measure_composed, measure_given
 from ..kernels.fused import infer_images, infer_rows, measure_images, measure_rows
 from ..kernels.moments import Moments, has_values
 from ..kernels.renorm import RenormCorrection, renorm_correction

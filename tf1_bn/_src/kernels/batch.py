@@ -170,3 +170,22 @@ def split(
     if all(shape.ndims is not None and shape.as_list() in per_channel for shape in shapes):
         return learned.after(*shaped(adjustment, geometry)), None
     return Affine(None, None), fitted(learned, geometry).after(*adjustment)
+
+
+def apply_affine(outputs: Tensor, affine: Affine) -> Tensor:
+    """outputs * scale + offset, named `batchnorm/add_1`; arithmetic in the dtype of the affine."""
+    dtype = outputs.dtype
+    with tf.name_scope("batchnorm"):
+        wide = outputs
+        if affine.scale is not None:
+            wide = tf.cast(wide, affine.scale.dtype) * affine.scale
+        if affine.offset is not None:
+            wide = tf.cast(wide, affine.offset.dtype)
+            wide = add(wide, affine.offset, "add_1" if wide.dtype == dtype else "wide_sum")
+        return wide if wide.dtype == dtype else tf.cast(wide, dtype, name="add_1")
+
+
+def add(x: Tensor, y: Tensor, name: str) -> Tensor:
+    """x + y, of the op that `+` makes, under a name."""
+    # On TF 1.15 `tf.add` is another op than `+`, which takes no name.
+    return tf.raw_ops.AddV2(x=x, y=y, name=name)

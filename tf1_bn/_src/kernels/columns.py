@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from ..plan.row_layout import Fold
 from ..runtime.tensorflow_v1 import Tensor, tf
-from .batch import Affine, Batch, Measured, flat
-from .composed import add, factor_of
-from .gradient import Seen, with_gradient
+from .batch import Affine, Batch, Measured, add, flat
+from .composed import Seen, factor_of, with_gradient
 from .moments import Moments, inverse_count_of
 from .row_view import as_input, over_columns, sum_of_columns
 

@@ -1,14 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elementary ops on the input as it is."""
+"""Elementary ops on the input as it is, and their gradient by hand.
+
+The gradient takes fewer passes than automatic differentiation does. It is a short cut and no more:
+the ops behind it have the same gradient by themselves, for whoever looks past it, such as a
+`tf.GradientTape`, which reads no gradient but that of an op's type. It is registered under a name
+once, when this file is imported, and made of differentiable ops, so derivatives of any order are
+right and no graph is kept alive, as `tf.custom_gradient` would.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, NamedTuple
 
-from ..runtime.tensorflow_v1 import Tensor, scalar, tf
-from .batch import Affine, Batch, Measured, fitted
-from .gradient import Seen, with_gradient
-from .moments import Moments, centered_moments, inverse_count_of, mean_over_ghosts
+from ..runtime.graph_place import in_function
+from ..runtime.tensorflow_v1 import Operation, Tensor, register_gradient, scalar, tf
+from .batch import Affine, Batch, Measured, add, fitted
+from .moments import Moments, centered_moments, inverse_count_of, mean_over_ghosts, sum_like
+from .row_view import over_columns, sum_of_columns
+
+# Part of every graph that was ever exported, so they stay as they are.
+_NORMALIZE = "tf1_bn.gradient.normalize"
+_COLUMNS = "tf1_bn.gradient.columns"
+# TensorFlow's error about an op that has no gradient says the op's name.
+_OP_NAME = "import_tf1_bn_for_the_gradient"
+
+Sums = Callable[[Tensor], Tensor]
 
 
 def measure_composed(batch: Batch) -> Measured:
@@ -94,20 +110,126 @@ def factor_of(variance: Tensor, affine: Affine, epsilon: Any) -> tuple[Tensor, T
     return inverse_stddev, inverse_stddev * affine.scale
 
 
-def apply_affine(outputs: Tensor, affine: Affine) -> Tensor:
-    """outputs * scale + offset, named `batchnorm/add_1`; arithmetic in the dtype of the affine."""
-    dtype = outputs.dtype
-    with tf.name_scope("batchnorm"):
-        wide = outputs
-        if affine.scale is not None:
-            wide = tf.cast(wide, affine.scale.dtype) * affine.scale
-        if affine.offset is not None:
-            wide = tf.cast(wide, affine.offset.dtype)
-            wide = add(wide, affine.offset, "add_1" if wide.dtype == dtype else "wide_sum")
-        return wide if wide.dtype == dtype else tf.cast(wide, dtype, name="add_1")
+class Seen(NamedTuple):
+    """What the gradient needs of the forward pass; all must be differentiable.
+
+    Attributes:
+      inputs: what was normalized.
+      centered: the inputs less their mean, if that is kept.
+      mean: their mean, where `centered` is not.
+      inverse_stddev: 1 / sqrt(variance + epsilon), of the shape of the mean.
+      factor: inverse_stddev * scale.
+      inverse_count: 1 / the number of values in each mean, in the dtype of the mean.
+    """
+
+    inputs: Tensor
+    centered: Tensor | None
+    mean: Tensor | None
+    inverse_stddev: Tensor
+    factor: Tensor
+    inverse_count: Any
 
 
-def add(x: Tensor, y: Tensor, name: str) -> Tensor:
-    """x + y, of the op that `+` makes, under a name."""
-    # On TF 1.15 `tf.add` is another op than `+`, which takes no name.
-    return tf.raw_ops.AddV2(x=x, y=y, name=name)
+def with_gradient(
+    outputs: Tensor, seen: Seen, affine: Affine, columns: Tensor | None = None
+) -> Tensor:
+    """`outputs`, with the gradient of batch-normalizing `seen.inputs` where `tf.gradients` asks.
+
+    The gradients through mean and variance are part of it. In the body of a function, which may be
+    saved and loaded elsewhere, the outputs are returned as they are.
+
+    Args:
+      outputs: what was made of `seen` and `affine` by ops that are differentiable themselves.
+      seen: statistics that broadcast to the inputs or, with `columns`, to that.
+      affine: of the shape of the statistics; either may be None.
+      columns: `seen.factor` for each column, where the inputs are `[rows, columns]` and several
+        columns belong to each value of the statistics.
+    """
+    if in_function():
+        return outputs
+    count = tf.convert_to_tensor(seen.inverse_count, seen.inverse_stddev.dtype.base_dtype)
+    parts = [outputs, *seen._replace(inverse_count=count), *affine]
+    if columns is not None:
+        parts.append(columns)
+    # IdentityN takes no None: a scalar is put in place of a missing part.
+    parts = [count if part is None else part for part in parts]
+    name = _NORMALIZE if columns is None else _COLUMNS
+    with tf.get_default_graph().gradient_override_map({"IdentityN": name}):
+        return tf.raw_ops.IdentityN(input=parts, name=_OP_NAME)[0]
+
+
+@register_gradient(_NORMALIZE)
+def _normalize_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
+    _, *parts, scale, offset = op.inputs
+    seen = Seen(*parts)
+
+    def sums(values: Tensor) -> Tensor:
+        return sum_like(values, seen.inverse_stddev, seen.inputs)
+
+    found = _backward(gradients[0], seen, sums, lambda value: value)
+    return _for_inputs(found, seen, scale, offset)
+
+
+@register_gradient(_COLUMNS)
+def _columns_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
+    _, *parts, scale, offset, columns = op.inputs
+    seen = Seen(*parts)
+
+    sizes, spread = columns.shape.as_list(), seen.inverse_stddev.shape.as_list()
+
+    def sums(values: Tensor) -> Tensor:
+        return sum_of_columns(values, sizes, spread)
+
+    found = _backward(gradients[0], seen, sums, lambda value: over_columns(value, sizes))
+    return [*_for_inputs(found, seen, scale, offset), None]
+
+
+def _backward(
+    upstream: Tensor, seen: Seen, sums: Sums, over: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """factor * (upstream - mean(upstream) - x_hat * mean(upstream * x_hat)), x_hat written out.
+
+    Args:
+      upstream: the gradient of the outputs.
+      seen: of the forward pass.
+      sums: takes the sum over a batch, of the shape of the statistics.
+      over: makes of such a value one that broadcasts to the inputs.
+
+    Returns:
+      The gradients of inputs, scale and offset, the latter of the shape of the statistics.
+    """
+    inputs, centered, mean, inverse_stddev, factor, inverse_count = seen
+    total = sums(upstream)
+    if is_absent(centered):
+        # Elementwise passes are what it costs: not centering saves one, for large inputs.
+        along = sums(upstream * inputs) - mean * total
+    else:
+        along = sums(upstream * centered)
+    d_scale = along * inverse_stddev
+    slope = d_scale * inverse_stddev * inverse_count
+    if is_absent(centered):
+        shift = (mean * slope - total * inverse_count) * factor
+        d_inputs = (upstream - inputs * over(slope)) * over(factor) + over(shift)
+    else:
+        inner = centered * over(slope) + over(total * inverse_count)
+        d_inputs = (upstream - inner) * over(factor)
+    return d_inputs, d_scale, total
+
+
+def _for_inputs(
+    found: tuple[Tensor, Tensor, Tensor], seen: Seen, scale: Tensor, offset: Tensor
+) -> list[Any]:
+    """The gradients in the order of the op's inputs; None for those that only explain others."""
+    d_inputs, d_scale, total = found
+    return [
+        None,
+        d_inputs,
+        *([None] * 5),
+        None if is_absent(scale) else sum_like(d_scale, scale, seen.inverse_stddev),
+        None if is_absent(offset) else sum_like(total, offset, seen.inverse_stddev),
+    ]
+
+
+def is_absent(part: Tensor) -> bool:
+    """Whether a scalar stands here for what there is none of."""
+    return bool(part.shape.ndims == 0)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..runtime.tensorflow_v1 import Operation, Tensor, register_gradient, tf
-from .gradient import is_absent
+from .composed import is_absent
 from .moments import sum_like
 
 _MOMENTS = "tf1_bn.gradient.moments"

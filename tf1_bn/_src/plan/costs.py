@@ -41,6 +41,11 @@ class Costs(NamedTuple):
       rows_in_inference: rows from which the op beats elementary ops in inference (V; 16 rows 0.6,
         128 rows 1.05).
       column_rows_in_inference: the same on columns (V; 64 rows 0.8, 128 rows 1.0, 256 rows 1.2).
+      row_vector: values; a row of columns best fills vectors of so many.
+      row_examples: examples that rows are shared out to at most, since the op shares its work out
+        over examples and over values (time at 2 M values relative to all rows as examples: 256
+        examples 0.89, 64 examples 0.93, 1 example 1.02; in inference 0.73, 0.82, 0.94).
+      few_row_examples: examples with fewer of which that is not done.
       assumed_batch: examples that a batch of unknown size is taken to have: where a wrong guess
         loses the same factor either way.
       assumed_size: values that any other axis of unknown size is taken to have.
@@ -61,16 +66,11 @@ class Costs(NamedTuple):
     op_column_width: int = 256
     rows_in_inference: int = 128
     column_rows_in_inference: int = 256
+    row_vector: int = 16
+    row_examples: int = 256
+    few_row_examples: int = 16
     assumed_batch: int = 256
     assumed_size: int = 32
-
-    def vector(self, dtype: str) -> int:
-        """Channels in a vector of the op's quick kernels; 1 where they take any number.
-
-        >>> Costs().vector("float32"), Costs().vector("float16")
-        (4, 1)
-        """
-        return {"float32": self.float32_vector, "bfloat16": self.bfloat16_vector}.get(dtype, 1)
 
 
 class Machine(NamedTuple):
@@ -93,14 +93,6 @@ class Machine(NamedTuple):
     float16_row: bool = True
     vectors: bool = False
     costs: Costs = Costs()
-
-    def vector(self, dtype: str) -> int:
-        """Of how many channels the op wants multiples; 1 for any number.
-
-        >>> Machine().vector("float32"), Machine(vectors=True).vector("float32")
-        (1, 4)
-        """
-        return self.costs.vector(dtype) if self.vectors else 1
 
 
 ANY_MACHINE = Machine()

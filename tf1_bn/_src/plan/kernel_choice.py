@@ -9,7 +9,7 @@ from typing import NamedTuple, Union
 from .contract import Contract, contract_of
 from .costs import ANY_MACHINE, NEVER, Costs, Machine
 from .geometry import Geometry
-from .row_layout import Fold, column_fold, inference_fold, row_fold
+from .row_layout import Fold, column_fold, inference_fold, row_fold, vector_of
 from .spec import BatchNormSpec
 
 
@@ -182,7 +182,7 @@ def _tf1_fused(
     else:
         way = Tf1Fused("NHWC", transposed=True)
         reason = "rank 4 with channel axis 1, transposed as the fused op runs NHWC alone here"
-    vector, size = machine.vector(geometry.dtype), _elements(geometry, machine.costs)
+    vector, size = vector_of(machine, geometry.dtype), _elements(geometry, machine.costs)
     channels = geometry.param_shape[0]
     if channels % vector == 0 or size < machine.costs.odd_images:
         return KernelChoice(way, way, reason, contract)

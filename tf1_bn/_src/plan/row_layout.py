@@ -5,16 +5,8 @@ from __future__ import annotations
 
 from typing import Iterable, NamedTuple, Sequence
 
-from .costs import NEVER, Costs, Machine
+from .costs import ANY_MACHINE, NEVER, Costs, Machine
 from .geometry import HALF_DTYPES, Geometry
-
-# A row of columns best fills vectors of so many values, whatever the dtype.
-_VECTOR = 16
-# How many examples the rows are shared out to, at most and at least. Time at 2 M values of shape
-# [examples, values, 1, channels], relative to all rows as examples: 256 examples 0.89 (in inference
-# 0.73), 64 examples 0.93 (0.82), 1 example 1.02 (0.94).
-_EXAMPLES = 256
-_FEW_EXAMPLES = 16
 
 
 class Fold(NamedTuple):
@@ -109,7 +101,7 @@ def row_fold(geometry: Geometry, ghost_size: int | None, machine: Machine) -> Fo
             return None
         ghosts = fold._replace(between=between, ghosts=True)
         return _ghost_fold(ghosts, geometry, ghost_size, machine)
-    slow = bool(channels.number % machine.vector(geometry.dtype))
+    slow = bool(channels.number % vector_of(machine, geometry.dtype))
     if channels.after == 1:
         return fold._replace(slow=slow, reason="the channels are last")
     # Behind a first axis of channels lie all their values, which sum as they are.
@@ -121,12 +113,6 @@ def inference_fold(geometry: Geometry, machine: Machine) -> Fold | None:
     """The cheapest fold for the op in inference, None if there is none.
 
     With given moments the op serves columns as well, though half precision would be rounded twice.
-
-    >>> from .geometry import geometry_of
-    >>> from .spec import BatchNormSpec
-    >>> images = geometry_of(BatchNormSpec(axis=1), (64, 3, 10, 10), "float32")
-    >>> inference_fold(images, Machine()).reason
-    '1200 columns of 3 channels'
     """
     rows = row_fold(geometry, None, machine)
     if rows is not None and not rows.slow and not rows.transposed:
@@ -143,11 +129,15 @@ def _op_columns(geometry: Geometry, machine: Machine) -> Fold | None:
         column_rows=costs.column_rows if machine.quick else NEVER,
         column_width=costs.op_column_width,
     )
-    return column_fold(geometry, limits, machine.vector(geometry.dtype))
+    return column_fold(geometry, limits, vector_of(machine, geometry.dtype))
 
 
 def _ghost_fold(fold: Fold, geometry: Geometry, ghost_size: int, machine: Machine) -> Fold:
-    batch, vector, costs = geometry.input_shape[0], machine.vector(geometry.dtype), machine.costs
+    batch, vector, costs = (
+        geometry.input_shape[0],
+        vector_of(machine, geometry.dtype),
+        machine.costs,
+    )
     count = None if batch is None else batch // ghost_size
     # Cut out, a ghost has only its own channels; side by side, the ghosts count as more channels.
     slow = bool(fold.channels % vector)
@@ -194,9 +184,9 @@ def column_fold(geometry: Geometry, costs: Costs, vector: int = 1) -> Fold | Non
     def demerits(count: int) -> tuple[bool, bool, int, int]:
         width = count * size
         slow = rows < count * costs.column_rows or width % vector > 0
-        return slow, width % _VECTOR > 0, max(0, costs.column_width - width), count
+        return slow, width % costs.row_vector > 0, max(0, costs.column_width - width), count
 
-    most = max(1, costs.column_width // channels.number) * _VECTOR
+    most = max(1, costs.column_width // channels.number) * costs.row_vector
     count = min((n for n in range(1, most + 1) if known % n == 0), key=demerits, default=0)
     if not count:
         return None
@@ -212,7 +202,9 @@ def column_fold(geometry: Geometry, costs: Costs, vector: int = 1) -> Fold | Non
     )
 
 
-def rows_shape(shape: Sequence[int | None], width: int) -> list[int]:
+def rows_shape(
+    shape: Sequence[int | None], width: int, costs: Costs = ANY_MACHINE.costs
+) -> list[int]:
     """The shape an input has for the fused op, `[examples, values, 1, width]`, with one -1 at most.
 
     The op shares its work out over both of the first axes, and is up to a third slower if one of
@@ -226,10 +218,23 @@ def rows_shape(shape: Sequence[int | None], width: int) -> list[int]:
         values = known // width if known % width == 0 else 1
         return [-1, max(1, values), 1, width]
     rows = known // width
-    examples = max((n for n in range(1, min(_EXAMPLES, rows // 2) + 1) if rows % n == 0), default=1)
-    if examples < _FEW_EXAMPLES:
+    examples = max(
+        (n for n in range(1, min(costs.row_examples, rows // 2) + 1) if rows % n == 0), default=1
+    )
+    if examples < costs.few_row_examples:
         return [rows, 1, 1, width]
     return [examples, rows // examples, 1, width]
+
+
+def vector_of(machine: Machine, dtype: str) -> int:
+    """Of how many channels the op wants multiples for its quick kernels; 1 for any number.
+
+    >>> vector_of(Machine(), "float32"), vector_of(Machine(vectors=True), "float32")
+    (1, 4)
+    """
+    costs = machine.costs
+    vectors = {"float32": costs.float32_vector, "bfloat16": costs.bfloat16_vector}
+    return vectors.get(dtype, 1) if machine.vectors else 1
 
 
 def _known_product(sizes: Sequence[int | None]) -> int | None:
