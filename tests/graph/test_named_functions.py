@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -149,3 +150,46 @@ def test_an_unknown_one_is_refused_before_anything_is_made(
     with pytest.raises(error, match=words):
         BatchNormalization(**arguments)
     assert Snapshot.of(fresh_graph) == before
+
+
+@pytest.mark.parametrize(
+    ("argument", "given", "kind", "name", "value"),
+    [
+        ("gamma_regularizer", "l2", "L1L2", "l2", 0.5),
+        ("beta_constraint", "max_norm", "MaxNorm", "max_value", 0.25),
+        ("gamma_constraint", config("MinMaxNorm", rate=0.5), "MinMaxNorm", "min_value", 4.0),
+        ("gamma_constraint", "unit_norm", "UnitNorm", "axis", [0]),
+    ],
+)
+def test_they_are_objects_as_keras_has_them(
+    argument: str, given: Any, kind: str, name: str, value: Any
+) -> None:
+    """Programs serialize, hash, pickle and nest them, and change their arguments in training."""
+    found = getattr(BatchNormalization(**{argument: given}), argument)
+    other = getattr(BatchNormalization(**{argument: given}), argument)
+
+    assert type(found).__name__ == kind and len({found, other}) == 2
+    assert tf.nest.flatten({"kept": found}) == [found]
+    assert pickle.loads(pickle.dumps(found)).get_config() == found.get_config()
+    setattr(found, name, value)
+    assert found.get_config() == {**other.get_config(), name: value}
+
+
+def test_a_factor_that_is_changed_counts(session: Any) -> None:
+    layer = BatchNormalization(gamma_regularizer="l2")
+    layer.gamma_regularizer.l2 = 0.5
+    layer(tf.constant(X), training=True)
+    session.run(tf.global_variables_initializer())
+    layer.gamma.load(GAMMA, session)
+    assert_close(session.run(layer.losses[0]), 0.5 * 10.8125, "output", "float32", "same")
+
+
+@pytest.mark.tf_max("2.15", reason="it calls the real tf.keras, which is Keras 3 later")
+def test_keras_serializes_them_as_its_own() -> None:
+    keras = tf.keras
+    for kind, given in (("regularizer", "l1_l2"), ("constraint", "non_neg")):
+        module = getattr(keras, f"{kind}s")
+        argument = f"gamma_{kind}"
+        ours = module.serialize(getattr(BatchNormalization(**{argument: given}), argument))
+        assert ours["class_name"] == module.serialize(module.get(given))["class_name"]
+        assert ours["config"] == module.serialize(module.get(given))["config"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 import numpy as np
 
@@ -15,30 +15,34 @@ from .runtime.tensorflow_v1 import Tensor, tf
 _EPSILON = 1e-7
 
 
-class Named(NamedTuple):
+class Named:
     """A regularizer or constraint that was made of a name or config, with the numbers of TF1.
 
-    Attributes:
-      class_name: what Keras calls it in configs.
-      function: of a variable and of `arguments`.
-      arguments: by name; each is an attribute as well, as of Keras' own objects.
+    Each kind is a class of its own, whose name Keras writes into configs. Its arguments are
+    attributes, and a new value of one counts from the next call on.
     """
 
-    class_name: str
     function: Callable[..., Any]
-    arguments: dict[str, Any]
+
+    def __init__(self, *given: Any, **by_name: Any) -> None:
+        bound = inspect.signature(self.function).bind(None, *given, **by_name)
+        bound.apply_defaults()
+        _, *arguments = bound.arguments.items()
+        vars(self).update(arguments)
 
     def __call__(self, variable: Any) -> Any:
-        return self.function(variable, **self.arguments)
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in self.arguments:
-            raise AttributeError(f"{self.class_name} has no attribute {name!r}")
-        return self.arguments[name]
+        return self.function(variable, **self.get_config())
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        return dict(self.arguments)
+        _, *names = inspect.signature(self.function).parameters
+        return {name: getattr(self, name) for name in names}
+
+
+def _kind(class_name: str, function: Callable[..., Any]) -> type[Named]:
+    """The class for `function` of a variable and of arguments."""
+    body = {"__doc__": function.__doc__, "__module__": __name__, "function": staticmethod(function)}
+    return type(class_name, (Named,), body)
 
 
 def resolve(argument: str, given: Any) -> Any:
@@ -66,8 +70,7 @@ def config_of(given: Any) -> Any:
     """A JSON-ready config where it is one of TensorFlow's or of TF1's, itself otherwise."""
     if isinstance(given, (str, Mapping)) or not hasattr(given, "get_config"):
         return given
-    name = given.class_name if isinstance(given, Named) else type(given).__name__
-    return {"class_name": name, "config": given.get_config()}
+    return {"class_name": type(given).__name__, "config": given.get_config()}
 
 
 # -- initializers --------------------------------------------------------------------------------
@@ -122,7 +125,7 @@ def _initializer(argument: str, given: Any) -> Any:
 # -- regularizers and constraints ----------------------------------------------------------------
 
 
-def _l1_l2(x: Any, l1: float, l2: float) -> Tensor:
+def _l1_l2(x: Any, l1: float = 0.0, l2: float = 0.0) -> Tensor:
     """`l1 * sum(|x|) + l2 * sum(x^2)`, a scalar of the dtype of `x`."""
     if not l1 and not l2:
         return tf.constant(0.0)
@@ -135,9 +138,52 @@ def _l1_l2(x: Any, l1: float, l2: float) -> Tensor:
     return total
 
 
+def _same(w: Any) -> Any:
+    """Leaves a variable as it is."""
+    return w
+
+
+def _non_neg(w: Any) -> Tensor:
+    """Sets negative values of a variable to 0."""
+    return w * tf.cast(tf.greater_equal(w, 0.0), w.dtype.base_dtype)
+
+
+def _min_max_norm(
+    w: Any, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Any = 0
+) -> Tensor:
+    """Moves the norm of a variable along `axis` into [min_value, max_value], `rate` of the way."""
+    norm = _norm(w, axis)
+    clipped = tf.clip_by_value(norm, float(min_value), float(max_value))
+    wanted = rate * clipped + (1 - rate) * norm
+    return w * (wanted / (_EPSILON + norm))
+
+
+def _max_norm(w: Any, max_value: float = 2, axis: Any = 0) -> Tensor:
+    """Moves the norm of a variable along `axis` to at most `max_value`."""
+    norm = _norm(w, axis)
+    return w * (tf.clip_by_value(norm, 0.0, float(max_value)) / (_EPSILON + norm))
+
+
+def _unit_norm(w: Any, axis: Any = 0) -> Tensor:
+    """Divides a variable by its norm along `axis`."""
+    return w / (_EPSILON + _norm(w, axis))
+
+
+def _norm(w: Any, axis: Any) -> Tensor:
+    return tf.sqrt(tf.reduce_sum(tf.square(w), axis=axis, keepdims=True))
+
+
+L1L2 = _kind("L1L2", _l1_l2)
+Constraint = _kind("Constraint", _same)
+NonNeg = _kind("NonNeg", _non_neg)
+MinMaxNorm = _kind("MinMaxNorm", _min_max_norm)
+MaxNorm = _kind("MaxNorm", _max_norm)
+UnitNorm = _kind("UnitNorm", _unit_norm)
+
+
 def _named_l1_l2(l1: float = 0.0, l2: float = 0.0) -> Named:
     # Rounded to float32, as in TF1.
-    return Named("L1L2", _l1_l2, {"l1": float(np.float32(l1)), "l2": float(np.float32(l2))})
+    return L1L2(float(np.float32(l1)), float(np.float32(l2)))
 
 
 def _l1(l: float = 0.01) -> Named:  # noqa: E741, the key in Keras' configs
@@ -146,49 +192,6 @@ def _l1(l: float = 0.01) -> Named:  # noqa: E741, the key in Keras' configs
 
 def _l2(l: float = 0.01) -> Named:  # noqa: E741
     return _named_l1_l2(l2=l)
-
-
-def _same(w: Any) -> Any:
-    return w
-
-
-def _non_neg(w: Any) -> Tensor:
-    return w * tf.cast(tf.greater_equal(w, 0.0), w.dtype.base_dtype)
-
-
-def _min_max_norm(
-    w: Any, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Any = 0
-) -> Tensor:
-    """Moves the norm along `axis` into [min_value, max_value], by `rate` of the way."""
-    norm = _norm(w, axis)
-    clipped = tf.clip_by_value(norm, float(min_value), float(max_value))
-    wanted = rate * clipped + (1 - rate) * norm
-    return w * (wanted / (_EPSILON + norm))
-
-
-def _max_norm(w: Any, max_value: float = 2, axis: Any = 0) -> Tensor:
-    norm = _norm(w, axis)
-    return w * (tf.clip_by_value(norm, 0.0, float(max_value)) / (_EPSILON + norm))
-
-
-def _unit_norm(w: Any, axis: Any = 0) -> Tensor:
-    return w / (_EPSILON + _norm(w, axis))
-
-
-def _norm(w: Any, axis: Any) -> Tensor:
-    return tf.sqrt(tf.reduce_sum(tf.square(w), axis=axis, keepdims=True))
-
-
-def _factory(class_name: str, function: Callable[..., Any]) -> Callable[..., Named]:
-    """Makes the constraint of a config: the arguments of `function` behind the variable."""
-
-    def make(**config: Any) -> Named:
-        bound = inspect.signature(function).bind(None, **config)
-        bound.apply_defaults()
-        _, *arguments = bound.arguments.items()
-        return Named(class_name, function, dict(arguments))
-
-    return make
 
 
 _NAMED: Mapping[str, Mapping[str, Callable[..., Named]]] = {
@@ -202,15 +205,11 @@ _NAMED: Mapping[str, Mapping[str, Callable[..., Named]]] = {
         "L2": lambda l2=0.01: _named_l1_l2(l2=l2),
     },
     "constraint": {
-        name: _factory(names[0], function)
-        for function, names in {
-            _same: ("Constraint",),
-            _non_neg: ("NonNeg", "non_neg", "nonneg"),
-            _max_norm: ("MaxNorm", "max_norm", "maxnorm"),
-            _unit_norm: ("UnitNorm", "unit_norm", "unitnorm"),
-            _min_max_norm: ("MinMaxNorm", "min_max_norm"),
-        }.items()
-        for name in names
+        "Constraint": Constraint,
+        **dict.fromkeys(("NonNeg", "non_neg", "nonneg"), NonNeg),
+        **dict.fromkeys(("MaxNorm", "max_norm", "maxnorm"), MaxNorm),
+        **dict.fromkeys(("UnitNorm", "unit_norm", "unitnorm"), UnitNorm),
+        **dict.fromkeys(("MinMaxNorm", "min_max_norm"), MinMaxNorm),
     },
 }
 
