@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 import types
 from typing import Any, Callable
@@ -38,16 +39,6 @@ def around_import(
       What ends the waiting.
     """
 
-    def find_spec(asked: str, path: Any = None, target: Any = None) -> Any:
-        finders: list[Any] = list(sys.meta_path)
-        if asked != name or finder not in finders:
-            return None
-        found = (f.find_spec(name, path, target) for f in finders[finders.index(finder) + 1 :])
-        spec = next((spec for spec in found if spec is not None), None)
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader = _Loader(spec.loader, before, done)
-        return spec
-
     def done() -> None:
         if stop():
             after()
@@ -58,8 +49,7 @@ def around_import(
             sys.meta_path.remove(finder)
         return waiting
 
-    # All that the import system asks of a finder.
-    finder: Any = types.SimpleNamespace(find_spec=find_spec)
+    finder = _Finder(name, before, done)
     sys.meta_path.insert(0, finder)
     return stop
 
@@ -75,6 +65,38 @@ def import_first(name: str) -> None:
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds what the finders behind it find, with something done around its execution."""
+
+    def __init__(self, name: str, before: Callable[[], None], done: Callable[[], None]) -> None:
+        self._name = name
+        self._before = before
+        self._done = done
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        finders: list[Any] = list(sys.meta_path)
+        if name != self._name or self not in finders:
+            return None
+        found = (_spec_of(each, name, path, target) for each in finders[finders.index(self) + 1 :])
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is None:
+            return None
+        if hasattr(spec.loader, "exec_module"):
+            spec.loader = _Loader(spec.loader, self._before, self._done)
+        else:
+            # Before Python 3.10 what loads from a zip file executes in one step with all else.
+            self._before()
+        return spec
+
+
+def _spec_of(finder: Any, name: str, path: Any, target: Any) -> Any:
+    """What `finder` finds; before Python 3.12 it may be one that only gives loaders."""
+    if hasattr(finder, "find_spec"):
+        return finder.find_spec(name, path, target)
+    loader = finder.find_module(name, path)
+    return loader and importlib.util.spec_from_loader(name, loader)
 
 
 class _Loader(importlib.abc.Loader):
