@@ -9,10 +9,10 @@ from typing import Any, Mapping, NamedTuple
 
 import numpy as np
 
-from .. import settings
 from ..call.call_plan import Plan
 from ..call.updates import in_place
 from ..kernels.moments import MomentsFn
+from ..objects.weights import resolved
 from ..plan.geometry import Geometry, check_ghost_batches, geometry_of
 from ..plan.kernel_choice import KernelChoice, Rows
 from ..plan.spec import (
@@ -20,7 +20,6 @@ from ..plan.spec import (
     BatchNormSpec,
     check_name,
     in_both_words,
-    is_function,
     is_number,
     is_tensor_like,
 )
@@ -70,9 +69,8 @@ def make_spec(given: Mapping[str, Any]) -> BatchNormSpec:
     """A validated spec of the arguments among `given`, with what their names and configs mean."""
     arguments = {name: given[name] for name in SPEC_FIELDS if name in given}
     for name in SETTINGS:
-        value = arguments.get(name)
-        if value is not None and not is_function(value):
-            arguments[name] = settings.resolve(name, value)
+        if name in arguments:
+            arguments[name] = resolved(name, arguments[name])
     return BatchNormSpec(**arguments)
 
 

@@ -82,14 +82,14 @@ class ModuleWithWeights(tf.Module, _Shelf):  # type: ignore[misc]
         wanted = bool((not on_read if trainable is None else trainable) and self.trainable)
         kwargs.update(
             dtype=tf.as_dtype(dtype or self._dtype or tf.float32),
-            initializer=_resolved(f"{name}_initializer", initializer),
-            constraint=_resolved(f"{name}_constraint", constraint),
+            initializer=resolved(f"{name}_initializer", initializer),
+            constraint=resolved(f"{name}_constraint", constraint),
             use_resource=use_resource,
             synchronization=synchronization,
             aggregation=aggregation,
             partitioner=partitioner,
         )
-        regularizer = _resolved(f"{name}_regularizer", regularizer)
+        regularizer = resolved(f"{name}_regularizer", regularizer)
         with self._making() as scope:
             before = set() if regularizer is None else _global_variable_ids()
             weight = _weight(scope, name, shape, trainable=wanted, **kwargs)
@@ -216,7 +216,12 @@ class ModuleWithWeights(tf.Module, _Shelf):  # type: ignore[misc]
         return copied
 
 
-def _resolved(argument: str, given: Any) -> Any:
+def resolved(argument: str, given: Any) -> Any:
+    """What is given as a setting such as `gamma_initializer`, without a look at settings if ready.
+
+    Returns:
+      None or a callable.
+    """
     return given if given is None or is_function(given) else settings.resolve(argument, given)
 
 

@@ -15,7 +15,7 @@ import weakref
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ..call.calls import Call, Finish, on_call
-from ..files.text_table import aligned
+from ..files.text_table import aligned, counted
 from ..plan.kernel_choice import KernelChoice
 from ..runtime.graph_search import needed_ops
 from ..runtime.tensorflow_v1 import Operation, tf
@@ -58,7 +58,7 @@ class Watch:
     def report(self) -> str:
         """One line: how many layers, and whether their updates ran."""
         built, updatable, updated = map(len, (self._built, self._updatable, self._updated))
-        layers = f"{built} batch-norm layer{'' if built == 1 else 's'} built"
+        layers = f"{counted(built, 'batch-norm layer')} built"
         if not built:
             return "no batch-norm layer was built"
         if not updatable:
