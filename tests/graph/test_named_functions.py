@@ -184,6 +184,8 @@ def test_a_factor_that_is_changed_counts(session: Any) -> None:
     assert_close(session.run(layer.losses[0]), 0.5 * 10.8125, "output", "float32", "same")
 
 
+# Keras 2.15 warns of each object whose class does not descend from its own.
+@pytest.mark.filterwarnings("ignore:The `keras:UserWarning")
 @pytest.mark.tf_max("2.15", reason="it calls the real tf.keras, which is Keras 3 later")
 def test_keras_serializes_them_as_its_own() -> None:
     keras = tf.keras
