@@ -1,4 +1,4 @@
-"""Writes what was measured into the README and the guide, between their markers."""
+"""Writes what was measured into README, guide and this folder's page, between their markers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,28 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("recorded")
 README = ROOT / "README.md"
 GUIDE = ROOT / "migration_guide" / "speed.md"
+DETAILS = Path(__file__).with_name("README.md")
 CHART = ROOT / "migration_guide" / "speed.svg"
 
 # The files of RESULTS: the newest TensorFlow, the same without oneDNN, TensorFlow 1, PyTorch.
 NEWEST, NO_ONEDNN, FIRST, TORCH = "newest", "newest_no_onednn", "tf1.15", "torch"
+
+# The kinds of call that most programs make; the README shows these alone.
+MOST_USED = (
+    "conv",
+    "conv_first",
+    "dense_medium",
+    "dense_large",
+    "sequence",
+    "renorm_conv",
+    "dense_infer",
+    "dynamic_conv",
+)
+# The README's markers, and the kinds of call between them.
+README_MARKERS = {
+    "benchmarks": tuple(group.name for group in GROUPS),
+    "benchmark lines": MOST_USED,
+}
 
 
 def recorded() -> dict[str, Results]:
@@ -33,11 +51,14 @@ def write_pages(found: Mapping[str, Results]) -> None:
 
 def blocks(found: Mapping[str, Results]) -> list[tuple[Path, str, str]]:
     """What stands on which page between which markers."""
+    readme = README.read_text(encoding="utf-8")
+    marker = next(name for name in README_MARKERS if f"<!-- {name} -->" in readme)
     return [
-        (README, "benchmarks", readme_block(found)),
-        (GUIDE, "benchmark cases", guide_cases(found)),
-        (GUIDE, "benchmark costs", guide_costs(found)),
-        (GUIDE, "benchmark onednn", guide_onednn(found)),
+        (README, marker, readme_block(found, README_MARKERS[marker])),
+        (GUIDE, "benchmark kinds", kinds_table(found, README_MARKERS["benchmarks"])),
+        (DETAILS, "benchmark cases", case_table(found)),
+        (DETAILS, "benchmark costs", cost_table(found)),
+        (DETAILS, "benchmark onednn", onednn_table(found)),
     ]
 
 
@@ -54,7 +75,29 @@ def replaced(page: str, name: str, text: str) -> str:
     return f"{head}{start}\n{text.strip()}\n{end}{rest.split(end)[1]}"
 
 
-def readme_block(found: Mapping[str, Results]) -> str:
+def readme_block(found: Mapping[str, Results], names: Sequence[str]) -> str:
+    """Intro, the table of the groups with these names, the chart and where to read on."""
+    newest = found[NEWEST]
+    link = CHART.relative_to(ROOT).as_posix()
+    return "\n".join(
+        [
+            f"Ratios of time on {newest.cores} cores with TensorFlow {newest.tensorflow}, from the "
+            "slowest to the fastest size of a kind of call.",
+            "A training step is the output, the gradients of input, gamma and beta, and both "
+            "updates; the bare op is `FusedBatchNormV3` with nothing around it.",
+            "A dash stands where one of the two has no such call.",
+            "",
+            kinds_table(found, names),
+            f"![The first column as a chart, a dot for each size]({link})",
+            "",
+            "`python -m tests.benchmarks` prints the table of every case on your machine; "
+            "[the guide](migration_guide/speed.md) has it, and says which kernel is chosen.",
+        ]
+    )
+
+
+def kinds_table(found: Mapping[str, Results], names: Sequence[str]) -> str:
+    """One line for each group that has one of these names and was measured."""
     newest = found[NEWEST]
     marks: list[tuple[str, Callable[[Group], Sequence[float]]]] = [
         (f"{newest.peer} / ours", lambda group: peer_ratios(newest, group)),
@@ -69,24 +112,9 @@ def readme_block(found: Mapping[str, Results]) -> str:
     lines = [
         [group.title, *(spanned(mark(group)) for _, mark in marks)]
         for group in GROUPS
-        if peer_ratios(newest, group)
+        if group.name in names and peer_ratios(newest, group)
     ]
-    link = CHART.relative_to(ROOT).as_posix()
-    return "\n".join(
-        [
-            f"Ratios of time on {newest.cores} cores with TensorFlow {newest.tensorflow}, from the "
-            "slowest to the fastest size of a kind of call.",
-            "A training step is the output, the gradients of input, gamma and beta, and both "
-            "updates; the bare op is `FusedBatchNormV3` with nothing around it.",
-            "A dash stands where one of the two has no such call.",
-            "",
-            report.markdown_table(["kind of call", *(name for name, _ in marks)], lines),
-            f"![The first column as a chart, a dot for each size]({link})",
-            "",
-            "`python -m tests.benchmarks` prints the table of every case on your machine; "
-            "[the guide](migration_guide/speed.md) has it, and says which kernel is chosen.",
-        ]
-    )
+    return report.markdown_table(["kind of call", *(name for name, _ in marks)], lines)
 
 
 def peer_ratios(results: Results, group: Group) -> list[float]:
@@ -115,7 +143,7 @@ def spanned(ratios: Sequence[float]) -> str:
     return chart.span(ratios) if ratios else "-"
 
 
-def guide_cases(found: Mapping[str, Results]) -> str:
+def case_table(found: Mapping[str, Results]) -> str:
     newest = found[NEWEST]
     first = {row.case.name: row.peer for row in rows(found[FIRST])} if FIRST in found else {}
     head = ["case", "peer / ours", "quartiles", "floor", "ours / bare op", "at most"]
@@ -137,7 +165,7 @@ def guide_cases(found: Mapping[str, Results]) -> str:
     return report.markdown_table(head, lines)
 
 
-def guide_costs(found: Mapping[str, Results]) -> str:
+def cost_table(found: Mapping[str, Results]) -> str:
     lines = [
         [
             row.what,
@@ -160,7 +188,7 @@ def bounded(bound: float | None, verdict: str) -> str:
     return f"**{bound:.2f}**" if verdict == MISSED else f"{bound:.2f}"
 
 
-def guide_onednn(found: Mapping[str, Results]) -> str:
+def onednn_table(found: Mapping[str, Results]) -> str:
     """Time without oneDNN over time with it, ours and the peer's; from two processes."""
     if NO_ONEDNN not in found:
         return "Not measured."

@@ -173,13 +173,13 @@ def test_a_worse_cost_is_missed(part: str, kind: str, worse: dict[str, float]) -
     assert {row.verdict for row in cost_rows(found)} == {MISSED}
 
 
-def test_the_guide_shows_what_was_asked_for_and_missed() -> None:
+def test_the_tables_show_what_was_asked_for_and_missed() -> None:
     found = results()
     found.costs["build"]["dense, constant"].update({"ours": 6.0, "ops alone": 5.75})
     found.cases["conv 32x28x28x64"] = {"peer": Ratio(0.9, 0.9, 0.9)}
-    cases = pages.guide_cases({pages.NEWEST: found})
+    cases = pages.case_table({pages.NEWEST: found})
     assert "| conv 32x28x28x64 | 0.90 | 0.90 to 0.90 | **1.00** | - | - |" in cases
-    costs = pages.guide_costs({pages.NEWEST: found})
+    costs = pages.cost_table({pages.NEWEST: found})
     assert "| ms to build a layer: dense, constant | 6 | 11 | 1.83 | **2.00** | 5.75 |" in costs
 
 
@@ -241,11 +241,14 @@ def test_the_pages_show_the_recorded_results() -> None:
     assert drawn == chart.draw(recorded[pages.NEWEST])
 
 
-def test_the_readme_lists_every_group() -> None:
-    block = pages.readme_block({pages.NEWEST: results()})
-    assert all(f"| {group.title} |" in block for group in GROUPS)
-    readme = pages.README.read_text(encoding="utf-8")
-    assert all(f"| {group.title} |" in readme for group in GROUPS)
+def test_the_guide_lists_every_group_and_the_readme_eight() -> None:
+    found = {pages.NEWEST: results()}
+    table = pages.kinds_table(found, pages.README_MARKERS["benchmarks"])
+    guide = pages.GUIDE.read_text(encoding="utf-8")
+    assert all(f"| {group.title} |" in text for group in GROUPS for text in (table, guide))
+    block = pages.readme_block(found, pages.MOST_USED)
+    shown = {group.name for group in GROUPS if f"| {group.title} |" in block}
+    assert shown == set(pages.MOST_USED) and len(shown) == 8
 
 
 def test_recorded_results_are_of_this_grid() -> None:
