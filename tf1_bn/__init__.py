@@ -75,7 +75,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
 def _register_gradients() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import tf1_bn
 from tests.meta.project import run_python
 
 USE = """
@@ -61,6 +62,12 @@ def test_use_brings_no_keras_that_tensorflow_did_not() -> None:
     brought = modules_printed_by(USE)
     assert "tf1_bn._src.call.core" in brought
     assert [name for name in brought if "keras" in name] == []
+
+
+def test_dir_lists_the_public_names_and_those_every_module_has() -> None:
+    assert set(tf1_bn.__all__) <= set(dir(tf1_bn))
+    assert {name for name in dir(tf1_bn) if name not in tf1_bn.__all__} >= {"__version__", "__doc__"}
+    assert [name for name in dir(tf1_bn) if name[:1] == "_" and name[:2] != "__"] == []
 
 
 def test_import_works_without_tensorflow(tmp_path: Path) -> None:

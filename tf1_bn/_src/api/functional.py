@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn
 
 from ..plan.spec import check_reuse
 from ..runtime.tensorflow_v1 import Tensor, as_written, raise_if_eager, tf
+from .advice import hiding_unknown, unknown_arguments, warn_of_numbers
 from .layer import BatchNormalization
 from .planning import check_scope_name, make_spec
 
 
 @as_written
+@hiding_unknown
 def batch_normalization(
     inputs: Any,
     axis: int | list[int] = -1,
@@ -37,6 +39,7 @@ def batch_normalization(
     fused: bool | None = None,
     virtual_batch_size: int | None = None,
     adjustment: Callable[..., Any] | None = None,
+    **unknown: NoReturn,
 ) -> Tensor:
     """Normalizes each channel to mean ~0 and standard deviation ~1, then scales and shifts it.
 
@@ -110,9 +113,16 @@ def batch_normalization(
       TypeError: an argument has a wrong type.
     """
     given = locals()
+    if unknown:
+        refusal = (
+            f"batch_normalization() got an unexpected keyword argument {next(iter(unknown))!r}"
+        )
+        raise unknown_arguments(refusal, unknown)
     raise_if_eager("tf1_bn.batch_normalization")
     check_reuse(reuse)
     check_scope_name(name)
+    spec = make_spec(given)
     # The constructor would name the layer and open its scope before the call is checked.
-    layer = BatchNormalization._of(make_spec(given), name, reuse)
+    layer = BatchNormalization._of(spec, name, reuse)
+    warn_of_numbers(spec)
     return layer(inputs, training=training)

@@ -24,6 +24,7 @@ from ..scaling.merging import SCOPE, apply_in_scope
 from ..state.undoing import all_or_nothing
 from ..state.variable_kinds import check_future_reach
 from ..state.variables import create_variables
+from .advice import unknown_arguments, warn_of_numbers
 from .attributes import LayerAttributes
 from .planning import check_call, check_scope_name, dims, make_spec, plan_call
 
@@ -83,11 +84,12 @@ class BatchNormalization(LayerAttributes, GraphLayer):
         dtype, scope, reuse = (kwargs.pop(key, None) for key in ("dtype", "_scope", "_reuse"))
         activity_regularizer = kwargs.pop("activity_regularizer", None)
         if kwargs:
-            raise TypeError(f"Keyword argument not understood: {sorted(kwargs)}")
+            raise unknown_arguments(f"Keyword argument not understood: {sorted(kwargs)}", kwargs)
         check_reuse(reuse)
         check_scope_name(name)
         check_scope_name(scope)
         self._start(make_spec(given), name, reuse, scope, dtype)
+        warn_of_numbers(self._spec)
         if activity_regularizer is not None:
             self.activity_regularizer = activity_regularizer
         # TF1 counts and names layers, and opens a given scope, when they are constructed.

@@ -7,6 +7,7 @@ import contextlib
 import re
 from typing import Any, Callable, Iterator, Mapping
 
+from ..api.advice import warn_of_numbers
 from ..api.layer import BatchNormalization
 from ..api.planning import Checked, check_call, check_scope_name, make_spec
 from ..call.calls import told
@@ -135,6 +136,7 @@ def batch_norm(
     by_layer = form is None and not beyond_layer
     if not by_layer:
         _check_phase(is_training, trains)
+        warn_of_numbers(spec)
 
     getter = None if form is not None else model_variable
     opened = variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter)
