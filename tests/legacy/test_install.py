@@ -16,8 +16,8 @@ import pytest
 import tf1_bn
 from tests.conftest import make_session, tensorflow
 from tests.tolerances import assert_close
-from tf1_bn._src.programs import neighbours
 from tf1_bn._src.programs.install import install, uninstall
+from tf1_bn._src.programs.old_names import neighbours
 
 lost = pytest.mark.tf_min("2.16", reason="tf.layers is lost from here on")
 kept = pytest.mark.tf_max("2.15", reason="tf.layers still works up to here")

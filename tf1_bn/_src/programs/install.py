@@ -10,13 +10,17 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import sys
 import threading
 from typing import Any, Callable
 
 from ..api.functional import batch_normalization
 from ..api.layer import BatchNormalization
+from ..runtime.tensorflow_v1 import tf_version
 from . import namespaces
-from . import neighbours as _neighbours
+from .old_names import modules, moved
+from .old_names import neighbours as _neighbours
+from .old_names.optional_slim import TF1_CONTRIB, batch_norm_moves
 from .places import Ledger, Move, attribute, provides
 from .slim import serve_slim
 
@@ -35,7 +39,9 @@ _ledger = Ledger()
 _when_unused = contextlib.ExitStack()
 
 
-def install(*, force: bool = False, neighbours: bool = False) -> contextlib.ExitStack:
+def install(
+    *, force: bool = False, neighbours: bool = False, contrib: bool = False
+) -> contextlib.ExitStack:
     """Puts tf1_bn's batch normalization where unedited TF1 code looks for it.
 
     These are `tf.compat.v1.layers.batch_normalization` and `.BatchNormalization`, however they are
@@ -54,6 +60,10 @@ def install(*, force: bool = False, neighbours: bool = False) -> contextlib.Exit
       force: also replace an original that works, as TensorFlow up to 2.15 and legacy Keras have.
       neighbours: also bring back the other `tf.layers` and `tf.nn.rnn_cell` where TensorFlow lost
         them. They are TensorFlow's own, taken from its private modules.
+      contrib: also serve `tensorflow.contrib`, and `tf.estimator` where it is gone, to every style
+        of import: names of TF-Slim, which has to be installed, of TensorFlow and of this package,
+        whose `batch_norm` also stands in TF-Slim; and put private names that only moved back. On
+        TensorFlow 1, which has a contrib, only `force` changes it: `batch_norm` is ours then.
 
     Returns:
       What undoes this call of `install` when it is closed: leave it alone, or use it as a context
@@ -61,9 +71,9 @@ def install(*, force: bool = False, neighbours: bool = False) -> contextlib.Exit
 
     Raises:
       ImportError: `neighbours` is asked for and this TensorFlow no longer carries them.
-      TypeError: `force` or `neighbours` is no bool.
+      TypeError: an argument is no bool.
     """
-    for name, value in (("force", force), ("neighbours", neighbours)):
+    for name, value in (("force", force), ("neighbours", neighbours), ("contrib", contrib)):
         if not isinstance(value, bool):
             raise TypeError(f"`{name}` must be a bool (got {value!r}).")
     with _lock:
@@ -75,11 +85,13 @@ def install(*, force: bool = False, neighbours: bool = False) -> contextlib.Exit
             *_batch_normalization_moves(force, log),
             *_normalization_moves(force, log),
             *(_neighbour_moves(log) if neighbours else ()),
+            *(_contrib_moves(force, log) if contrib else ()),
         ]
         if is_first:
             _when_unused.callback(serve_slim())
         undo = contextlib.ExitStack()
         undo.callback(_undo, _ledger.place(moves))
+        modules.settle()
         _LOG.info("tf1_bn.install: %s", "; ".join(log))
         return undo
 
@@ -92,6 +104,7 @@ def uninstall() -> None:
 def _undo(take_back: Callable[[], None]) -> None:
     with _lock:
         take_back()
+        modules.settle()
         if not _ledger.is_used():
             _when_unused.close()
 
@@ -141,3 +154,17 @@ def _neighbour_moves(log: list[str]) -> list[Move]:
         else:
             log.append(f"{namespace.name} keeps its own")
     return moves
+
+
+def _contrib_moves(force: bool, log: list[str]) -> list[Move]:
+    full = sys.modules["tensorflow"]
+    moves = [each for host in [*namespaces.v1_modules(), full] for each in modules.moves(host)]
+    for table in (moved.SLIMS, moved.PROGRAMS):
+        for home, names in table.items():
+            # A program that needs a module which is gone fails by itself.
+            with contextlib.suppress(ImportError):
+                moves += moved.missing({home: names})
+    if force and tf_version() < (2, 0):
+        moves += batch_norm_moves(*TF1_CONTRIB)
+    log.append(f"contrib: {len(moves)} names put where they are looked for")
+    return [Move(*each, is_item=each[0] is sys.modules) for each in moves]

@@ -13,7 +13,7 @@ import sys
 from typing import Any, Iterable, Mapping, NamedTuple
 
 from ..runtime.tensorflow_v1 import tf, tf_version
-from . import neighbours
+from .old_names import neighbours
 from .places import Move, StandIn, attribute, is_lazy, provides
 
 LAYERS = "tensorflow.compat.v1.layers"
@@ -49,7 +49,7 @@ class Namespace(NamedTuple):
 @functools.lru_cache(maxsize=None)
 def layers() -> Namespace:
     """`tf.layers`, lost if it has no batch normalization."""
-    hosts = _v1_modules()
+    hosts = v1_modules()
     if not provides(tf.layers, "batch_normalization"):
         return _lost(LAYERS, hosts, _import_aside(LAYERS))
     if tf_version() < (2, 0):
@@ -68,7 +68,7 @@ def rnn_cell() -> Namespace:
     """`tf.nn.rnn_cell`; where it is not lost there is nothing to put into it."""
     if provides(tf.nn.rnn_cell, "LSTMCell"):
         return Namespace(_RNN_CELL, False, [], [])
-    return _lost(_RNN_CELL, _unique(host.nn for host in _v1_modules()), None)
+    return _lost(_RNN_CELL, _unique(host.nn for host in v1_modules()), None)
 
 
 def forget() -> None:
@@ -100,7 +100,7 @@ def _way_out(name: str) -> str:
     return "tf1_bn cannot bring this name back; see migration_guide/run_unmodified.md."
 
 
-def _v1_modules() -> list[Any]:
+def v1_modules() -> list[Any]:
     """Every module object that is `tensorflow.compat.v1` for somebody, the imported one last."""
     named = [
         module

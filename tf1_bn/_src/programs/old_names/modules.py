@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serves the table as modules below `tensorflow`, to every style of import, while it is asked to.
+
+Nothing is taken from its home before a program asks for that name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+from typing import Any, Iterator
+
+from ...runtime.tensorflow_v1 import tf, tf_version
+from .heirs import sentence
+from .optional_slim import check_slim, is_slims, serve_batch_norm, submodule
+from .tensorflow_names import TABLE, rows_of
+
+ROOTS = ("tensorflow.contrib", "tensorflow.estimator")
+_BELOW = "tensorflow."
+
+
+class OldModule(types.ModuleType):
+    """A module of the table; a name is looked up when it is asked for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "Made by tf1_bn; tf1_bn.uninstall() takes it away.")
+        self.__path__: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__all__":
+            return self.__dir__()
+        # The import system probes for such names; whoever asks wants a plain no.
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return find(self.__name__[len(_BELOW) :], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The import system gives each submodule to its parent, where one may hide a function of
+        # its own name, as `arg_scope` is.
+        if sys.modules.get(f"{self.__name__}.{name}") is not value:
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        module = self.__name__[len(_BELOW) :]
+        found = {name for name in vars(self) if not name.startswith("_")}
+        for row in rows_of(module) or ():
+            with contextlib.suppress(ImportError, AttributeError):
+                found.update(row.names or _public(_home(row.home, module)))
+        below = [each for each in TABLE if each.startswith(module + ".")]
+        return sorted(found | {each[len(module) + 1 :].split(".")[0] for each in below})
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds and makes the modules below those of ROOTS that are served."""
+
+    def find_spec(
+        self, name: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The spec of a module below one of the roots; None for every other.
+
+        Raises:
+          ImportError: it is not in the table, with a sentence that names an heir, or needs TF-Slim
+            and that is missing.
+        """
+        if not any(name.startswith(root + ".") and _is_served(root) for root in ROOTS):
+            return None
+        module = name[len(_BELOW) :]
+        if rows_of(module) is None and _real(module) is None:
+            # With `name` in the error, `from tensorflow.contrib import x` would drop the sentence.
+            raise ModuleNotFoundError(sentence(module))
+        rows = rows_of(module)
+        if rows and all(is_slims(row.home) for row in rows):
+            # It would be empty.
+            check_slim(f"tf.{module}")
+        return importlib.machinery.ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        return OldModule(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Leaves a module of the table empty, and puts TF-Slim's own file in place of another."""
+        below = module.__name__[len(_BELOW) :]
+        if rows_of(below) is None:
+            sys.modules[module.__name__] = _real(below)
+
+
+_finder = _Finder()
+_stop = contextlib.ExitStack()
+
+
+def moves(tensorflow: Any) -> Iterator[tuple[Any, str, Any]]:
+    """What makes a module `tensorflow` show those of ROOTS that it lacks; then `settle` is due.
+
+    Yields:
+      `sys.modules` or the module, a name in it, and what is to stand there.
+    """
+    for root in ROOTS:
+        short = root[len(_BELOW) :]
+        if _is_served(root) or not _has(tensorflow, short):
+            served = sys.modules[root] if _is_served(root) else OldModule(root)
+            yield sys.modules, root, served
+            yield tensorflow, short, served
+
+
+def settle() -> None:
+    """Serves what is below the roots that stand in `sys.modules`, and takes the rest away."""
+    served = [root for root in ROOTS if _is_served(root)]
+    below = tuple(f"{root}." for root in ROOTS if root not in served and root not in sys.modules)
+    for name in [each for each in sys.modules if each.startswith(below)] if below else []:
+        del sys.modules[name]
+    if served and _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
+        _stop.callback(sys.meta_path.remove, _finder)
+        _stop.callback(serve_batch_norm())
+    elif not served:
+        _stop.close()
+
+
+def _has(tensorflow: Any, short: str) -> bool:
+    # Asking TensorFlow 1 for contrib would load all of it.
+    if short == "contrib":
+        return tf_version() < (2, 0)
+    try:
+        return getattr(tensorflow, short) is not None
+    except (AttributeError, ImportError):
+        return False
+
+
+def _is_served(root: str) -> bool:
+    return isinstance(sys.modules.get(root), OldModule)
+
+
+def find(module: str, name: str) -> Any:
+    """What a program gets that asks a module of the table for a name.
+
+    Raises:
+      AttributeError: it is nowhere, with a sentence that names an heir.
+      ImportError: TF-Slim has it, and is missing.
+    """
+    missing = None
+    for row in rows_of(module) or ():
+        if row.names is None or name in row.names:
+            try:
+                return getattr(_home(row.home, f"{module}.{name}"), name)
+            except AttributeError:
+                continue
+            except ImportError as error:
+                # Another row may have it; what TensorFlow itself dropped nobody can install.
+                if not (error.name or "").startswith("tensorflow"):
+                    missing = missing or error
+    below = f"{module}.{name}"
+    if rows_of(below) is not None or (missing is None and _real(below) is not None):
+        return importlib.import_module(_BELOW + below)
+    if missing is not None:
+        raise missing
+    raise AttributeError(sentence(below))
+
+
+def _home(home: str, asked: str) -> Any:
+    """The module of a row; `asked` is the name that needs it."""
+    if is_slims(home):
+        check_slim(f"tf.{asked}")
+    if home == "tf" or home.startswith("tf."):
+        value = tf
+        for word in home.split(".")[1:]:
+            value = getattr(value, word)
+        return value
+    return importlib.import_module(home, __package__)
+
+
+def _real(module: str) -> Any:
+    """TF-Slim's module behind one that is not in the table, whose parent is; None if none is."""
+    parent, _, name = module.rpartition(".")
+    loaded = sys.modules.get(_BELOW + parent)
+    rows = rows_of(parent)
+    homes = [row.home for row in rows or ()]
+    if rows is None and loaded is not None and is_slims(loaded.__name__):
+        homes = [loaded.__name__]
+    slims = [home for home in homes if is_slims(home)]
+    if slims:
+        check_slim(f"tf.{module}")
+    found = (submodule(home, name) for home in slims)
+    return next((each for each in found if each is not None), None)
+
+
+def _public(home: Any) -> Iterator[str]:
+    for name in getattr(home, "__all__", dir(home)):
+        if not name.startswith("_") and not isinstance(getattr(home, name), types.ModuleType):
+            yield name
