@@ -7,15 +7,9 @@ without an estimator.
 
 from __future__ import annotations
 
-import collections
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 from ...runtime.tensorflow_v1 import Tensor, tf
-
-_FIELDS = (
-    "mode predictions loss train_op eval_metric_ops export_outputs training_chief_hooks "
-    "training_hooks scaffold evaluation_hooks prediction_hooks"
-)
 
 
 def embed_sequence(
@@ -142,9 +136,8 @@ def padded_batch_and_drop_remainder(
 
 
 def get_placeholders(graph: Any) -> list[Tensor]:
-    """The outputs of the placeholders of a graph."""
-    ops = graph.get_operations()
-    return [op.outputs[0] for op in ops if op.type.startswith("Placeholder")]
+    """The outputs of the placeholders of a graph, but for those with a default."""
+    return [op.outputs[0] for op in graph.get_operations() if op.type == "Placeholder"]
 
 
 def constant_value(tensor: Any, partial: bool = False) -> Any:
@@ -167,10 +160,21 @@ class ModeKeys:
     PREDICT = "infer"
 
 
-_Fields: Any = collections.namedtuple("EstimatorSpec", _FIELDS)  # type: ignore[misc]
+class _Fields(NamedTuple):
+    mode: str
+    predictions: Any = None
+    loss: Any = None
+    train_op: Any = None
+    eval_metric_ops: Any = None
+    export_outputs: Any = None
+    training_chief_hooks: Any = None
+    training_hooks: Any = None
+    scaffold: Any = None
+    evaluation_hooks: Any = None
+    prediction_hooks: Any = None
 
 
-class EstimatorSpec(_Fields):  # type: ignore[misc]
+class EstimatorSpec(_Fields):
     """What a model function returns, checked for its mode.
 
     Attributes:
@@ -184,36 +188,35 @@ class EstimatorSpec(_Fields):  # type: ignore[misc]
 
     __slots__ = ()
 
-    def __new__(cls, mode: str, *given: Any, **named: Any) -> EstimatorSpec:
-        """Takes the fields in their order or by name.
+    def __new__(cls, *given: Any, **named: Any) -> EstimatorSpec:
+        """Takes the fields in their order or by name; those left out get a TF1 estimator's values.
 
         Raises:
           TypeError: a field is unknown, or `loss` is no tensor.
           ValueError: what the mode needs is missing, or `loss` is no scalar.
         """
-        names = _FIELDS.split()[1:]
-        fields: dict[str, Any] = {**dict.fromkeys(names), **dict(zip(names, given)), **named}
-        unknown = sorted(set(fields) - set(names))
-        if unknown:
-            raise TypeError(f"EstimatorSpec has no field {unknown[0]!r}")
-        _check(mode, fields)
-        fields["loss"] = _scalar(fields["loss"])
-        fields["scaffold"] = fields["scaffold"] or tf.train.Scaffold()
-        for name in ("predictions", "eval_metric_ops"):
-            fields[name] = {} if fields[name] is None else fields[name]
-        for name in names:
-            if name.endswith("hooks"):
-                fields[name] = tuple(fields[name] or ())
-        made: EstimatorSpec = super().__new__(cls, mode, **fields)
-        return made
+        fields = _Fields(*given, **named)
+        _check(fields)
+        hooks = [name for name in fields._fields if name.endswith("hooks")]
+        return super().__new__(
+            cls,
+            **{
+                **fields._asdict(),
+                **{name: tuple(getattr(fields, name) or ()) for name in hooks},
+                "loss": _scalar(fields.loss),
+                "predictions": {} if fields.predictions is None else fields.predictions,
+                "eval_metric_ops": fields.eval_metric_ops or {},
+                "scaffold": fields.scaffold or tf.train.Scaffold(),
+            },
+        )
 
 
-def _check(mode: str, fields: dict[str, Any]) -> None:
-    if mode == ModeKeys.TRAIN and fields["train_op"] is None:
+def _check(fields: _Fields) -> None:
+    if fields.mode == ModeKeys.TRAIN and fields.train_op is None:
         raise ValueError("Missing train_op.")
-    if mode in (ModeKeys.TRAIN, ModeKeys.EVAL) and fields["loss"] is None:
+    if fields.mode in (ModeKeys.TRAIN, ModeKeys.EVAL) and fields.loss is None:
         raise ValueError("Missing loss.")
-    if mode == ModeKeys.PREDICT and fields["predictions"] is None:
+    if fields.mode == ModeKeys.PREDICT and fields.predictions is None:
         raise ValueError("Missing predictions.")
 
 
