@@ -25,8 +25,10 @@ _WHAT_IT_FINDS = (
     ("--force", "also replace an original batch normalization that works"),
     (
         "--tf1-alias",
-        "`import tensorflow` gives tensorflow.compat.v1, v2 behaviour disabled (no contrib)",
+        "`import tensorflow` gives tensorflow.compat.v1, v2 behaviour disabled",
     ),
+    ("--contrib", "also serve tf.contrib, much of which is TF-Slim and needs it installed"),
+    ("--compat", "all that an old program needs: --tf1-alias, --neighbours and --contrib"),
 )
 
 

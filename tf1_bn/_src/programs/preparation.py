@@ -19,7 +19,8 @@ def prepare(options: Any, then: Callable[[], None] = lambda: None) -> contextlib
     """Arranges `options` and calls `then`, once TensorFlow is imported; now if it already is.
 
     Args:
-      options: a parsed command line with `neighbours`, `force` and `tf1_alias`.
+      options: a parsed command line with `neighbours`, `force`, `contrib`, `tf1_alias` and
+        `compat`, which stands for all of these but `force`.
       then: called when batch normalization is installed.
 
     Returns:
@@ -30,9 +31,11 @@ def prepare(options: Any, then: Callable[[], None] = lambda: None) -> contextlib
     def patch() -> None:
         from .install import install
 
-        undo.enter_context(install(force=options.force, neighbours=options.neighbours))
+        neighbours = options.neighbours or options.compat
+        contrib = options.contrib or options.compat
+        undo.enter_context(install(force=options.force, neighbours=neighbours, contrib=contrib))
         then()
-        if options.tf1_alias:
+        if options.tf1_alias or options.compat:
             _alias()
 
     undo.callback(after_import("tensorflow", patch))
