@@ -51,6 +51,8 @@ ONE_DEATH = (
     "tests/examples/test_train_digits_cluster.py"
     "::test_training_goes_on_after_a_kill[worker-worker 1]"
 )
+# What `install(contrib=True)` serves: most of it is TF-Slim's.
+CONTRIB = tuple(f"tests/legacy/test_contrib_{name}.py" for name in ("imports", "names", "programs"))
 # They read the project's files, which are the same on every TensorFlow: the newest runs them.
 WITHOUT_TEXTS = without(
     *(f"meta/test_{name}.py" for name in ("ci", "packaging", "project_files", "public_api_only")),
@@ -144,7 +146,7 @@ PAIRS = (
         ("3.13", "3.12", "3.11"),
         # TF-Slim's own tests are in its wheel; elsewhere the tests that need it are skipped.
         ("tensorflow-cpu>=2.21", "tf-slim==1.1.0", "numpy<2.4"),
-        (Run("slim", ONEDNN_OFF, ("tests/legacy/test_slim.py",)),),
+        (Run("slim", ONEDNN_OFF, ("tests/legacy/test_slim.py", *CONTRIB)),),
     ),
 )
 PUBLIC_PACKAGES = ("deepxde", "scikit-learn", "pandas", "pyyaml", "tqdm", "retrying", "requests")

@@ -1,4 +1,4 @@
-"""A PointNet: layers by hand in the style of its tf_util, batch norm of contrib, a decay schedule."""
+"""A PointNet: layers by hand as in its tf_util, contrib's batch norm, a decay schedule."""
 
 import json
 
@@ -92,7 +92,7 @@ def main():
     config.gpu_options.allow_growth = True
     with tf.Session(config=config) as sess:
         sess.run(tf.global_variables_initializer(), {is_training: True})
-        for step in range(4):
+        for _ in range(4):
             feed = {
                 points: rng.uniform(-1, 1, [BATCH, POINTS, 3]),
                 labels: rng.randint(0, CLASSES, BATCH),

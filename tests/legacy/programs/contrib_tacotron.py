@@ -4,8 +4,14 @@ import json
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.contrib.rnn import GRUCell, LSTMCell, MultiRNNCell, OutputProjectionWrapper
-from tensorflow.contrib.rnn import LayerNormBasicLSTMCell, ResidualWrapper
+from tensorflow.contrib.rnn import (
+    GRUCell,
+    LayerNormBasicLSTMCell,
+    LSTMCell,
+    MultiRNNCell,
+    OutputProjectionWrapper,
+    ResidualWrapper,
+)
 from tensorflow.contrib.training import HParams
 
 hparams = HParams(

@@ -19,10 +19,11 @@ from ..runtime import after_import
 from . import preparation
 
 _HERE = os.path.abspath(__file__)
-# Whose frames stand in no traceback of the program: what runs it, and what listens to it.
+# Whose frames stand in no traceback of the program: what runs it, listens to it, finds old names.
 _OURS = (
     *(os.path.abspath(str(file)) for file in (_HERE, after_import.__file__, preparation.__file__)),
     os.path.join(os.path.dirname(os.path.dirname(_HERE)), "proof", "record", ""),
+    os.path.join(os.path.dirname(_HERE), "old_names", ""),
 )
 
 

@@ -40,6 +40,7 @@ HEIRS: Mapping[str, str] = {
     "contrib.distributions": "TensorFlow Probability has it",
     "contrib.eager": "TensorFlow itself has it: tf.GradientTape, tf.Variable, tf.py_func",
     "contrib.estimator": _ESTIMATOR,
+    "contrib.factorization": "scikit-learn has k-means and Gaussian mixtures",
     "contrib.feature_column": _COLUMNS,
     "contrib.ffmpeg": _IO,
     "contrib.graph_editor": "tf.import_graph_def with an input_map copies and rewires graphs",

@@ -145,7 +145,9 @@ def find(module: str, name: str) -> Any:
     for row in rows_of(module) or ():
         if row.names is None or name in row.names:
             try:
-                return getattr(_home(row.home, f"{module}.{name}"), name)
+                value = getattr(_home(row.home, f"{module}.{name}"), name)
+                if row.names is not None or not _is_foreign(value):
+                    return value
             except AttributeError:
                 continue
             except ImportError as error:
@@ -189,5 +191,10 @@ def _real(module: str) -> Any:
 
 def _public(home: Any) -> Iterator[str]:
     for name in getattr(home, "__all__", dir(home)):
-        if not name.startswith("_") and not isinstance(getattr(home, name), types.ModuleType):
+        if not name.startswith("_") and not _is_foreign(getattr(home, name)):
             yield name
+
+
+def _is_foreign(value: Any) -> bool:
+    """Whether it is a module that a file of TF-Slim only imports."""
+    return isinstance(value, types.ModuleType) and not is_slims(value.__name__)

@@ -77,7 +77,8 @@ def batch_norm_moves(package: str, scopes: str, layers: str) -> Iterator[tuple[A
     original = importlib.import_module(f"{package}.{layers}").batch_norm
     ours = scoped(original, importlib.import_module(f"{package}.{scopes}").current_arg_scope)
     for name, module in sorted(sys.modules.items()):
-        if module is not None and (name + ".").startswith(package + "."):
+        # TensorFlow 1.15 has two names for its files.
+        if f"{name}.".replace("tensorflow_core", "tensorflow").startswith(f"{package}."):
             held = [each for each, value in vars(module).items() if value is original]
             yield from ((module, each, ours) for each in held)
 

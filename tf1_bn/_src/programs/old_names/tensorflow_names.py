@@ -42,9 +42,6 @@ _RNN = (
     ),
 )
 _FRAMEWORK_ROWS = (
-    Row("tf_slim.ops.arg_scope"),
-    Row("tf_slim.ops.variables"),
-    _row("tf_slim.ops.framework_ops", "get_graph_from_inputs"),
     _row(
         "tf",
         "TensorSpec argsort assert_same_float_dtype assert_scalar is_tensor py_func sort "
@@ -67,27 +64,28 @@ _FRAMEWORK_ROWS = (
     ),
     _row("tensorflow.python.util", "nest"),
     _row(".small_parts", "get_placeholders"),
+    _row("tf_slim.ops.framework_ops", "get_graph_from_inputs"),
+    Row("tf_slim.ops.arg_scope"),
+    Row("tf_slim.ops.variables"),
 )
+# TF-Slim is not imported before it is needed, so its rows stand behind those of single names.
 _LAYERS = (
+    _row(".small_parts", "embed_sequence"),
+    _row("tf.nn", "safe_embedding_lookup_sparse"),
     Row("tf_slim.layers"),
     # Without TF-Slim this one is there all the same.
     _row("...contrib.batch_norm", "batch_norm"),
-    _row(".small_parts", "embed_sequence"),
-    _row("tf.nn", "safe_embedding_lookup_sparse"),
 )
-_SLIM = (
-    Row("tf_slim"),
-    _row(".small_parts", "embed_sequence"),
-)
+_SLIM = (_row(".small_parts", "embed_sequence"), Row("tf_slim"))
 _TRAINING = (
+    _row(".hparams", "HParams"),
     Row("tf_slim.training.training"),
     Row("tf_slim.training.evaluation"),
-    _row(".hparams", "HParams"),
 )
 _METRICS = (
-    Row("tf_slim.metrics"),
     _row("tf.math", "confusion_matrix"),
     _row(".small_parts", "set_difference set_intersection set_size set_union"),
+    Row("tf_slim.metrics"),
 )
 _LOSSES = (Row("tf_slim.losses"),)
 
@@ -182,7 +180,7 @@ TABLE: Mapping[str, Sequence[Row]] = {
 def rows_of(module: str) -> Sequence[Row] | None:
     """The rows of a module below `tensorflow`, or None if it is not in the table.
 
-    The folders in between, such as `contrib.layers.python.layers`, show what `contrib.layers` does.
+    A folder such as `contrib.layers.python.layers` shows what `contrib.layers` does.
 
     >>> rows_of("contrib.losses.python.losses")
     (Row(home='tf_slim.losses', names=None),)
@@ -192,4 +190,4 @@ def rows_of(module: str) -> Sequence[Row] | None:
     words = module.split(".")
     if module in TABLE or words[2:3] != ["python"] or len(words) > 4:
         return TABLE.get(module)
-    return TABLE.get(".".join(words[:2]))
+    return TABLE.get(".".join(words[:2])) if len(words) > 3 else ()
