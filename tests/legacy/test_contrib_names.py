@@ -93,7 +93,7 @@ ABROAD = """
 
 # What TensorFlow says of its own old layers.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::UserWarning:tensorflow", "ignore::UserWarning:tf_slim"
+    *(f"ignore::UserWarning:{source}" for source in ("keras", "tensorflow", "tf_slim"))
 )
 
 
