@@ -93,7 +93,7 @@ ABROAD = """
 
 # What TensorFlow says of its own old layers.
 pytestmark = pytest.mark.filterwarnings(
-    *(f"ignore::UserWarning:{source}" for source in ("keras", "tensorflow", "tf_slim"))
+    "ignore::UserWarning:tensorflow", r"ignore:`tf\.nn\.rnn_cell\.\w+` is deprecated:UserWarning"
 )
 
 

@@ -56,6 +56,7 @@ def test_numpy_is_required_and_tensorflow_is_an_extra(metadata: Message) -> None
     assert plain == ["numpy"]
     assert set(metadata.get_all("Provides-Extra")) == {
         "tensorflow",
+        "contrib",
         "benchmarks",
         "plot",
         "test",
