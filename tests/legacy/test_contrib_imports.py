@@ -169,6 +169,21 @@ def test_contrib_alone_leaves_tensorflow_2_as_it_is(tmp_path: Path) -> None:
     assert said(program, tmp_path, "--contrib") == "True False 3\n"
 
 
+def test_who_asks_first_whether_there_is_contrib(tmp_path: Path) -> None:
+    program = """
+        import importlib.util
+        import tensorflow as tf
+        for name in ("tensorflow.contrib", "tensorflow.contrib.rnn", "tensorflow.contrib.training"):
+            print(importlib.util.find_spec(name) is not None, end=" ")
+        try:
+            import tensorflow.contrib.tensorrt as trt
+        except ModuleNotFoundError:
+            print("none", end=" ")
+        print(hasattr(tf, "contrib"), hasattr(tf.contrib, "tensorrt"))
+    """
+    assert said(program, tmp_path, "--compat") == "True True True none True False\n"
+
+
 def test_two_installations_end_one_by_one(tmp_path: Path) -> None:
     program = """
         import sys

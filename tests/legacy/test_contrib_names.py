@@ -298,6 +298,21 @@ def test_private_names_that_moved_are_found_again(home: str) -> None:
             assert callable(getattr(module, name)), name
 
 
+def test_they_go_again() -> None:
+    def missing() -> list[str]:
+        tables = (moved.SLIMS, moved.PROGRAMS)
+        return [f"{m.__name__}.{name}" for t in tables for m, name, _ in moved.missing(t)]
+
+    assert missing() == []
+    uninstall()
+    before = missing()
+    install(contrib=True)
+    uninstall()
+    assert missing() == before
+    if tf_version() >= (2, 16):
+        assert {"tensorflow.python.util.nest.is_sequence"} < set(before)
+
+
 @pytest.mark.tf_min("2.16", reason="until 2.15 TensorFlow has its estimators")
 def test_the_estimators_two_names_that_programs_use_alone() -> None:
     tf = tensorflow()

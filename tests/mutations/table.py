@@ -33,6 +33,8 @@ EXTREMES = "tests/properties/test_extremes.py"
 COMBINATIONS = "tests/properties/test_combinations.py"
 CONTRIB = "tests/contrib/test_conformance.py"
 CONTRIB_BEHAVIOUR = "tests/contrib/test_behaviour.py"
+OLD_NAMES = "tests/legacy/test_contrib_names.py"
+HPARAMS = "tests/legacy/test_hparams.py"
 
 
 class Mutation(NamedTuple):
@@ -547,5 +549,24 @@ MUTATIONS = [
         "_src/files/whole_files.py",
         ("endless files are read", "if is_kind(found.st_mode):", "if False:",
          (RECORDED_FILES,), "without_an_end"),
+    ),
+    *_of(
+        "_src/programs/old_names/modules.py",
+        ("an error keeps its module's name, so that `from ... import` drops the sentence",
+         "raise ModuleNotFoundError(sentence(module))",
+         "raise ModuleNotFoundError(sentence(module), name=name)", (OLD_NAMES,), "names_its_heir"),
+        ("what TF-Slim lacks hides what others have",
+         "missing = missing or error", "raise", (OLD_NAMES,), "without_slim"),
+    ),
+    *_of(
+        "_src/programs/old_names/rnn.py",
+        ("the gates of the normalized cell swapped",
+         "i, j, f, o = tf.split(gates, 4, axis=1)", "j, i, f, o = tf.split(gates, 4, axis=1)",
+         (OLD_NAMES,), "LayerNormBasicLSTMCell"),
+    ),
+    *_of(
+        "_src/programs/old_names/hparams.py",
+        ("a whole number is cut out of a fraction",
+         "fits = fits and isinstance(value, numbers.Integral)", "pass", (HPARAMS,)),
     ),
 ]  # fmt: skip

@@ -29,6 +29,8 @@ class OldModule(types.ModuleType):
     def __init__(self, name: str) -> None:
         super().__init__(name, "Made by tf1_bn; tf1_bn.uninstall() takes it away.")
         self.__path__: list[str] = []
+        # Programs ask `importlib.util.find_spec` whether there is a contrib.
+        self.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
@@ -152,7 +154,7 @@ def find(module: str, name: str) -> Any:
                 continue
             except ImportError as error:
                 # Another row may have it; what TensorFlow itself dropped nobody can install.
-                if not (error.name or "").startswith("tensorflow"):
+                if is_slims(row.home) or not (error.name or "").startswith("tensorflow"):
                     missing = missing or error
     below = f"{module}.{name}"
     if rows_of(below) is not None or (missing is None and _real(below) is not None):
