@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import tf_version
-from tests.legacy.contrib_support import needs_slim
+from tests.legacy.contrib_support import needs_slim, served
 from tests.legacy.process import PROGRAMS, python, under_run
 
 RECORD = Path(__file__).with_name("data") / "contrib_programs_tf115.json"
@@ -66,6 +66,23 @@ def test_a_program_does_as_on_tf1(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(losses[-1:], expected[-1:], rtol=LAST.get(name, 1e-4))
     if not is_tf1:
         assert f"session runs executed those of {LAYERS[name]}." in ended.err
+
+
+@needs_slim
+@served
+@pytest.mark.parametrize("has_gamma", [True, False])
+def test_a_recording_of_tf1_is_proven_or_refuted(has_gamma: bool, tmp_path: Path) -> None:
+    """By `python -m tf1_bn record` on TF 1.15.5, from the very program."""
+    text = (PROGRAMS / "slim_small.py").read_text(encoding="utf-8")
+    program = text.replace("scale=True", f"scale={has_gamma}")
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    recording = str(RECORD.with_name("slim_small_tf115.npz"))
+    ended = python("-m", "tf1_bn", "verify", "--compat", recording, "program.py", cwd=tmp_path)
+    verdict = (
+        "proven: 4 same, 0 different" if has_gamma else "[different] structure of last (dynamic)"
+    )
+    assert verdict in ended.out, ended.err[-4000:]
+    assert ended.code == (0 if has_gamma else 1)
 
 
 def main() -> None:
