@@ -157,8 +157,7 @@ def _neighbour_moves(log: list[str]) -> list[Move]:
 
 
 def _contrib_moves(force: bool, log: list[str]) -> list[Move]:
-    full = sys.modules["tensorflow"]
-    moves = [each for host in [*namespaces.v1_modules(), full] for each in modules.moves(host)]
+    moves = list(modules.moves([*namespaces.v1_modules(), sys.modules["tensorflow"]]))
     for table in (moved.SLIMS, moved.PROGRAMS):
         for home, names in table.items():
             # A program that needs a module which is gone fails by itself.

@@ -12,9 +12,9 @@ import importlib.abc
 import importlib.machinery
 import sys
 import types
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
-from ...runtime.tensorflow_v1 import tf, tf_version
+from ...runtime.tensorflow_v1 import tf
 from .heirs import sentence
 from .optional_slim import check_slim, is_slims, serve_batch_norm, submodule
 from .tensorflow_names import TABLE, rows_of
@@ -94,18 +94,26 @@ _finder = _Finder()
 _stop = contextlib.ExitStack()
 
 
-def moves(tensorflow: Any) -> Iterator[tuple[Any, str, Any]]:
-    """What makes a module `tensorflow` show those of ROOTS that it lacks; then `settle` is due.
+def moves(hosts: Sequence[Any]) -> Iterator[tuple[Any, str, Any]]:
+    """What makes those of ROOTS be found that this TensorFlow lacks; then `settle` is due.
+
+    Args:
+      hosts: every module object that is TensorFlow for somebody.
 
     Yields:
-      `sys.modules` or the module, a name in it, and what is to stand there.
+      `sys.modules` or a host, a name in it, and what is to stand there.
     """
     for root in ROOTS:
         short = root[len(_BELOW) :]
-        if _is_served(root) or not _has(tensorflow, short):
-            served = sys.modules[root] if _is_served(root) else OldModule(root)
-            yield sys.modules, root, served
-            yield tensorflow, short, served
+        if _is_served(root):
+            served = sys.modules[root]
+        # By name: asking TensorFlow 1 for its contrib would load all of it.
+        elif any(short in dir(host) for host in hosts):
+            continue
+        else:
+            served = OldModule(root)
+        yield sys.modules, root, served
+        yield from ((host, short, served) for host in hosts)
 
 
 def settle() -> None:
@@ -120,16 +128,6 @@ def settle() -> None:
         _stop.callback(serve_batch_norm())
     elif not served:
         _stop.close()
-
-
-def _has(tensorflow: Any, short: str) -> bool:
-    # Asking TensorFlow 1 for contrib would load all of it.
-    if short == "contrib":
-        return tf_version() < (2, 0)
-    try:
-        return getattr(tensorflow, short) is not None
-    except (AttributeError, ImportError):
-        return False
 
 
 def _is_served(root: str) -> bool:
