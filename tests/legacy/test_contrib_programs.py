@@ -85,6 +85,15 @@ def test_a_recording_of_tf1_is_proven_or_refuted(has_gamma: bool, tmp_path: Path
     assert ended.code == (0 if has_gamma else 1)
 
 
+@needs_slim
+@served
+def test_record_finds_what_run_finds(tmp_path: Path) -> None:
+    script = str(PROGRAMS / "slim_small.py")
+    ended = python("-m", "tf1_bn", "record", "--compat", script, "-o", "r.npz", cwd=tmp_path)
+    assert ended.code == 0, ended.err[-4000:]
+    assert " recorded in r.npz" in ended.err
+
+
 def main() -> None:
     found: dict[str, Any] = {}
     for name in NAMES:

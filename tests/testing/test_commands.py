@@ -119,7 +119,7 @@ def test_the_program_of_1_15_that_needs_neighbours(tmp_path: Path) -> None:
 def test_every_command_has_the_options_of_what_a_program_finds(name: str, tmp_path: Path) -> None:
     done = command(name, "--help", cwd=tmp_path)
     assert done.returncode == 0
-    for option in ("--neighbours", "--force", "--tf1-alias"):
+    for option in ("--neighbours", "--force", "--tf1-alias", "--contrib", "--compat"):
         assert option in done.stdout
 
 

@@ -38,6 +38,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, action="store_true", help=effect)
 
 
+def is_untouched(parsed: Any) -> bool:
+    """Whether none of the options is given: the program finds TensorFlow as it is."""
+    return not any(getattr(parsed, flag[2:].replace("-", "_")) for flag, _ in _WHAT_IT_FINDS)
+
+
 def add_program(parser: argparse.ArgumentParser, **how: Any) -> None:
     """Adds SCRIPT and -m, with what stands behind -- for the program's arguments."""
     parser.add_argument("program", metavar="SCRIPT", **how)

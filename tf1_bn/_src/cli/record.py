@@ -10,7 +10,7 @@ from ..files.streams import say
 from ..files.text_table import counted
 from ..programs.program import ProgramFailed
 from ..proof.record.request import check_request
-from .options import INTERRUPTED, USAGE_ERROR, add_options, add_program, recorded
+from .options import INTERRUPTED, USAGE_ERROR, add_options, add_program, is_untouched, recorded
 
 if TYPE_CHECKING:
     # NumPy and TensorFlow, which the program imports.
@@ -58,10 +58,8 @@ def _record(parsed: Any) -> int:
     except (OSError, ValueError) as error:
         say(str(error))
         return USAGE_ERROR
-    # Without any of the options the program is to find TensorFlow as it is.
-    untouched = not (parsed.neighbours or parsed.force or parsed.tf1_alias)
     try:
-        recording = recorded(parsed, lambda: _recorder(parsed), untouched)
+        recording = recorded(parsed, lambda: _recorder(parsed), is_untouched(parsed))
     except ProgramFailed as error:
         say(f"{error}; nothing was written")
         return error.code
