@@ -38,6 +38,8 @@ def run_block(
     environment = dict(
         os.environ, PYTHONPATH=str(ROOT), PYTHONWARNINGS="ignore", OMP_NUM_THREADS="1"
     )
+    # As in an activated environment: TF 1.15 looks for its converter to TFLite there.
+    environment["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     with subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("run_blocks.py"))],
         stdin=subprocess.PIPE,
