@@ -78,5 +78,5 @@ def _find(home: str, name: str) -> Any:
         raise ImportError(
             f"tf1_bn.install(neighbours=True) rests on `{home}.{name}`, which this TensorFlow no "
             f"longer has ({error}). Call tf1_bn.install() without neighbours, and write the other "
-            "layers with tf.nn as migration_guide/run_unmodified.md shows."
+            "layers with tf.nn as migration_guide/recipes.md shows."
         ) from error
