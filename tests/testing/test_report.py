@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
 import math
 from pathlib import Path
@@ -135,43 +134,9 @@ def test_json_holds_everything() -> None:
     assert json.loads(infinite.as_json())["sections"][0]["rows"][0]["difference"]["error"] == "inf"
 
 
-class Page(html.parser.HTMLParser):
-    """Checks that tags nest, and keeps what could load or run something."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.opened: list[str] = []
-        self.tags: list[str] = []
-        self.loads: list[Any] = []
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.tags.append(tag)
-        if tag not in ("meta", "polyline"):
-            self.opened.append(tag)
-        self.loads += [
-            (tag, k, v)
-            for k, v in attrs
-            if k.startswith("on") or k in ("src", "href") and v[:1] != "#"
-        ]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.opened.pop() == tag
-
-
-def test_html_is_one_page_without_scripts() -> None:
-    page = Page()
-    page.feed(full_report().html().replace("/>", ">"))
-    assert page.opened == [] and page.loads == []
-    assert "script" not in page.tags and "link" not in page.tags
-    # The tolerance, and the drift of the one quantity that has several steps.
-    assert page.tags.count("polyline") == 2
-
-
-def test_names_from_files_reach_neither_the_terminal_nor_the_page() -> None:
-    hostile = "\x1b[2J<script>alert(1)</script>&\u202e"
-    text, page = full_report(hostile).text(), full_report(hostile).html()
-    assert "\x1b" not in text and "\u202e" not in text
-    assert "<script" not in page and "\x1b" not in page and "&lt;script&gt;" in page
+def test_names_from_files_do_not_reach_the_terminal() -> None:
+    text = full_report("\x1b[2J\u202e").text()
+    assert "\x1b" not in text and "\u202e" not in text and "\\x1b[2J" in text
 
 
 def test_reports_are_written_whole(tmp_path: Path) -> None:

@@ -1,28 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A report as one HTML page without scripts or outside files; drift plots are inline SVG."""
+"""A report as one HTML page without scripts or outside files: what differs first, the rest folded.
+
+A layer has one section, of what it is made of and of what it computes.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Iterable
+from typing import TYPE_CHECKING, Iterable, Sequence
 
 from ...files.svg import element, escaped
+from ...files.text_table import counted
+from .drift_chart import drift_chart
+from .page_style import style
+from .rows import DIFFERENT, NOT_COMPARED, SAME, STRUCTURE_OF, Row
 
 if TYPE_CHECKING:
     from .report import Report, Section
-    from .rows import Row
 
-_STYLE = """
-body { font: 15px/1.45 sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em; }
-table { border-collapse: collapse; margin: .5em 0 1em; font-size: 13px; }
-td, th { border: 1px solid #bbb; padding: .2em .6em; text-align: left; vertical-align: top; }
-th { background: #eee; }
-.same { color: #0a5c2b; } .different { color: #a3000b; font-weight: bold; } .not { color: #666; }
-td.number { font-family: monospace; white-space: nowrap; }
-.cause { background: #fff2cc; padding: .4em .8em; }
-svg text { font: 11px sans-serif; }
-"""
-_HEADINGS = (
+_OVERVIEW = ("verdict", "part", "greatest error / allowed", "likely cause, notes")
+_ROWS = (
+    "verdict",
     "aspect",
     "step",
     "expected",
@@ -31,106 +29,154 @@ _HEADINGS = (
     "greatest relative difference",
     "error",
     "allowed",
-    "verdict",
 )
-_WIDTH, _HEIGHT, _MARGIN = 640, 220, 60
-# Dark enough on white, and told apart by the colour-blind (Okabe and Ito).
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_STYLE = f"<style>{style({'overview': _OVERVIEW, 'rows': _ROWS})}</style>"
+_ORDER = (DIFFERENT, NOT_COMPARED, SAME)
+# Nothing may be loaded, whatever a name in a recording says.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page(report: Report) -> str:
     """Returns the whole page."""
-    facts = "".join(
-        f"<tr><th>{escaped(k)}</th><td>{escaped(v)}</td></tr>" for k, v in report.facts.items()
-    )
-    overview = "".join(
-        f'<tr><td><a href="#s{number}">{escaped(section.name)}</a></td>{_verdict(section.verdict)}'
-        f"<td>{escaped('; '.join(section.causes))}</td></tr>"
-        for number, section in enumerate(report.sections)
+    layers = sorted(_by_layer(report.sections), key=lambda layer: _ORDER.index(layer.verdict))
+    title = f"{report.title}: {report.verdict}"
+    kind = {"proven": "same", "DIFFERENT": "different"}.get(report.verdict, "not")
+    body = [
+        f'<h1>{escaped(report.title)}: <span class="{kind}">{escaped(report.verdict)}</span></h1>',
+        f"<p>{_counts([layer.verdict for layer in layers], 'part')}</p>",
+        _overview(layers),
+        "<h2>What was compared</h2>",
+        _table(
+            [f"<th>{escaped(k)}</th><td>{escaped(v)}</td>" for k, v in report.facts.items()],
+            "facts",
+        ),
+        *(_section(number, layer) for number, layer in enumerate(layers)),
+        _allowances(layers),
+    ]
+    head = (
+        '<meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{escaped(_POLICY)}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escaped(title)}</title>{_STYLE}"
     )
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{escaped(report.title)}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{escaped(report.title)}: {escaped(report.verdict)}</h1>\n<table>{facts}</table>\n"
-        f"<table><tr><th>part</th><th>verdict</th><th>likely cause</th></tr>{overview}</table>\n"
-        + "\n".join(_section(number, part) for number, part in enumerate(report.sections))
-        + "</body></html>\n"
+        f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n'
+        + "\n".join(body)
+        + "\n</body></html>\n"
     )
 
 
-def _section(number: int, section: Section) -> str:
-    causes = "".join(f'<p class="cause">Likely cause: {escaped(c)}.</p>' for c in section.causes)
-    notes = "".join(f"<p>{escaped(note)}</p>" for note in section.notes)
-    headings = "".join(f"<th>{heading}</th>" for heading in _HEADINGS)
-    rows = "\n".join(_row(row) for row in section.rows)
-    return (
-        f'<h2 id="s{number}">{escaped(section.name)}</h2>{causes}{notes}{_plot(section)}'
-        f"<table><tr>{headings}</tr>\n{rows}</table>"
+def _by_layer(sections: Iterable[Section]) -> list[Section]:
+    """The sections of one layer as one, in the order in which the layers come first."""
+    found: dict[str, Section] = {}
+    for section in sections:
+        name = section.name
+        name = name[len(STRUCTURE_OF) :] if name.startswith(STRUCTURE_OF) else name
+        known = found.get(name, section._replace(name=name, rows=[], causes=[], notes=[]))
+        found[name] = known._replace(
+            rows=[*known.rows, *section.rows],
+            causes=list(dict.fromkeys([*known.causes, *section.causes])),
+            notes=list(dict.fromkeys([*known.notes, *section.notes])),
+        )
+    return list(found.values())
+
+
+def _counts(verdicts: Sequence[str], what: str) -> str:
+    """How many things have which verdict, in words."""
+    each = [f"{verdicts.count(v)} {v}" for v in _ORDER if v in verdicts]
+    return f"{counted(len(verdicts), what)} compared: {', '.join(each)}." if each else "Nothing."
+
+
+def _overview(layers: Sequence[Section]) -> str:
+    """What differs or was not compared, with its likely cause; what is the same folds."""
+    lines: dict[str, list[str]] = {DIFFERENT: [], NOT_COMPARED: [], SAME: []}
+    for number, layer in enumerate(layers):
+        reasons = [row.remark for row in layer.rows if row.verdict == NOT_COMPARED]
+        skipped = dict.fromkeys(reasons if layer.verdict == NOT_COMPARED else [])
+        why = "; ".join([*layer.causes, *dict.fromkeys([*layer.notes, *skipped])])
+        lines[layer.verdict].append(
+            f'{_verdict(layer.verdict)}<td><a href="#l{number}">{escaped(layer.name)}</a></td>'
+            f'<td class="number">{_worst(layer)}</td><td>{escaped(why)}</td>'
+        )
+    heading = "".join(f"<th>{text}</th>" for text in _OVERVIEW)
+    odd, same = [*lines[DIFFERENT], *lines[NOT_COMPARED]], lines[SAME]
+    first = _table([heading, *odd], "overview stacked") if odd else ""
+    if not same:
+        return first
+    folded = _table([heading, *same], "overview stacked")
+    return first + _folded(f"{counted(len(same), 'part')} the same", folded, is_open=not odd)
+
+
+def _section(number: int, layer: Section) -> str:
+    verdicts = [row.verdict for row in layer.rows]
+    text = (
+        "".join(f'<p class="cause">Likely cause: {escaped(c)}.</p>' for c in layer.causes)
+        + "".join(f"<p>{escaped(note)}</p>" for note in layer.notes)
+        + drift_chart(layer.rows)
+        + _rows([row for row in layer.rows if row.verdict != SAME])
     )
+    same = [row for row in layer.rows if row.verdict == SAME]
+    heading = (
+        f'<h2>{escaped(layer.name)}: <span class="{_class(layer.verdict)}">{layer.verdict}</span>'
+        "</h2>"
+    )
+    if layer.verdict == SAME:
+        worst = f", greatest error {_worst(layer)} of what is allowed" if _worst(layer) else ""
+        said = f'{heading} <span class="faint">{_counts(verdicts, "row")[:-1]}{worst}</span>'
+        inside = _folded(said, text + _rows(same), is_markup=True)
+        return f'<section class="folded" id="l{number}">{inside}</section>'
+    folded = _folded(f"{counted(len(same), 'row')} the same", _rows(same)) if same else ""
+    counts = f'<p class="faint">{_counts(verdicts, "row")}</p>'
+    return f'<section id="l{number}">{heading}{counts}{text}{folded}</section>'
+
+
+def _rows(rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    ordered = sorted(rows, key=lambda row: _ORDER.index(row.verdict))
+    heading = "".join(f"<th>{text}</th>" for text in _ROWS)
+    return _table([heading, *map(_row, ordered)], "rows stacked")
 
 
 def _row(row: Row) -> str:
-    *numbers, allowed = row.numbers()
-    why = "" if row.tolerance is None else row.tolerance.derivation
-    numbers.append(f'<span title="{escaped(why)}">{allowed}</span>' if allowed else "")
     actual = f"{row.actual} {row.remark}".strip()
     texts = "".join(f"<td>{escaped(t)}</td>" for t in (row.aspect, row.step, row.expected, actual))
-    cells = "".join(f'<td class="number">{cell}</td>' for cell in numbers)
-    return f"<tr>{texts}{cells}{_verdict(row.verdict)}</tr>"
+    numbers = "".join(f'<td class="number">{escaped(cell)}</td>' for cell in row.numbers())
+    return f"{_verdict(row.verdict)}{texts}{numbers}"
+
+
+def _allowances(layers: Sequence[Section]) -> str:
+    """How each number in the column "allowed" was found."""
+    used = {row.tolerance for layer in layers for row in layer.rows if row.tolerance is not None}
+    lines = [
+        f'<td class="number">{entry.error:.2g}</td><td>{escaped(entry.derivation)}</td>'
+        for entry in sorted(used)
+    ]
+    if not lines:
+        return ""
+    table = _table(["<th>allowed</th><th>why</th>", *lines])
+    return f"<section>{_folded('How what is allowed was found', table)}</section>"
+
+
+def _worst(layer: Section) -> str:
+    ratios = [row.ratio for row in layer.rows if not math.isnan(row.ratio)]
+    return f"{max(ratios):.2g}" if ratios else ""
+
+
+def _folded(said: str, inside: str, is_open: bool = False, is_markup: bool = False) -> str:
+    summary = element("summary", said if is_markup else escaped(said))
+    return f"<details{' open' if is_open else ''}>{summary}{inside}</details>"
+
+
+def _table(lines: Sequence[str], kind: str = "") -> str:
+    named = {"class_": kind} if kind else {}
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return element("table", f"<tbody>{body}</tbody>", **named)
 
 
 def _verdict(verdict: str) -> str:
-    return f'<td class="{escaped(verdict)}">{escaped(verdict)}</td>'
+    return f'<td class="verdict {_class(verdict)}">{verdict}</td>'
 
 
-def _plot(section: Section) -> str:
-    """Error over tolerance against the step, a line a quantity; nothing for a single step."""
-    lines: dict[str, list[tuple[str, float]]] = {}
-    for row in section.rows:
-        if not math.isnan(row.ratio):
-            lines.setdefault(row.aspect, []).append((row.step, row.ratio))
-    lines = {aspect: points for aspect, points in lines.items() if len(points) > 1}
-    if not lines:
-        return ""
-    steps = list(dict.fromkeys(step for points in lines.values() for step, _ in points))
-    shown = [_decade(ratio) for points in lines.values() for _, ratio in points]
-    low, high = min([-3.0, *shown]), max([1.0, *shown])
-
-    def at(step: str, value: float) -> tuple[float, float]:
-        x = _MARGIN + (_WIDTH - 2 * _MARGIN) * steps.index(step) / max(1, len(steps) - 1)
-        y = _HEIGHT - _MARGIN / 2 - (_HEIGHT - _MARGIN) * (value - low) / (high - low)
-        return x, y
-
-    parts = [_line([at(steps[0], 0.0), at(steps[-1], 0.0)], "#a3000b", dashed=True)]
-    parts.append(_text(_WIDTH - _MARGIN + 4, at(steps[0], 0.0)[1] + 4, "allowed"))
-    for decade in range(math.ceil(low), math.floor(high) + 1):
-        parts.append(_text(4, at(steps[0], decade)[1] + 4, f"1e{decade}"))
-    for step in (steps[0], steps[-1]):
-        parts.append(_text(at(step, low)[0] - 15, _HEIGHT - 2, step))
-    for number, (aspect, points) in enumerate(lines.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
-        parts.append(_line([at(step, _decade(ratio)) for step, ratio in points], colour))
-        parts.append(_text(_WIDTH + 10, 16 + 14 * number, aspect, colour))
-    height = max(_HEIGHT, 20 + 14 * len(lines))
-    return (
-        f'<figure><svg width="{_WIDTH + 220}" height="{height}" role="img" '
-        f'aria-label="error over tolerance by step">{"".join(parts)}</svg>'
-        "<figcaption>Error as a multiple of what is allowed, by step.</figcaption></figure>"
-    )
-
-
-def _decade(ratio: float) -> float:
-    """The logarithm, within what a plot can show; 0 is drawn at the bottom."""
-    if ratio <= 0:
-        return -6.0
-    return max(-6.0, min(9.0, math.log10(ratio))) if math.isfinite(ratio) else 9.0
-
-
-def _line(points: Iterable[tuple[float, float]], colour: str, dashed: bool = False) -> str:
-    listed = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    dashes = {"stroke_dasharray": "5 4"} if dashed else {}
-    return element("polyline", points=listed, fill="none", stroke=colour, **dashes)
-
-
-def _text(x: float, y: float, text: str, colour: str = "#333") -> str:
-    return element("text", escaped(text), x=f"{x:.0f}", y=f"{y:.0f}", fill=colour)
+def _class(verdict: str) -> str:
+    return verdict.split()[0]

@@ -76,7 +76,7 @@ class Report(NamedTuple):
         return json.dumps(_plain(self), indent=1, allow_nan=False) + "\n"
 
     def html(self) -> str:
-        """One page that needs nothing else: tables and a drift plot for each section."""
+        """One page that needs nothing else: what differs first, a chart for each layer."""
         from .html_page import page
 
         return page(self)

@@ -13,6 +13,8 @@ from .differences import Difference, difference
 from .tolerances import EXACT, Tolerance
 
 SAME, DIFFERENT, NOT_COMPARED = "same", "different", "not compared"
+# Before a layer's name it makes the name of the section on what the layer is made of.
+STRUCTURE_OF = "structure of "
 
 
 class Row(NamedTuple):
@@ -46,8 +48,8 @@ class Row(NamedTuple):
             return "", "", "", ""
         found = self.found
         return (
-            f"{found.absolute:.3g} at {list(found.absolute_at)}",
-            f"{found.relative:.3g} at {list(found.relative_at)}",
+            _placed(found.absolute, found.absolute_at),
+            _placed(found.relative, found.relative_at),
             f"{found.error:.2g}",
             f"{self.tolerance.error:.2g}",
         )
@@ -116,6 +118,10 @@ def summary(values: Any) -> str:
         return f"{float(array.reshape(-1)[0]):.7g}"
     wide = array.astype("float64")
     return f"{list(array.shape)} {wide.min():.4g}..{wide.max():.4g}"
+
+
+def _placed(value: float, place: tuple[int, ...]) -> str:
+    return f"{value:.3g} at {list(place)}" if place else f"{value:.3g}"
 
 
 def _text(value: Any) -> str:
