@@ -18,7 +18,7 @@ from .rows import DIFFERENT, NOT_COMPARED, SAME, STRUCTURE_OF, Row
 if TYPE_CHECKING:
     from .report import Report, Section
 
-_OVERVIEW = ("verdict", "part", "greatest error / allowed", "likely cause, notes")
+_OVERVIEW = ("verdict", "part", "error / allowed", "likely cause, notes")
 _ROWS = (
     "verdict",
     "aspect",
@@ -101,10 +101,8 @@ def _overview(layers: Sequence[Section]) -> str:
     heading = "".join(f"<th>{text}</th>" for text in _OVERVIEW)
     odd, same = [*lines[DIFFERENT], *lines[NOT_COMPARED]], lines[SAME]
     first = _table([heading, *odd], "overview stacked") if odd else ""
-    if not same:
-        return first
     folded = _table([heading, *same], "overview stacked")
-    return first + _folded(f"{counted(len(same), 'part')} the same", folded, is_open=not odd)
+    return first + (_folded(f"{counted(len(same), 'part')} the same", folded) if same else "")
 
 
 def _section(number: int, layer: Section) -> str:
@@ -123,7 +121,7 @@ def _section(number: int, layer: Section) -> str:
     if layer.verdict == SAME:
         worst = f", greatest error {_worst(layer)} of what is allowed" if _worst(layer) else ""
         said = f'{heading} <span class="faint">{_counts(verdicts, "row")[:-1]}{worst}</span>'
-        inside = _folded(said, text + _rows(same), is_markup=True)
+        inside = _folded(said, text + _rows(same))
         return f'<section class="folded" id="l{number}">{inside}</section>'
     folded = _folded(f"{counted(len(same), 'row')} the same", _rows(same)) if same else ""
     counts = f'<p class="faint">{_counts(verdicts, "row")}</p>'
@@ -163,9 +161,9 @@ def _worst(layer: Section) -> str:
     return f"{max(ratios):.2g}" if ratios else ""
 
 
-def _folded(said: str, inside: str, is_open: bool = False, is_markup: bool = False) -> str:
-    summary = element("summary", said if is_markup else escaped(said))
-    return f"<details{' open' if is_open else ''}>{summary}{inside}</details>"
+def _folded(said: str, inside: str) -> str:
+    """Markup that a reader opens by the markup `said`."""
+    return element("details", element("summary", said) + inside)
 
 
 def _table(lines: Sequence[str], kind: str = "") -> str:
