@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from tests.meta.markdown import Example, anchors, broken_links, examples, links
+from tests.meta.markdown import Example, anchors, broken_links, examples, links, prose
 from tests.meta.project import ROOT, project_files, relative
 
 PAGES = [path for path in project_files() if path.suffix == ".md"]
-RUN_PAGES = [ROOT / "README.md", *sorted((ROOT / "migration_guide").glob("*.md"))]
+GUIDE = sorted((ROOT / "migration_guide").glob("*.md"))
+RUN_PAGES = [ROOT / "README.md", *GUIDE]
 EXAMPLES = [
     example
     for page in RUN_PAGES
@@ -82,8 +84,16 @@ def test_each_page_of_the_guide_runs_something() -> None:
 
 def test_the_index_names_every_page() -> None:
     index = (ROOT / "migration_guide" / "README.md").read_text(encoding="utf-8")
-    pages = {page.name for page in (ROOT / "migration_guide").glob("*.md")} - {"README.md"}
+    pages = {page.name for page in GUIDE} - {"README.md"}
     assert pages - set(links(index)) == set()
+
+
+@pytest.mark.parametrize("page", GUIDE, ids=relative)
+def test_a_page_of_the_guide_begins_with_what_it_gives_and_for_whom(page: Path) -> None:
+    title, _, opening, *_ = page.read_text(encoding="utf-8").split("\n")
+    assert title.startswith("# ") and opening.endswith((".", ","))
+    beginning = prose(page.read_text(encoding="utf-8")).split("\n## ")[0]
+    assert re.search(r"(?m)^For |^Pages for ", beginning)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)
