@@ -18,6 +18,7 @@ IGNORED = {
     ".nox-runner",
     ".venv",
     "__pycache__",
+    "PKG-INFO",
     "build",
     "dist",
 } | {f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")}

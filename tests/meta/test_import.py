@@ -66,7 +66,10 @@ def test_use_brings_no_keras_that_tensorflow_did_not() -> None:
 
 def test_dir_lists_the_public_names_and_those_every_module_has() -> None:
     assert set(tf1_bn.__all__) <= set(dir(tf1_bn))
-    assert {name for name in dir(tf1_bn) if name not in tf1_bn.__all__} >= {"__version__", "__doc__"}
+    assert {name for name in dir(tf1_bn) if name not in tf1_bn.__all__} >= {
+        "__version__",
+        "__doc__",
+    }
     assert [name for name in dir(tf1_bn) if name[:1] == "_" and name[:2] != "__"] == []
 
 

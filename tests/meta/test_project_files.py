@@ -52,6 +52,7 @@ def test_top_level_holds_only_what_belongs_there() -> None:
     allowed = {
         "setup.cfg",
         "pyproject.toml",
+        "MANIFEST.in",
         "noxfile.py",
         "README.md",
         "CHANGELOG.md",
