@@ -53,7 +53,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--write-readme",
         action="store_true",
-        help="measure nothing: write README, guide and chart from tests/benchmarks/recorded",
+        help="measure nothing: write the tables and the chart of README, guide and "
+        "tests/benchmarks/README.md from tests/benchmarks/recorded",
     )
     made.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     return made

@@ -64,6 +64,7 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "max_pooling2d": lambda tf, layers, x: layers.max_pooling2d(inputs=x, pool_size=3, strides=2),
     "average_pooling2d": lambda tf, layers, x: layers.average_pooling2d(x, [2, 3], 2, "same"),
     "dropout": lambda tf, layers, x: layers.dropout(x, 0.4, training=tf.constant(False)),
+    "dropout in no phase": lambda tf, layers, x: layers.dropout(x, training=np.bool_(False)),
     "dropout by default": lambda tf, layers, x: layers.dropout(inputs=x, rate=0.4),
 }
 
