@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+
+import pytest
 
 import tf1_bn
 from tests.meta.project import run_python
@@ -66,10 +69,7 @@ def test_use_brings_no_keras_that_tensorflow_did_not() -> None:
 
 def test_dir_lists_the_public_names_and_those_every_module_has() -> None:
     assert set(tf1_bn.__all__) <= set(dir(tf1_bn))
-    assert {name for name in dir(tf1_bn) if name not in tf1_bn.__all__} >= {
-        "__version__",
-        "__doc__",
-    }
+    assert {"__version__", "__doc__"} <= set(dir(tf1_bn))
     assert [name for name in dir(tf1_bn) if name[:1] == "_" and name[:2] != "__"] == []
 
 
@@ -81,7 +81,45 @@ def test_use_without_tensorflow_says_one_sentence(tmp_path: Path) -> None:
     code, message = without_tensorflow("import tf1_bn; tf1_bn.batch_normalization", tmp_path)
     assert code == 1
     assert message.startswith("ImportError: ")
-    assert "TensorFlow" in message and "pip install" in message and "tf1_bn[tensorflow]" in message
+    assert (
+        "tf1_bn needs TensorFlow 1.15 or later" in message and "pip install tensorflow" in message
+    )
+    assert "pip install tf1_bn" not in message and "tf1_bn[" not in message
+
+
+BROKEN = {
+    "a missing library": ("raise ImportError('libcudart.so.12: cannot open')", "libcudart.so.12"),
+    "a NumPy clash": ("import numpy; numpy.no_such_name", "AttributeError: module 'numpy' has no"),
+    "a protobuf clash": (
+        "raise TypeError('Descriptors cannot be created directly')",
+        "Descriptors",
+    ),
+    "a part missing": ("import google_of_theirs", "No module named 'google_of_theirs'"),
+    "another module": ("", "stands in its place"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+@pytest.mark.parametrize(
+    "use",
+    [
+        "tf1_bn.batch_normalization",
+        "from tf1_bn import batch_normalization",
+        "import tf1_bn.contrib",
+        "tf1_bn.testing.verify",
+    ],
+)
+def test_a_broken_tensorflow_tells_its_own_cause(use: str, fault: str, tmp_path: Path) -> None:
+    """In an ImportError: a module must not seem to lack the name when NumPy lacks another."""
+    code, cause = BROKEN[fault]
+    (tmp_path / "tensorflow.py").write_text(code)
+    done = run_python(
+        "-c", f"import sys; sys.path.insert(0, '.'); import tf1_bn; {use}", cwd=tmp_path
+    )
+    message = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1
+    assert re.match("(ImportError|ModuleNotFoundError): ", message) and cause in message
+    assert "cannot import name" not in message and "there is none" not in message
 
 
 def test_unknown_name_is_an_attribute_error(tmp_path: Path) -> None:

@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `python -m tf1_bn`, one parser with a subcommand for each command."""
+"""The command line, `tf1_bn` or `python -m tf1_bn`: a subcommand for each command."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from typing import Sequence
+from typing import Any, Sequence
 
-from ..files.streams import carried_out
-from .options import split_at_dashes
+from ..files.streams import carried_out, put, say
+from ..version import __version__
+from .options import INTERRUPTED, USAGE_ERROR, split_at_dashes
 from .record import add_record
 from .repair import add_repair
 from .run import add_run, run_command, split_at_program
 from .verify import add_verify
+
+# Of `run`; others are often a program's own, too.
+_OURS_BEHIND_THE_PROGRAM = (
+    *("--tf1-alias", "--neighbours", "--contrib", "--compat"),
+    *("--kernels", "--no-report"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[:1] == ["run"]:
         # How that program ends is between Python and the program.
         return _run(given)
-    return carried_out(_other_command, given)
+    return carried_out(_interruptible, given)
+
+
+def _interruptible(given: Sequence[str]) -> int:
+    try:
+        return _other_command(given)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
 
 
 def _run(given: list[str]) -> int:
@@ -30,6 +46,9 @@ def _run(given: list[str]) -> int:
     parsed = parser.parse_args(ours)
     if program is None:
         parser.error("a SCRIPT or -m MODULE is required")
+    for word in program.arguments:
+        if word in _OURS_BEHIND_THE_PROGRAM and word not in ours:
+            say(f"{word} stands behind {program.name}, so it is for the program and not for us")
     return run_command(program, parsed)
 
 
@@ -39,23 +58,49 @@ def _other_command(given: Sequence[str]) -> int:
         name, parser = given[0], commands[given[0]]
         ours, behind = split_at_dashes(given[1:]) if name != "repair" else (list(given[1:]), [])
         # Options may stand between FILE and SCRIPT.
-        parsed = parser.parse_intermixed_args(ours)
+        parsed, unknown = parser.parse_known_intermixed_args(ours)
+        if unknown:
+            of_program = "; arguments of SCRIPT stand behind --"
+            hint = of_program if getattr(parsed, "program", None) else ""
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         if behind and parsed.program is None:
             parser.error("what stands behind -- is for a SCRIPT, and there is none")
         parsed.program_arguments = behind
         code: int = parsed.command(parsed)
         return code
+    if not given:
+        # As after a command line that lacks something, so that no script takes it for done.
+        return put(parser.format_help(), USAGE_ERROR)
+    _refuse_without_command(parser, commands, given)
     # Says what there is.
     parser.parse_args(given)
     return 0
 
 
+def _refuse_without_command(
+    parser: argparse.ArgumentParser, commands: dict[str, Any], given: Sequence[str]
+) -> None:
+    """Ends with a hint where a command line has no command in front but a way to mend it."""
+    first, *others = given
+    command = next((word for word in others if word in commands), None)
+    if first.startswith("-") and first not in ("-h", "--help", "--version") and command:
+        parser.error(f"{first} stands before {command}: options of a command stand behind it")
+    if os.path.isfile(first):
+        parser.error(f"{first} is no command; to run it: {parser.prog} run {' '.join(given)}")
+
+
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The parser of all commands, and that of each."""
     parser = argparse.ArgumentParser(
-        prog="python -m tf1_bn",
+        prog=_called(),
         description="TF1's graph-mode batch normalization, without Keras.",
+        epilog=(
+            "COMMAND --help tells more. verify and repair silence TensorFlow's start-up messages; "
+            "set TF_CPP_MIN_LOG_LEVEL=0 to see them."
+        ),
+        allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"tf1_bn {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.required = True
     # Named in the error of a command line without a command.
@@ -63,3 +108,9 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     for add in (add_run, add_record, add_verify, add_repair):
         add(commands)
     return parser, commands.choices
+
+
+def _called() -> str:
+    """How we were called: by the console script's name, or as a module."""
+    name = os.path.splitext(os.path.basename(sys.argv[0] or ""))[0]
+    return "tf1_bn" if name == "tf1_bn" else "python -m tf1_bn"

@@ -32,11 +32,18 @@ def add_record(commands: Any) -> None:
     )
     add_program(parser, help="a Python file, with -m a module")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where to write")
-    parser.add_argument("--steps", type=int, default=3, help="training runs a layer (default 3)")
     parser.add_argument(
-        "--sample-kb", type=int, default=256, help="keep some channels of larger inputs"
+        "--steps", type=int, default=3, help="training runs a layer (default %(default)s)"
     )
-    parser.add_argument("--total-mb", type=int, default=64, help="most of all arrays together")
+    parser.add_argument(
+        "--sample-kb",
+        type=int,
+        default=256,
+        help="of inputs larger than this, keep some channels (default %(default)s)",
+    )
+    parser.add_argument(
+        "--total-mb", type=int, default=64, help="most of all arrays together (default %(default)s)"
+    )
     parser.add_argument("--stop", action="store_true", help="end the program once all is recorded")
     add_options(parser)
     parser.set_defaults(command=record_command)

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ..files.streams import put, say
+from ..files.terminal import width_of
 from ..programs.program import ProgramFailed
-from ..runtime.after_import import import_first
+from ..runtime.own_start import start_tensorflow
 from .options import INTERRUPTED, add_options, add_program, recorded
 
 if TYPE_CHECKING:
@@ -36,7 +38,12 @@ def add_verify(commands: Any) -> None:
     add_program(parser, nargs="?", help="the same program again")
     parser.add_argument("--json", metavar="FILE", help="also write the report as JSON")
     parser.add_argument("--html", metavar="FILE", help="also write the report as one HTML page")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="of the report on standard output (default %(default)s)",
+    )
     parser.add_argument("--all", action="store_true", help="show the rows that agree, too")
     add_options(parser)
     # What is compared is this package's batch norm, whatever the program would find.
@@ -50,7 +57,11 @@ def verify_command(parsed: Any) -> int:
     try:
         report = _verified(parsed)
         code = _written(report, parsed)
-        text = report.as_json() if parsed.format == "json" else report.text(parsed.all)
+        text = (
+            report.as_json()
+            if parsed.format == "json"
+            else report.text(parsed.all, width_of(sys.stdout))
+        )
         return put(text, code)
     except (ImportError, OSError, ProgramFailed, RecordingError) as error:
         say(str(error))
@@ -79,7 +90,7 @@ def _verified(parsed: Any) -> Report:
     recording = load_recording(parsed.recording)
     # First of all, so that the program imports TensorFlow itself.
     rebuilt = None if parsed.program is None else recorded(parsed, _recorder)
-    import_first("tensorflow")
+    start_tensorflow()
     from ..proof.structure import compare_structure
     from ..proof.verify.verifier import verify
 

@@ -59,12 +59,23 @@ def import_first(name: str) -> None:
 
     Whoever waits for that import by `after_import` may use those files, and must not find them
     half imported.
+
+    Raises:
+      ImportError: it is there and its import fails, of whatever. An AttributeError of NumPy, for
+        example, would look like a name that our own modules lack.
     """
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
+    except ImportError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise ImportError(
+            f"{name} is installed, but its import failed with {type(error).__name__}: {said}"
+        ) from error
 
 
 class _Finder(importlib.abc.MetaPathFinder):

@@ -19,10 +19,15 @@ except ModuleNotFoundError as error:
     # One that is there and broken tells its own cause.
     if error.name not in ("tensorflow", "tensorflow.compat", "tensorflow.compat.v1"):
         raise
-    raise ImportError(
-        "tf1_bn needs TensorFlow 1.15 or later: install it with "
-        "`pip install 'tf1_bn[tensorflow]'` or beside tf1_bn as your platform needs it."
-    ) from error
+    found = sys.modules.get("tensorflow")
+    where = getattr(found, "__file__", None) or list(getattr(found, "__path__", [])) or found
+    problem = (
+        "there is none here: install the TensorFlow you use, for example by "
+        "`pip install tensorflow`"
+        if error.name == "tensorflow"
+        else f"something older, or of the same name, stands in its place: {where}"
+    )
+    raise ImportError(f"tf1_bn needs TensorFlow 1.15 or later, and {problem}.") from error
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Iterator, Sequence, TypeVar
 
+from ...files.terminal import width_of
 from ...files.text_table import counted
 
 _Thing = TypeVar("_Thing")
@@ -18,13 +19,16 @@ def watched(things: Sequence[_Thing], done: str, what: str) -> Iterator[_Thing]:
 
     `done` and `what` are the words for it, such as "verified" and "layer call".
     """
-    last, is_shown = time.monotonic(), False
+    last, shown = time.monotonic(), 0
     for count, thing in enumerate(things, 1):
         yield thing
         now = time.monotonic()
-        if sys.stderr is not None and sys.stderr.isatty() and now - last >= _SECONDS:
-            last, is_shown = now, True
-            text = f"\rtf1_bn: {done} {count} of {counted(len(things), what)}"
-            print(text, end="", file=sys.stderr, flush=True)
-    if is_shown:
-        print(f"\r{'':78}\r", end="", file=sys.stderr, flush=True)
+        width = width_of(sys.stderr)
+        if width is not None and now - last >= _SECONDS:
+            text = f"tf1_bn: {done} {count} of {counted(len(things), what)}"
+            # A full line would go on in the next one, and stay.
+            text = text if len(text) < width else f"{count} of {len(things)}"[: width - 1]
+            print(f"\r{text.ljust(shown)}", end="", file=sys.stderr, flush=True)
+            last, shown = now, len(text)
+    if shown:
+        print(f"\r{'':{shown}}\r", end="", file=sys.stderr, flush=True)

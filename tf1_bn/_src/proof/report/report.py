@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any, NamedTuple
 
-from ...files.text_table import aligned, counted, printable
+from ...files.text_table import counted, fitted, printable, wrapped
 from ...files.whole_files import write_text
 from .rows import DIFFERENT, NOT_COMPARED, SAME, Row
 
@@ -59,17 +59,21 @@ class Report(NamedTuple):
         """All causes that were named, each once, in order."""
         return list(dict.fromkeys(cause for part in self.sections for cause in part.causes))
 
-    def text(self, all_rows: bool = False) -> str:
-        """A table for the terminal: of layers that agree one line, of others each differing row."""
+    def text(self, all_rows: bool = False, width: int | None = None) -> str:
+        """A table for the terminal: of layers that agree one line, of others each differing row.
+
+        `width`: the columns that lines are to fit in, if there is a limit.
+        """
         lines = [printable(self.title)]
         lines += [f"  {printable(k)}: {printable(v)}" for k, v in self.facts.items()]
         for section in self.sections:
-            lines += ["", *_section_lines(section, all_rows)]
+            lines += ["", *_section_lines(section, all_rows, width)]
         counts = ", ".join(
             f"{sum(s.verdict == verdict for s in self.sections)} {verdict}"
             for verdict in (SAME, DIFFERENT, NOT_COMPARED)
         )
-        return "\n".join([*lines, "", f"{self.verdict}: {counts}"]) + "\n"
+        lines += ["", f"{self.verdict}: {counts}"]
+        return "\n".join(part for line in lines for part in wrapped(line, width)) + "\n"
 
     def as_json(self) -> str:
         """Everything, for programs; NaN and infinity stand as texts."""
@@ -90,14 +94,15 @@ class Report(NamedTuple):
         write_text(path, self.html())
 
 
-def _section_lines(section: Section, all_rows: bool) -> list[str]:
+def _section_lines(section: Section, all_rows: bool, width: int | None) -> list[str]:
     shown = [row for row in section.rows if all_rows or row.verdict == DIFFERENT]
     ratios = [row.ratio for row in section.rows if not math.isnan(row.ratio)]
     worst = f", greatest error {max(ratios):.2g} of what is allowed" if ratios else ""
     what = counted(sum(row.verdict != NOT_COMPARED for row in section.rows), "aspect")
     lines = [f"[{section.verdict}] {printable(section.name)}: {what} compared{worst}"]
     if shown:
-        table = aligned([_COLUMNS, *(_cells(row) for row in shown)])
+        inner = None if width is None else width - 2
+        table = fitted([_COLUMNS, *(_cells(row) for row in shown)], inner)
         lines += [f"  {line}" for line in table]
     skipped = {(r.aspect, r.remark) for r in section.rows if r.verdict == NOT_COMPARED}
     lines += [f"  not compared: {printable(f'{a} ({why})')}" for a, why in sorted(skipped)]
