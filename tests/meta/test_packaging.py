@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import email
+import importlib
 import re
 import shutil
 import tarfile
@@ -127,6 +128,14 @@ def test_numpy_is_required_and_tensorflow_is_an_extra(metadata: Message) -> None
 def test_wheel_holds_every_source_file_and_the_typing_marker(wheel: zipfile.ZipFile) -> None:
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == {relative(path) for path in package_files()} | {"tf1_bn/py.typed"}
+
+
+def test_the_console_script_is_a_function_of_the_package(wheel: zipfile.ZipFile) -> None:
+    (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+    entries = configparser.ConfigParser()
+    entries.read_string(wheel.read(name).decode("utf-8"))
+    assert dict(entries["console_scripts"]) == {"tf1_bn": "tf1_bn.__main__:start"}
+    assert callable(importlib.import_module("tf1_bn.__main__").start)
 
 
 def test_licence_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:

@@ -34,9 +34,9 @@ def is_terminal(stream: Any) -> bool:
 
 def agreed(question: str) -> bool:
     """Asks on standard error; whether the answer on standard input is yes. Ctrl-D is a no."""
-    print(f"tf1_bn: {question} [y/N] ", end="", file=sys.stderr, flush=True)
     answer = ""
     try:
+        print(f"tf1_bn: {question} [y/N] ", end="", file=sys.stderr, flush=True)
         answer = sys.stdin.readline()
     finally:
         if not answer.endswith("\n"):
