@@ -163,6 +163,7 @@ def test_a_folder_is_refused_before_the_program_runs(tmp_path: Path) -> None:
 
 
 def test_repair_without_tensorflow_says_one_line(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"")
     (tmp_path / "tensorflow.py").write_text("raise ModuleNotFoundError(\"No module named 'x'\")")
     code = "import sys; sys.path.insert(0, '.'); from tf1_bn._src.cli import main; "
     code += "sys.exit(main.main(sys.argv[1:]))"

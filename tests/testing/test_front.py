@@ -47,7 +47,8 @@ def test_help_and_version_import_neither_tensorflow_nor_numpy() -> None:
         "def code_of(given):\n"
         "    try:\n        return main(given)\n"
         "    except SystemExit as stop:\n        return stop.code\n"
-        "codes = [code_of(words) for words in ([], ['--version'], *([n, '--help'] for n in names))]\n"
+        "given = [[], ['--version'], *([n, '--help'] for n in names)]\n"
+        "codes = [code_of(words) for words in given]\n"
         "print(codes, {'tensorflow', 'numpy', 'google'} & set(sys.modules))",
     )
     assert done.returncode == 0, done.stderr
