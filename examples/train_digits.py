@@ -201,34 +201,36 @@ def draw(history: History, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12.0, 3.6))
+    # An opaque ground, as a dark page shows through else; lines differ in more than their colours.
+    figure = Figure(figsize=(12.0, 3.6), facecolor="white")
     canvas = FigureCanvasAgg(figure)
+    one = {"color": "#0060a0", "marker": "o", "markersize": 4}
+    other = {"color": "#b04000", "marker": "s", "markersize": 4, "linestyle": "--"}
     epochs = np.arange(1, len(history.training_mode) + 1)
     left, middle, right = figure.subplots(1, 3)
     by_epoch = np.reshape(history.losses, [len(epochs), -1]).mean(axis=1)
     steps = np.arange(1, len(history.losses) + 1)
-    left.semilogy(steps, history.losses, linewidth=0.6, alpha=0.5, label="each step")
-    left.semilogy(epochs * len(steps) / len(epochs), by_epoch, marker=".", label="mean of an epoch")
-    left.set(title="training loss", xlabel="step")
-    left.legend()
+    left.semilogy(steps, history.losses, linewidth=0.6, color="#808890", label="each step")
+    left.semilogy(epochs * len(steps) / len(epochs), by_epoch, label="mean of an epoch", **one)
+    left.set(title="training loss", xlabel="step", ylabel="loss, logarithmic")
     middle.plot(
-        epochs, [100 * value for value in history.training_mode], marker=".", label="training mode"
+        epochs, [100 * value for value in history.training_mode], label="training mode", **one
     )
     middle.plot(
-        epochs,
-        [100 * value for value in history.inference_mode],
-        marker=".",
-        label="inference mode",
+        epochs, [100 * value for value in history.inference_mode], label="inference mode", **other
     )
-    middle.set(title="held-out accuracy, %", xlabel="epoch", ylim=(0, 102))
-    middle.legend()
-    right.semilogy(epochs, history.mean_error, marker=".", label="mean, in standard deviations")
-    right.semilogy(epochs, history.variance_error, marker=".", label="variance, relative")
-    right.set(title="error of the moving statistics", xlabel="epoch")
-    right.legend()
+    middle.set(title="held-out accuracy", xlabel="epoch", ylabel="right, %", ylim=(0, 102))
+    right.semilogy(epochs, history.mean_error, label="mean, in standard deviations", **one)
+    right.semilogy(epochs, history.variance_error, label="variance, relative", **other)
+    right.set(title="error of the moving statistics", xlabel="epoch", ylabel="error, logarithmic")
+    for axes in (left, middle, right):
+        axes.legend()
+        axes.xaxis.get_major_locator().set_params(integer=True)
     figure.tight_layout()
     with support.written_beside(path) as partial:
-        canvas.print_figure(str(partial), dpi=100, format=path.suffix[1:].lower())
+        canvas.print_figure(
+            str(partial), dpi=100, format=path.suffix[1:].lower(), facecolor="white"
+        )
 
 
 # --- the program ----------------------------------------------------------------------------------

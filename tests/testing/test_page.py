@@ -14,6 +14,7 @@ from typing import Any, Iterator
 import numpy as np
 import pytest
 
+from tests.meta.colours import contrast, luminance
 from tf1_bn._src.proof.report.differences import difference
 from tf1_bn._src.proof.report.provenance import provenance
 from tf1_bn._src.proof.report.report import Report, Section
@@ -166,6 +167,8 @@ def test_facts_say_where_the_report_comes_from(tmp_path: Path) -> None:
     when = datetime.datetime.strptime(facts["date"][:19], "%Y-%m-%d %H:%M:%S")
     assert abs(when - datetime.datetime.now()) < datetime.timedelta(hours=1)
     assert digest in page_of(**facts).text
+    gone = provenance(str(tmp_path / "gone.npz"), [])
+    assert gone["recording"] == "gone.npz, SHA-256 unknown (No such file or directory)"
 
 
 # -- charts --------------------------------------------------------------------------------------
@@ -257,28 +260,11 @@ def points(line: Node) -> list[tuple[float, float]]:
 # -- colours -------------------------------------------------------------------------------------
 
 
-def luminance(colour: str) -> float:
-    """As WCAG 2 defines it."""
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
-
-
-def contrast(one: str, other: str) -> float:
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
-
-
 def schemes(css: str) -> Iterator[dict[str, str]]:
     light, dark = re.findall(r":root \{([^}]*)\}", css)
     for declared in (light, dark):
         yield dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", declared))
     assert css.index("prefers-color-scheme: dark") < css.index(dark)
-
-
-def test_contrast_is_known() -> None:
-    assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
-    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
 def test_every_text_can_be_read_on_every_ground_in_light_and_dark() -> None:

@@ -16,17 +16,22 @@ def provenance(recording: str, command: Sequence[str]) -> dict[str, str]:
     Args:
       recording: the path of the file that was verified.
       command: the words of the command line.
-
-    Raises:
-      OSError: the file is not there any more.
     """
-    digest = hashlib.sha256()
-    with open(recording, "rb") as opened:
-        for block in iter(lambda: opened.read(2**20), b""):
-            digest.update(block)
     now = datetime.datetime.now(datetime.timezone.utc).astimezone()
     return {
-        "recording": f"{os.path.basename(recording)}, SHA-256 {digest.hexdigest()}",
+        "recording": f"{os.path.basename(recording)}, SHA-256 {_sha256(recording)}",
         "date": now.isoformat(sep=" ", timespec="seconds"),
         "command": " ".join(map(shlex.quote, command)),
     }
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as opened:
+            for block in iter(lambda: opened.read(2**20), b""):
+                digest.update(block)
+    except OSError as error:
+        # It has been read before, and what was read can be judged.
+        return f"unknown ({error.strerror or error})"
+    return digest.hexdigest()
