@@ -237,14 +237,14 @@ def test_twelve_lines_differ_by_more_than_their_colours() -> None:
 
 @pytest.mark.parametrize("ratio", [0.0, 1e-12, 1.0, 1e9, math.inf])
 def test_many_equal_lines_and_steps_stay_inside(ratio: float) -> None:
-    rows = [row(f"a{n}", f"training {s}", ratio) for n in range(30) for s in range(1, 400, 3)]
+    rows = [row(f"a{n}", f"training {s}", ratio) for n in range(20) for s in range(1, 400, 20)]
     (panel,) = page_of(Section("bn", rows, [], [])).all("svg")
     width, height = map(float, panel.attributes["viewbox"].split()[2:])
     for line in panel.all("polyline"):
         assert all(0 <= x <= width and 0 <= y <= height for x, y in points(line))
     for text in panel.all("text"):
         assert 0 < float(text.attributes["y"]) < height
-    assert len(panel.all("g")[0].all("path")) < 20, "markers must leave the line visible"
+    assert len(panel.all("g")[0].all("path")) < 15, "markers must leave the line visible"
 
 
 def lines(panel: Node) -> list[Node]:
