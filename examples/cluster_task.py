@@ -277,7 +277,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--steps", type=number(1), default=880, help="default %(default)s")
     parser.add_argument("--save-steps", type=number(1), default=100, help="default %(default)s")
     parser.add_argument("--batch-size", type=number(2), default=32, help="default %(default)s")
-    parser.add_argument("--momentum", type=support.fraction, default=0.99)
+    parser.add_argument(
+        "--momentum", type=support.fraction, default=0.99, help="default %(default)s"
+    )
     parser.add_argument("--seed", type=number(0), default=0, help="default %(default)s")
     parser.add_argument("--sync", action="store_true", help="synchronous training")
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)

@@ -10,9 +10,11 @@ import argparse
 import contextlib
 import importlib.util
 import os
+import shutil
 import signal
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence, TextIO
@@ -82,6 +84,18 @@ def fraction(text: str) -> float:
     return value
 
 
+def columns_of(stream: TextIO) -> int | None:
+    """How wide the terminal is that `stream` writes to; None where there is none."""
+    if not stream.isatty():
+        return None
+    try:
+        told = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        told = 0
+    # COLUMNS of the environment comes first, as everywhere.
+    return shutil.get_terminal_size().columns if os.environ.get("COLUMNS") else told or 80
+
+
 class Progress:
     """A bar redrawn in place on a terminal; anywhere else one plain line for each `note`."""
 
@@ -99,10 +113,19 @@ class Progress:
         # Ten redraws a second look smooth; more would cost as much as a training step.
         if self._on_terminal and (done == self._total or now - self._drawn_at > 0.1):
             self._drawn_at = now
-            filled = self._width * done // self._total
-            bar = "#" * filled + "." * (self._width - filled)
-            self._stream.write(f"\r\033[K[{bar}] {done}/{self._total}  {self._note}")
+            # In the last column the terminal would go on in a new line, which no return undoes.
+            room = (columns_of(self._stream) or 80) - 1
+            self._stream.write(f"\r\033[K{self._line(done, room)}")
             self._stream.flush()
+
+    def _line(self, done: int, room: int) -> str:
+        """Bar, count and note in `room` columns; a narrow terminal gets a short bar or none."""
+        text = f"{done}/{self._total}  {self._note}"
+        width = self._width if len(text) + self._width + 3 <= room else min(10, room // 4)
+        filled = width * done // self._total
+        bar = f"[{'#' * filled}{'.' * (width - filled)}] " if room >= 40 else ""
+        line = (bar + text).rstrip()
+        return line if len(line) <= room else f"{line[: max(0, room - 3)]}..."[:room]
 
     def note(self, text: str) -> None:
         """Reports a finished epoch."""
@@ -122,14 +145,27 @@ class Progress:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Lines the cells up: the first column to the left, the others to the right."""
+    """Lines the cells up: the first column to the left, the others to the right.
+
+    Where the terminal is narrower, each row becomes a paragraph of its cells.
+    """
+    columns = columns_of(sys.stdout)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    if columns is None or max(map(len, lines)) <= columns:
+        return "\n".join(lines)
+    return "\n".join(
+        textwrap.fill(
+            f"{row[0]}: " + ", ".join(f"{name} {cell}" for name, cell in zip(rows[0][1:], row[1:])),
+            max(columns, 10),
+            subsequent_indent="  ",
+        )
+        for row in rows[1:]
+    )
 
 
 def percent(fraction_correct: float) -> str:

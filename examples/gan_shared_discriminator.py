@@ -55,8 +55,12 @@ def cross_entropy(logits: Any, is_real: bool) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=support.whole_number(1, 10**6), default=1500)
-    parser.add_argument("--seed", type=support.whole_number(0), default=0)
+    parser.add_argument(
+        "--steps", type=support.whole_number(1, 10**6), default=1500, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--seed", type=support.whole_number(0), default=0, help="default %(default)s"
+    )
     options = parser.parse_args()
     support.quiet(tf)
     tf.disable_v2_behavior()

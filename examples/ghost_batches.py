@@ -89,10 +89,21 @@ def train(virtual_batch_size: int | None, options: argparse.Namespace) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=support.whole_number(1, 1000), default=40)
-    parser.add_argument("--batch-size", type=support.whole_number(2, 1438), default=256)
-    parser.add_argument("--virtual-batch-size", type=support.whole_number(1, 1438), default=16)
-    parser.add_argument("--seed", type=support.whole_number(0), default=0)
+    parser.add_argument(
+        "--epochs", type=support.whole_number(1, 1000), default=40, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--batch-size", type=support.whole_number(2, 1438), default=256, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--virtual-batch-size",
+        type=support.whole_number(1, 1438),
+        default=16,
+        help="default %(default)s",
+    )
+    parser.add_argument(
+        "--seed", type=support.whole_number(0), default=0, help="default %(default)s"
+    )
     options = parser.parse_args()
     if options.batch_size % options.virtual_batch_size:
         parser.error(

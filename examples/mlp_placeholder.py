@@ -31,8 +31,12 @@ def dense(inputs: Any, units: int, name: str) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=support.whole_number(1, 1000), default=30)
-    parser.add_argument("--seed", type=support.whole_number(0), default=0)
+    parser.add_argument(
+        "--epochs", type=support.whole_number(1, 1000), default=30, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--seed", type=support.whole_number(0), default=0, help="default %(default)s"
+    )
     options = parser.parse_args()
     support.quiet(tf)
     tf.disable_v2_behavior()

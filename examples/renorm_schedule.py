@@ -102,10 +102,21 @@ def run(renorm: bool, options: argparse.Namespace) -> Result:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=support.whole_number(1, 10**6), default=2000)
-    parser.add_argument("--batch-size", type=support.whole_number(2, 32), default=4)
-    parser.add_argument("--classes-per-batch", type=support.whole_number(1, 10), default=2)
-    parser.add_argument("--seed", type=support.whole_number(0), default=0)
+    parser.add_argument(
+        "--steps", type=support.whole_number(1, 10**6), default=2000, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--batch-size", type=support.whole_number(2, 32), default=4, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--classes-per-batch",
+        type=support.whole_number(1, 10),
+        default=2,
+        help="default %(default)s",
+    )
+    parser.add_argument(
+        "--seed", type=support.whole_number(0), default=0, help="default %(default)s"
+    )
     options = parser.parse_args()
     support.quiet(tf)
     tf.disable_v2_behavior()

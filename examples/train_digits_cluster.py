@@ -43,7 +43,9 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     number = support.whole_number
     parser.add_argument("--epochs", type=number(1, 10000), default=20, help="default %(default)s")
-    parser.add_argument("--batch-size", type=number(2, 1438), default=32, help="of one worker")
+    parser.add_argument(
+        "--batch-size", type=number(2, 1438), default=32, help="of one worker, default %(default)s"
+    )
     parser.add_argument("--seed", type=number(0), default=0, help="default %(default)s")
     parser.add_argument(
         "--momentum",

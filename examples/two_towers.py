@@ -65,9 +65,15 @@ def moved_mean(mean: Any, halves: Any, statistics: str) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=support.whole_number(1, 1000), default=20)
-    parser.add_argument("--seed", type=support.whole_number(0), default=0)
-    parser.add_argument("--statistics", choices=STATISTICS, default="first")
+    parser.add_argument(
+        "--epochs", type=support.whole_number(1, 1000), default=20, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--seed", type=support.whole_number(0), default=0, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--statistics", choices=STATISTICS, default="first", help="default %(default)s"
+    )
     options = parser.parse_args()
     support.quiet(tf)
     tf.disable_v2_behavior()
