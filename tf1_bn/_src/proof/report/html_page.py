@@ -18,7 +18,7 @@ from .rows import DIFFERENT, NOT_COMPARED, SAME, STRUCTURE_OF, Row
 if TYPE_CHECKING:
     from .report import Report, Section
 
-_OVERVIEW = ("verdict", "part", "error / allowed", "likely cause, notes")
+_OVERVIEW = ("verdict", "part", "error / allowed", "what", "likely cause, notes")
 _ROWS = (
     "verdict",
     "aspect",
@@ -31,6 +31,7 @@ _ROWS = (
     "allowed",
 )
 _STYLE = f"<style>{style({'overview': _OVERVIEW, 'rows': _ROWS})}</style>"
+_MOST_NAMED = 4
 _ORDER = (DIFFERENT, NOT_COMPARED, SAME)
 # Nothing may be loaded, whatever a name in a recording says.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -91,12 +92,11 @@ def _overview(layers: Sequence[Section]) -> str:
     """What differs or was not compared, with its likely cause; what is the same folds."""
     lines: dict[str, list[str]] = {DIFFERENT: [], NOT_COMPARED: [], SAME: []}
     for number, layer in enumerate(layers):
-        reasons = [row.remark for row in layer.rows if row.verdict == NOT_COMPARED]
-        skipped = dict.fromkeys(reasons if layer.verdict == NOT_COMPARED else [])
-        why = "; ".join([*layer.causes, *dict.fromkeys([*layer.notes, *skipped])])
+        why = "; ".join([*layer.causes, *layer.notes])
         lines[layer.verdict].append(
             f'{_verdict(layer.verdict)}<td><a href="#l{number}">{escaped(layer.name)}</a></td>'
-            f'<td class="number">{_worst(layer)}</td><td>{escaped(why)}</td>'
+            f'<td class="number">{_worst(layer)}</td><td>{escaped(_what(layer))}</td>'
+            f"<td>{escaped(why)}</td>"
         )
     heading = "".join(f"<th>{text}</th>" for text in _OVERVIEW)
     odd, same = [*lines[DIFFERENT], *lines[NOT_COMPARED]], lines[SAME]
@@ -154,6 +154,18 @@ def _allowances(layers: Sequence[Section]) -> str:
         return ""
     table = _table(["<th>allowed</th><th>why</th>", *lines])
     return f"<section>{_folded('How what is allowed was found', table)}</section>"
+
+
+def _what(layer: Section) -> str:
+    """Which rows decided the verdict, where it is not that all are the same."""
+    if layer.verdict == SAME:
+        return ""
+    decisive = [row for row in layer.rows if row.verdict == layer.verdict]
+    if layer.verdict == NOT_COMPARED:
+        return "; ".join(dict.fromkeys(f"{row.aspect}: {row.remark}" for row in decisive))
+    names = list(dict.fromkeys(row.aspect for row in decisive))
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _worst(layer: Section) -> str:
