@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,8 @@ import pytest
 
 from tests.meta.project import ROOT
 from tests.testing.support import DATA, DENSE_NET, SLIM_NET, SMALL_NET
+from tf1_bn._src.cli.main import main
+from tf1_bn.testing import load_recording
 
 SECONDS = 900
 PROGRAM = """
@@ -82,7 +82,7 @@ def test_record_then_verify(tmp_path: Path) -> None:
     program(tmp_path, name="renamed")
     done = command("verify", "r.npz", "program.py", "--format", "json", cwd=tmp_path)
     assert done.returncode == 1
-    sections = json.loads(done.stdout[done.stdout.index("{") :])["sections"]
+    sections = json.loads(done.stdout)["sections"]
     assert [s["verdict"] for s in sections] == ["different", "different", "same"]
 
 
@@ -154,12 +154,45 @@ def test_a_wrong_command_line_shows_its_own_usage(
     assert usage.startswith(f"usage: python -m tf1_bn {arguments[0]} ") and words in said
 
 
-def test_a_folder_is_refused_before_the_program_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "target, words",
+    [
+        ("out", "`--output` must be a file and not a folder (got 'out')"),
+        ("new/", "`--output` must be in an existing folder (got 'new/')"),
+        ("program.py", "'program.py' is neither, and would be lost"),
+        ("/dev/full", "'/dev/full' is neither, and would be lost"),
+        ("/proc/r.npz", "cannot write /proc/r.npz: "),
+        ("n" * 300, f"cannot write {'n' * 300}: File name too long"),
+    ],
+)
+def test_a_bad_place_is_found_before_the_program_runs(
+    target: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     program(tmp_path)
+    before = (tmp_path / "program.py").read_text()
     (tmp_path / "out").mkdir()
-    done = command("record", "program.py", "-o", "out", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "`--output` must be a file and not a folder (got 'out')" in done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert main(["record", "program.py", "-o", target]) == 2
+    told = capsys.readouterr()
+    assert words in told.err and told.err.count("\n") == 1 and told.out == ""
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "program.py"]
+    assert (tmp_path / "program.py").read_text() == before
+
+
+def test_a_full_disk_is_found_before_the_program_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    resource = pytest.importorskip("resource")
+    program(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, kept[1]))
+    try:
+        assert main(["record", "program.py", "-o", "r.npz"]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, kept)
+    assert capsys.readouterr().err == "tf1_bn: cannot write r.npz: File too large\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["program.py"]
 
 
 def test_repair_without_tensorflow_says_one_line(tmp_path: Path) -> None:
@@ -260,20 +293,68 @@ def test_what_cannot_be_compared_is_2(content: Any, words: str, tmp_path: Path) 
     assert words in done.stderr and done.stderr.count("\n") == 1
 
 
+KEPT = "; 1 batch-norm call and 3 steps recorded in r.npz"
+KILL = "os.kill(os.getpid(), signal.{}); time.sleep(60)"
+
+
 @pytest.mark.parametrize(
     "end, code, words",
     [
-        ("sys.exit(3)", 3, "the program ended with exit code 3; nothing was written"),
-        ("sys.exit('no data')", 1, "ended with exit code 1 (no data); nothing was written"),
-        ("raise KeyError('lost')", 1, "the program raised KeyError; nothing was written"),
-        ("sys.exit(0)", 0, "1 batch-norm call and 3 steps"),
+        ("sys.exit('no data')", 1, f"the program ended with exit code 1 (no data){KEPT}"),
+        ("raise KeyError('lost')", 1, f"the program raised KeyError{KEPT}"),
+        (KILL.format("SIGINT"), 130, f"interrupted{KEPT}"),
+        (KILL.format("SIGTERM"), 143, f"ended by SIGTERM{KEPT}"),
+        (KILL.format("SIGKILL"), -9, ""),
+        ("os._exit(3)", 3, f"the program left by os._exit(3){KEPT}"),
+        ("sys.exit(0)", 0, "tf1_bn: 1 batch-norm call and 3 steps recorded in r.npz"),
     ],
 )
-def test_how_the_program_ends(end: str, code: int, words: str, tmp_path: Path) -> None:
-    program(tmp_path, end=end)
+def test_however_the_program_ends_its_steps_are_kept(
+    end: str, code: int, words: str, tmp_path: Path
+) -> None:
+    program(tmp_path, end=f"import os, signal, time\n{end}")
+    done = command("record", "program.py", "-o", "r.npz", cwd=tmp_path)
+    assert done.returncode == code and f"{words}\n" in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["program.py", "r.npz"]
+    (call,) = load_recording(str(tmp_path / "r.npz")).calls
+    assert len(call.steps) == 3
+
+
+@pytest.mark.parametrize(
+    "end, code, words",
+    [
+        ("", 1, "tf1_bn: no batch-norm call was seen, neither of tf.layers, nor of contrib"),
+        ("sys.exit(3)", 3, "exit code 3; no batch-norm call was seen, neither of tf.layers"),
+    ],
+)
+@pytest.mark.tf_max("2.15", reason="TensorFlow has an original up to there")
+def test_a_program_without_batch_norm(end: str, code: int, words: str, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(f"import sys, tensorflow\n{end}")
     done = command("record", "program.py", "-o", "r.npz", cwd=tmp_path)
     assert done.returncode == code and words in done.stderr
-    assert (tmp_path / "r.npz").exists() == (code == 0)
+    assert not (tmp_path / "r.npz").exists()
+
+
+@pytest.mark.tf_min("2.16", reason="TensorFlow has an original up to 2.15")
+def test_a_tensorflow_without_an_original_is_told(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("import tensorflow")
+    done = command("record", "program.py", "-o", "r.npz", cwd=tmp_path)
+    assert done.returncode == 1 and not (tmp_path / "r.npz").exists()
+    assert "has no original batch normalization to record: record where" in done.stderr
+    assert "no batch-norm call was seen, and this TensorFlow has no original" in done.stderr
+
+
+def test_a_place_that_is_lost_meanwhile_costs_the_place_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    end = "import shutil, os; shutil.rmtree('out'); os.environ['TMPDIR'] = 'elsewhere'"
+    program(tmp_path, end=end)
+    done = command("record", "program.py", "-o", "out/r.npz", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "tf1_bn: cannot write out/r.npz: No such file or directory\n" in done.stderr
+    (kept,) = (tmp_path / "elsewhere").glob("*/r.npz")
+    assert str(kept.parent.name) in done.stderr
+    assert len(load_recording(str(kept)).calls[0].steps) == 3
 
 
 @pytest.mark.parametrize(
@@ -302,12 +383,36 @@ def test_usage_errors_are_2(arguments: list, words: str, tmp_path: Path) -> None
     assert words in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_program_that_fails_here_could_not_be_compared(tmp_path: Path) -> None:
-    program(tmp_path, end="raise KeyError('lost')")
+@pytest.mark.parametrize(
+    "end, why",
+    [
+        ("raise KeyError('lost')", "the program raised KeyError"),
+        ("import os; os._exit(3)", "the program left by os._exit(3)"),
+        ("import os; os.kill(os.getpid(), 9)", "the program was killed by SIGKILL"),
+    ],
+)
+def test_a_program_that_fails_here_costs_no_replay(end: str, why: str, tmp_path: Path) -> None:
+    """The report has both, and the program's own output is not in it."""
+    program(tmp_path, name="critic/shared", end=end)
+    done = command("verify", str(SMALL_NET), "program.py", "--format", "json", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert f"tf1_bn: {why}\n" in done.stderr and "step 2\n" in done.stderr
+    report = json.loads(done.stdout)
+    verdicts = {section["name"]: section["verdict"] for section in report["sections"]}
+    assert report["sections"][0]["rows"][0]["remark"] == why
+    assert [verdicts[name] for name in verdicts if name.startswith("fused")] == ["same"]
+    assert verdicts["structure of fused (dynamic)"] == "not compared"
+
+
+def test_ctrl_c_ends_verify_and_its_program(tmp_path: Path) -> None:
+    program(
+        tmp_path,
+        end="import os, signal, time; os.kill(os.getppid(), signal.SIGINT)\n"
+        "try:\n    time.sleep(60)\nfinally:\n    print('ended too')",
+    )
     done = command("verify", str(SMALL_NET), "program.py", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "KeyError: 'lost'" in done.stderr
-    assert "tf1_bn: the program raised KeyError" in done.stderr
+    assert done.returncode == 130 and done.stderr.endswith("tf1_bn: interrupted\n")
+    assert done.stdout.endswith("ended too\n")
 
 
 def test_stop_ends_the_program_early(tmp_path: Path) -> None:
@@ -316,25 +421,3 @@ def test_stop_ends_the_program_early(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "step 0"
     assert "2 steps recorded" in done.stderr
-
-
-def test_ctrl_c_leaves_no_file(tmp_path: Path) -> None:
-    program(tmp_path, end="import time; time.sleep(60)")
-    with subprocess.Popen(
-        [sys.executable, "-m", "tf1_bn", "record", "program.py", "-o", "r.npz"],
-        cwd=str(tmp_path),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:
-        assert process.stdout is not None
-        while process.stdout.readline() != "step 2\n":
-            pass
-        time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=SECONDS)
-    assert process.returncode == 130
-    assert "interrupted, nothing was written" in errors
-    assert [p.name for p in tmp_path.iterdir()] == ["program.py"]

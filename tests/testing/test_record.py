@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import tf1_bn
 from tests.conftest import tensorflow
 from tests.testing.support import batch, new_session
 from tf1_bn._src.proof.recording.sampling import choose
+from tf1_bn._src.proof.structure import compare_program
 from tf1_bn.testing import Call, Recording, compare_structure, load_recording, record, verify
 
 
@@ -103,11 +105,62 @@ def test_every_hook_is_taken_away(path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
-def test_a_block_that_fails_writes_nothing(error: Any, path: Path) -> None:
-    with pytest.raises(error), record(str(path)):
-        train(tf1_bn.batch_normalization, steps=1)
+def test_a_block_that_fails_keeps_what_is_complete(error: Any, path: Path) -> None:
+    with pytest.raises(error), record(str(path)) as recorder:
+        train(tf1_bn.batch_normalization, steps=2)
         raise error
-    assert list(path.parent.iterdir()) == []
+    assert recorder.written == str(path) and list(path.parent.iterdir()) == [path]
+    call = the_call(path)
+    assert [step.training for step in call.steps] == [True, True, False]
+    assert all("alone/gradient of x" in step.arrays for step in call.steps)
+
+
+def test_a_block_that_fails_without_a_step_writes_nothing(path: Path) -> None:
+    with pytest.raises(ValueError), record(str(path)) as recorder:
+        tf1_bn.batch_normalization(tensorflow().placeholder(tensorflow().float32, [None, 3]))
+        raise ValueError
+    assert recorder.recording is None and list(path.parent.iterdir()) == []
+
+
+def test_an_older_recording_is_replaced_by_a_whole_one_only(path: Path) -> None:
+    with record(str(path)):
+        train(tf1_bn.batch_normalization)
+    older, part = path.read_bytes(), Path(f"{path}.part")
+    for fails in (True, False):
+        graph, failure = tensorflow().Graph(), contextlib.suppress(ZeroDivisionError)
+        with failure, graph.as_default(), record(str(path), steps=1):
+            train(tf1_bn.batch_normalization)
+            # Here a kill would leave it, too.
+            assert len(the_call(part).steps) == 2 and path.read_bytes() == older
+            assert not fails or 1 / 0
+        assert part.exists() == fails
+    assert len(the_call(path).steps) == 2
+
+
+def test_what_is_recorded_so_far_is_on_disk(path: Path) -> None:
+    """What stands there after a kill -9: the steps, though not yet the gradients."""
+    tf = tensorflow()
+    with record(str(path)):
+        x = tf.placeholder(tf.float32, [None, 3])
+        y = tf1_bn.batch_normalization(x, training=True)
+        updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+        with new_session() as session:
+            assert not path.exists()
+            session.run([y, updates], {x: batch((4, 3))})
+            (step,) = the_call(path).steps
+    assert "alone/gradient of x" not in step.arrays and "after/moving_mean" in step.arrays
+    assert "alone/gradient of x" in the_call(path).steps[0].arrays
+
+
+def test_a_recording_that_cannot_be_written_is_still_there(path: Path, capsys: Any) -> None:
+    folder = path.parent / "gone"
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError), record(str(folder / "r.npz")) as recorder:
+        folder.rmdir()
+        train(tf1_bn.batch_normalization)
+    assert recorder.written is None and recorder.unwritten is not None
+    assert recorder.recording is not None and len(recorder.recording.calls[0].steps) == 4
+    assert capsys.readouterr().err.count("r.npz now, and tries again: No such file") == 1
 
 
 def test_stop_when_done_ends_the_block(path: Path) -> None:
@@ -123,6 +176,54 @@ def test_stop_when_done_ends_the_block(path: Path) -> None:
                 runs.append(number)
     assert runs == [0]
     assert len(the_call(path).steps) == 2
+
+
+def stopped(path: Path, build: Any, runs: int = 100) -> int:
+    """In how many runs `stop_when_done` stopped; `build` gives what one run fetches and feeds."""
+    tf = tensorflow()
+    done = []
+    with record(str(path), steps=2, stop_when_done=True):
+        fetches, feed = build(tf)
+        with new_session() as session:
+            for number in range(runs):
+                done.append(number)
+                session.run(fetches(number), feed)
+    return len(done)
+
+
+def test_stop_does_not_wait_for_inference_that_may_never_come(path: Path, capsys: Any) -> None:
+    def build(tf: Any) -> Any:
+        phase = tf.placeholder(tf.bool, [])
+        x = tf.constant(batch((4, 3)))
+        y = tf1_bn.batch_normalization(x, training=phase)
+        tf1_bn.batch_normalization(y, training=False, name="evaluated")
+        updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+        return lambda number: [y, updates], {phase: True}
+
+    assert stopped(path, build) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_stop_waits_for_inference_where_nothing_trains(path: Path) -> None:
+    def build(tf: Any) -> Any:
+        y = tf1_bn.batch_normalization(tf.constant(batch((4, 3))))
+        return lambda number: y, {}
+
+    assert stopped(path, build) == 1
+
+
+def test_stop_says_once_what_it_waits_for(path: Path, capsys: Any) -> None:
+    def build(tf: Any) -> Any:
+        x = tf.constant(batch((4, 3)))
+        y = tf1_bn.batch_normalization(x, training=True, name="used")
+        tf1_bn.batch_normalization(x, training=True, name="unused")
+        still = tf1_bn.batch_normalization(x, training=True, name="still")
+        updates = [u for u in tf.get_collection(tf.GraphKeys.UPDATE_OPS) if "used" in u.name]
+        return lambda number: [y, still, updates[:2]], {}
+
+    assert stopped(path, build, 40) == 40
+    told = "unused (no run has used it), still (no run has moved its averages)"
+    assert capsys.readouterr().err == f"tf1_bn: not stopped yet, waiting for {told}\n"
 
 
 def test_updates_that_never_run_are_told_and_replayed(path: Path) -> None:
@@ -367,6 +468,8 @@ def structure_of(path: Path, build: Any) -> Recording:
         ({"name": "other"}, {"call"}),
         ({"trainable": False}, {"trainable of bn/gamma", "number of update ops"}),
         ({"training": False}, {"phase", "number of update ops"}),
+        ({"momentum": 0.9}, {"argument momentum"}),
+        ({"axis": 1}, set()),
         ({"scale": False}, {"variable names, in order"}),
         ({"gamma_regularizer": lambda v: 0.1 * v[0]}, {"regularization losses"}),
     ],
@@ -381,6 +484,27 @@ def test_structures_are_compared(path: Path, change: dict, aspects: set) -> None
     found = {row.aspect for row in rows if row.verdict == "different"}
     assert report.exit_code == (1 if aspects else 0)
     assert aspects <= found
+
+
+def test_a_program_that_ended_early_is_not_judged_by_what_it_lacks(path: Path) -> None:
+    tf = tensorflow()
+
+    def side(built: int, ran: bool) -> Recording:
+        with tf.Graph().as_default(), record(str(path)):
+            for number in range(built):
+                x = tf.constant(batch((4, 3)))
+                y = tf1_bn.batch_normalization(x, training=True, name=f"bn{number}")
+            with new_session() as session:
+                session.run([y, tf.get_collection(tf.GraphKeys.UPDATE_OPS)] if ran else y)
+        return recorded(path)
+
+    old, new = side(2, True), side(1, False)
+    assert compare_structure(old, new).exit_code == 1
+    ended, bn0, bn1 = compare_program(old, new, "the program ended with exit code 3")
+    assert [part.verdict for part in (ended, bn0, bn1)] == ["not compared", "same", "not compared"]
+    assert ended.rows[0].remark == "the program ended with exit code 3"
+    assert [part.verdict for part in compare_program(old, old, "")] == ["same", "same"]
+    assert len(compare_program(old, None, "the program was killed by SIGKILL")) == 3
 
 
 def test_forgotten_updates_are_a_difference_with_a_cause(path: Path) -> None:

@@ -4,19 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from typing import Any, Sequence
 
-from ..programs.preparation import prepare
 from ..programs.program import Program, ProgramFailed, run
-from ..runtime.after_import import after_import
-
-if TYPE_CHECKING:
-    # NumPy and TensorFlow, which the program imports.
-    from ..proof.record.recorder import Recorder
-    from ..proof.recording.recording import Recording
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -60,44 +52,20 @@ def split_at_dashes(given: Sequence[str]) -> tuple[list[str], list[str]]:
     return listed[:at], listed[at + 1 :]
 
 
-def recorded(parsed: Any, make: Callable[[], Recorder], untouched: bool = False) -> Recording:
-    """Runs the program of a parsed command line, and records from its import of TensorFlow on.
-
-    Args:
-      make: gives the recorder, once TensorFlow is there.
-      untouched: nothing is installed: the program finds TensorFlow as it is.
-
-    Raises:
-      ProgramFailed: it did not run to a good end, or did not import TensorFlow.
-      OSError: the recorder cannot write its file.
-    """
-    recorders: list[Recorder] = []
-    with contextlib.ExitStack() as prepared, contextlib.ExitStack() as listening:
-
-        def listen() -> None:
-            recorders.append(listening.enter_context(make()))
-
-        if untouched:
-            prepared.callback(after_import("tensorflow", listen))
-        else:
-            prepared.enter_context(prepare(parsed, listen))
-        _run_to_its_end(Program(parsed.program, list(parsed.program_arguments), parsed.module))
-    if not recorders:
-        raise ProgramFailed("the program did not import TensorFlow", 1)
-    recording = recorders[0].recording
-    assert recording is not None, "a block that ends well has a recording"
-    return recording
+def check_program(parsed: Any) -> None:
+    """Raises ProgramFailed if there is no such script; modules are looked for when they run."""
+    name = parsed.program
+    if not parsed.module and name != "-" and not os.path.exists(name):
+        raise ProgramFailed(f"there is no script {name}", 2)
 
 
-def _run_to_its_end(program: Program) -> None:
+def run_to_its_end(program: Program) -> None:
     """Runs a program that a command goes on after; Ctrl-C passes through.
 
     Raises:
       ProgramFailed: there is no such program, it ended itself with an exit code other than 0, or
         it raised an exception, which has been shown as Python shows it.
     """
-    if not program.is_module and program.name != "-" and not os.path.exists(program.name):
-        raise ProgramFailed(f"there is no script {program.name}", 2)
     try:
         run(program)
     except ProgramFailed as error:

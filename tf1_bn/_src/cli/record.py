@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 from typing import TYPE_CHECKING, Any
 
-from ..files.streams import say
+from ..files.streams import reason, say
 from ..files.text_table import counted
 from ..programs.program import ProgramFailed
 from ..proof.record.request import check_request
-from .options import INTERRUPTED, USAGE_ERROR, add_options, add_program, is_untouched, recorded
+from .listening import listened
+from .options import USAGE_ERROR, add_options, add_program, check_program, is_untouched
 
 if TYPE_CHECKING:
     # NumPy and TensorFlow, which the program imports.
@@ -44,41 +47,44 @@ def add_record(commands: Any) -> None:
     parser.add_argument(
         "--total-mb", type=int, default=64, help="most of all arrays together (default %(default)s)"
     )
-    parser.add_argument("--stop", action="store_true", help="end the program once all is recorded")
+    parser.add_argument(
+        "--stop", action="store_true", help="end the program once its training steps are in"
+    )
     add_options(parser)
     parser.set_defaults(command=record_command)
 
 
 def record_command(parsed: Any) -> int:
     """`python -m tf1_bn record SCRIPT -o FILE [-- ARGS...]`; returns the exit code."""
-    try:
-        return _record(parsed)
-    except KeyboardInterrupt:
-        say("interrupted, nothing was written")
-        return INTERRUPTED
-
-
-def _record(parsed: Any) -> int:
     sizes = {"--sample-kb": parsed.sample_kb, "--total-mb": parsed.total_mb}
     try:
+        check_program(parsed)
         check_request(parsed.output, parsed.steps, sizes, words=("--output", "--steps"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        say(str(error) if error.errno is None else f"cannot write {parsed.output}: {reason(error)}")
+        return USAGE_ERROR
+    except (ProgramFailed, ValueError) as error:
         say(str(error))
         return USAGE_ERROR
-    try:
-        recording = recorded(parsed, lambda: _recorder(parsed), is_untouched(parsed))
-    except ProgramFailed as error:
-        say(f"{error}; nothing was written")
-        return error.code
-    except OSError as error:
-        say(f"cannot write {parsed.output}: {error.strerror or error}; nothing was written")
-        return USAGE_ERROR
-    return _tell(recording, parsed.output)
+    process = os.getpid()
+    recorder, failed = listened(
+        parsed,
+        lambda: _recorder(parsed),
+        is_untouched(parsed),
+        lambda *ended: _tell(parsed.output, *ended),
+    )
+    if os.getpid() != process:
+        # A child that the program forked, at its end: the recording is its parent's.
+        return failed.code if failed is not None else 0
+    return _tell(parsed.output, recorder, failed)
 
 
 def _recorder(parsed: Any) -> Recorder:
     from ..proof.record.recorder import record
 
+    warning = _no_original()
+    if warning:
+        say(f"{warning}; calls of tf1_bn are recorded all the same")
     return record(
         parsed.output,
         parsed.steps,
@@ -88,13 +94,62 @@ def _recorder(parsed: Any) -> Recorder:
     )
 
 
-def _tell(recording: Recording, path: str) -> int:
-    steps = sum(len(call.steps) for call in recording.calls)
+def _tell(path: str, recorder: Recorder | None, failed: ProgramFailed | None) -> int:
+    """Says what is recorded, and how the program ended; returns the exit code."""
+    because = "" if failed is None else f"{failed}; "
+    recording = None if recorder is None else recorder.recording
+    steps = 0 if recording is None else sum(len(call.steps) for call in recording.calls)
+    code = failed.code if failed is not None else int(not steps)
+    if recorder is None or recording is None or not recording.calls:
+        say(f"{because}{_nothing(recorder)}; nothing was written")
+        return code
+    where = recorder.written
+    if recorder.unwritten is not None:
+        say(f"cannot write {path}: {reason(recorder.unwritten)}")
+        where, code = _written_elsewhere(recording, path), code or USAGE_ERROR
     calls = counted(len(recording.calls), "batch-norm call")
-    say(f"{calls} and {counted(steps, 'step')} recorded in {path}")
+    told = f"recorded in {where}" if where else "recorded, but nothing was written"
+    say(f"{because}{calls} and {counted(steps, 'step')} {told}")
     for call in recording.calls:
         for note in call.notes:
             say(f"{call.name}: {note}")
     if not steps:
         say("no session run used a batch-norm call, so there is nothing to verify numbers with")
-    return 0 if steps else 1
+    return code
+
+
+def _nothing(recorder: Recorder | None) -> str:
+    """Why there is nothing in a recording."""
+    if recorder is None:
+        return "nothing was recorded"
+    if recorder.has_calls:
+        return "no session run used a batch-norm call"
+    if _no_original():
+        return "no batch-norm call was seen, and this TensorFlow has no original one"
+    return "no batch-norm call was seen, neither of tf.layers, nor of contrib, TF-Slim or tf1_bn"
+
+
+def _no_original() -> str:
+    """A sentence where this TensorFlow has no batch normalization of its own, else ""."""
+    from ..programs.namespaces import layers
+    from ..runtime.tensorflow_v1 import tf
+
+    if not layers().lost:
+        return ""
+    return (
+        f"TensorFlow {tf.__version__} has no original batch normalization to record: record where "
+        "the program still runs, on TensorFlow 2.15 or older"
+    )
+
+
+def _written_elsewhere(recording: Recording, path: str) -> str | None:
+    """The file that the recording went to since `path` takes it no more; None for none."""
+    from ..proof.recording.recording import save_recording
+
+    try:
+        folder = tempfile.mkdtemp(prefix="tf1_bn-")
+        elsewhere = os.path.join(folder, os.path.basename(path))
+        save_recording(recording, elsewhere)
+    except OSError:
+        return None
+    return elsewhere

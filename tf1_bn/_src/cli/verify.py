@@ -7,15 +7,17 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..files.streams import put, say
+from ..files.streams import put, reason, say
 from ..files.terminal import width_of
+from ..files.whole_files import check_target, is_same_file
 from ..programs.program import ProgramFailed
 from ..runtime.own_start import start_tensorflow
-from .options import INTERRUPTED, add_options, add_program, recorded
+from .options import INTERRUPTED, add_options, add_program, check_program
+from .rebuilding import rebuilt
 
 if TYPE_CHECKING:
     # NumPy and TensorFlow, which the program imports.
-    from ..proof.record.recorder import Recorder
+    from ..proof.recording.recording import Recording
     from ..proof.report.report import Report
 
 _COULD_NOT_COMPARE = 2
@@ -55,55 +57,59 @@ def verify_command(parsed: Any) -> int:
     from ..proof.recording.archive import RecordingError
 
     try:
-        report = _verified(parsed)
-        code = _written(report, parsed)
-        text = (
-            report.as_json()
-            if parsed.format == "json"
-            else report.text(parsed.all, width_of(sys.stdout))
-        )
-        return put(text, code)
-    except (ImportError, OSError, ProgramFailed, RecordingError) as error:
+        if parsed.program is not None:
+            check_program(parsed)
+        report = _verified(parsed, _writable(parsed))
+    except (ImportError, ProgramFailed, RecordingError) as error:
         say(str(error))
         return _COULD_NOT_COMPARE
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
+    is_json = parsed.format == "json"
+    text = report.as_json() if is_json else report.text(parsed.all, width_of(sys.stdout))
+    return put(text, report.exit_code)
 
 
-def _written(report: Report, parsed: Any) -> int:
-    """Writes the files that are asked for; the exit code, which no lost file makes a success."""
-    code = report.exit_code
-    for path, write in ((parsed.json, report.write_json), (parsed.html, report.write_html)):
+def _writable(parsed: Any) -> list[tuple[str, str]]:
+    """The files that are asked for, each with its format; told now if one cannot be written."""
+    found = []
+    for path, kind in ((parsed.json, "json"), (parsed.html, "html")):
+        if path is None:
+            continue
         try:
-            if path:
-                write(path)
+            if any(is_same_file(path, read) for read in (parsed.recording, parsed.program or "")):
+                raise OSError("it is what is verified")
+            check_target(path)
         except OSError as error:
-            say(f"cannot write {path}: {error.strerror or error}")
-            code = code or _COULD_NOT_COMPARE
-    return code
+            say(f"cannot write {path}: {reason(error)}; the verdict is told without it")
+        else:
+            found.append((path, kind))
+    return found
 
 
-def _verified(parsed: Any) -> Report:
+def _verified(parsed: Any, files: list[tuple[str, str]]) -> Report:
+    """Compares, and writes the files; that one cannot be written costs no verdict."""
     from ..proof.recording.recording import load_recording
 
     recording = load_recording(parsed.recording)
-    # First of all, so that the program imports TensorFlow itself.
-    rebuilt = None if parsed.program is None else recorded(parsed, _recorder)
+    built: Recording | None = None
+    failed = ""
+    if parsed.program is not None:
+        built, failed = rebuilt(parsed, output_to_stderr=parsed.format == "json")
+        if failed:
+            say(failed)
     start_tensorflow()
-    from ..proof.structure import compare_structure
+    from ..proof.structure import compare_program
     from ..proof.verify.verifier import verify
 
     report = verify(recording)
-    if rebuilt is None:
-        return report
-    structure = compare_structure(recording, rebuilt)
-    return report._replace(sections=[*structure.sections, *report.sections])
-
-
-def _recorder() -> Recorder:
-    """Of what the program builds and runs; nothing is written and no step is needed."""
-    from ..proof.record.recorder import Recorder
-    from ..proof.record.sessions import Limits
-
-    return Recorder(limits=Limits(steps=0))
+    if parsed.program is not None:
+        sections = compare_program(recording, built, failed)
+        report = report._replace(sections=[*sections, *report.sections])
+    for path, kind in files:
+        try:
+            (report.write_json if kind == "json" else report.write_html)(path)
+        except OSError as error:
+            say(f"cannot write {path}: {reason(error)}")
+    return report

@@ -26,6 +26,11 @@ def say(text: str) -> None:
         _let_go(stream)
 
 
+def reason(error: Exception) -> str:
+    """Returns what an operating system's error says, without the number and the path."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def put(text: str, code: int) -> int:
     """Writes `text` to standard output, all of it now, and returns the command's exit code.
 
@@ -43,7 +48,7 @@ def put(text: str, code: int) -> int:
     except (OSError, ValueError) as error:
         # ValueError is what a stream raises that Python itself has closed.
         _let_go(stream)
-        say(f"cannot write to standard output: {getattr(error, 'strerror', None) or error}")
+        say(f"cannot write to standard output: {reason(error)}")
         return code if isinstance(error, BrokenPipeError) else code or _CANNOT_TELL
     return code
 

@@ -19,6 +19,8 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+# That much must fit before anybody computes for hours what goes into the file.
+_ROOM = 2**16
 
 
 def open_regular(path: str, most_bytes: int) -> io.FileIO:
@@ -50,6 +52,51 @@ def _check_kind(path: str, found: os.stat_result) -> None:
             raise OSError(errno.EINVAL, f"it is {name}, not a file", path)
 
 
+def check_target(path: str) -> None:
+    """Raises what writing the file would raise for its place, before there is anything to write.
+
+    A small file is written beside it and taken away again; what is there already stays as it is.
+    Pipes and devices are not tried out.
+
+    Raises:
+      OSError: it is a folder or write-protected, its folder is missing or takes no new file, its
+        name is too long, or the disk is full; its `filename` is `path`.
+    """
+    try:
+        _try_out(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def _try_out(path: str) -> None:
+    is_folder = path.endswith(os.sep) or os.path.isdir(path)
+    if is_folder:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    real = os.path.realpath(path)
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(real).st_mode):
+            return
+        if not os.access(real, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    with tempfile.NamedTemporaryFile(prefix=_prefix(real), dir=os.path.dirname(real)) as opened:
+        opened.write(bytes(_ROOM))
+        opened.flush()
+        # A disk far away is asked only now.
+        os.fsync(opened.fileno())
+
+
+def is_same_file(path: str, other: str) -> bool:
+    """Whether both names lead to one file that exists."""
+    with contextlib.suppress(OSError):
+        return os.path.samefile(path, other)
+    return False
+
+
+def _prefix(path: str) -> str:
+    """Of the name that a file has while it is written."""
+    return f".{os.path.basename(path)[:40]}."
+
+
 @contextlib.contextmanager
 def written_beside(path: str) -> Iterator[IO[bytes]]:
     """A file to write, which takes the name `path` at the end, and is gone after any exception.
@@ -64,7 +111,7 @@ def written_beside(path: str) -> Iterator[IO[bytes]]:
             yield opened
         return
     folder = os.path.dirname(path)
-    handle, beside = tempfile.mkstemp(prefix=f".{os.path.basename(path)[:40]}.", dir=folder)
+    handle, beside = tempfile.mkstemp(prefix=_prefix(path), dir=folder)
     try:
         with os.fdopen(handle, "wb") as opened:
             yield opened

@@ -16,6 +16,7 @@ from typing import Any, Callable
 from ...api.layer import BatchNormalization
 from ...contrib.batch_norm import batch_norm
 from ...runtime.tensorflow_v1 import tf, tf_version
+from .seen import Seen
 
 _FUNCTION = "batch_norm"
 
@@ -71,6 +72,14 @@ def replace_inside(function: Any, make: Callable[[Any], Any]) -> Callable[[], No
     return None
 
 
-def contrib_function(module: str) -> Any:
-    """The `batch_norm` of this package, or one that `original_functions` looked into."""
-    return batch_norm if module == batch_norm.__module__ else _imported(module)
+def made_anew(seen: Seen) -> Callable[..., Any]:
+    """What makes the call anew: `batch_norm` itself, or a function that makes such a layer."""
+    if seen.kind == "contrib":
+        # This package's, or one that `original_functions` looked into.
+        ours = seen.maker == batch_norm.__module__
+        return batch_norm if ours else _imported(seen.maker)
+
+    def layer(x: Any, training: Any, **arguments: Any) -> Any:
+        return seen.maker(**arguments)(x, training=training)
+
+    return layer

@@ -6,10 +6,11 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
+from ...files.streams import say
 from ...runtime.tensorflow_v1 import tf
 from ...version import __version__
 from ..graph_facts import static_shape
@@ -21,41 +22,98 @@ from ..report.progress import watched
 from ..report.rows import error_text
 from ..report.tolerances import tolerance
 from .calls import CallWatch
-from .originals import contrib_function
+from .enough import Limits, Stop, stopper
+from .originals import made_anew
 from .request import check_request
 from .seen import Seen, is_tensor
-from .sessions import Limits, Stop, watched_runs
+from .sessions import watched_runs
+from .so_far import is_worth_keeping, kept_so_far
 
 
 class Recorder:
     """A context in which batch-norm calls are noted; `recording` is there after it.
 
-    Leaving it by an exception, Ctrl-C included, records nothing.
+    Leaving it by an exception, Ctrl-C included, keeps what is complete; without a step there is
+    nothing to keep, and `recording` stays None. `written` is the file that was written last, and
+    `unwritten` the error of one that could not be.
     """
 
     def __init__(
         self, path: str | None = None, limits: Limits | None = None, stop_when_done: bool = False
     ) -> None:
         self.recording: Recording | None = None
+        self.written: str | None = None
+        self.unwritten: OSError | None = None
         self._path, self._limits, self._stop_when_done = path, limits or Limits(), stop_when_done
+        # An older recording is only replaced by a finished one.
+        self._replaces = path is not None and os.path.exists(path) and os.path.getsize(path) > 0
         self._calls = CallWatch()
         self._hooks = contextlib.ExitStack()
+        self._process = os.getpid()
+        self._keep = kept_so_far(self._calls.seen, self._write_so_far, self._limits.steps > 0)
 
     def __enter__(self) -> Recorder:
-        runs = watched_runs(self._calls.seen, self._limits, self._stop_when_done)
+        stop_in_time = stopper(self._calls.seen, self._limits)
+
+        def after_run() -> None:
+            self._keep(False)
+            if self._stop_when_done:
+                stop_in_time()
+
         self._hooks.enter_context(self._calls.listening())
-        self._hooks.enter_context(runs)
+        self._hooks.enter_context(watched_runs(self._calls.seen, self._limits, after_run))
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool:
         self._hooks.close()
         stopped = isinstance(error, Stop)
-        if error is not None and not stopped:
+        is_whole = error is None or stopped
+        if os.getpid() != self._process:
+            # A forked child at its end: the recording is its parent's.
             return False
-        self.recording = Recording(facts(), _finished(self._calls.seen))
-        if self._path is not None:
-            save_recording(self.recording, self._path)
+        if is_whole or is_worth_keeping(self._calls.seen, self._limits.steps > 0):
+            # Replaying takes a while, and may be interrupted.
+            self.keep()
+            self.recording = Recording(facts(), _finished(self._calls.seen))
+            self._write(is_whole)
+            if self.unwritten is not None and is_whole:
+                raise self.unwritten from None
         return stopped
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether any call was noticed."""
+        return bool(self._calls.seen)
+
+    def keep(self) -> None:
+        """Writes what is noted so far, as it is, if there is any step."""
+        self.recording = self._as_noted()
+        self._keep(True)
+
+    def _as_noted(self) -> Recording:
+        return Recording(facts(), _checked([_plain(seen) for seen in self._calls.seen]))
+
+    def _write_so_far(self) -> None:
+        known, self.recording = self.unwritten, self._as_noted()
+        self._write(False)
+        if self.unwritten is not None and known is None:
+            say(f"cannot write {self._path} now, and tries again: {self.unwritten.strerror}")
+
+    def _write(self, is_whole: bool) -> None:
+        """Writes `recording`; what is not whole goes beside the older file of that name."""
+        if self._path is None or self.recording is None or not self.recording.calls:
+            return
+        beside = f"{self._path}.part" if self._replaces else self._path
+        path = self._path if is_whole else beside
+        self.unwritten = None
+        try:
+            save_recording(self.recording, path)
+        except OSError as error:
+            self.unwritten = error
+            return
+        if self.written not in (None, path):
+            os.unlink(self.written)
+        self.written = path
 
 
 def record(
@@ -81,17 +139,20 @@ def record(
     `Session.make_callable` or `partial_run`; the first are listed as such.
 
     Args:
-      path: the file to write when the block ends; written under a name of its own in the
-        same folder, then renamed.
+      path: the file to write; written under a name of its own in the same folder, then renamed.
+        It has what is recorded so far while the block runs, and after a block that fails. An older
+        recording stays until the new one is whole; till then the new one is in `path` + ".part".
       steps: how many training runs of each call are kept.
       sample_bytes: an input larger than this is kept for some of its channels only.
       total_bytes: no further steps are kept once the arrays take this much.
-      stop_when_done: end the block as soon as every call has its steps.
+      stop_when_done: end the block as soon as every call has its training steps.
 
     Raises:
       ValueError: a limit is not positive.
       FileNotFoundError: the folder of `path` does not exist; told before anything runs.
       IsADirectoryError: `path` is a folder; told as early.
+      FileExistsError: `path` is a file, and no recording; told as early.
+      OSError: `path` cannot be written; told as early, where it can be known.
     """
     check_request(path, steps, {"sample_bytes": sample_bytes, "total_bytes": total_bytes})
     return Recorder(path, Limits(steps, sample_bytes, total_bytes), stop_when_done)
@@ -111,15 +172,20 @@ def facts() -> dict[str, str]:
 
 def _finished(noted: list[Seen]) -> list[Call]:
     """The calls as plain values, each of their steps replayed by the layer that made it."""
-    names, calls = [seen.name for seen in noted], []
-    for seen in watched(noted, "replayed", "layer call"):
-        call = _replayed(seen, _plain(seen))
+    seen_calls = watched(noted, "replayed", "layer call")
+    return _checked([_replayed(seen, _plain(seen)) for seen in seen_calls])
+
+
+def _checked(calls: list[Call]) -> list[Call]:
+    """The calls, without the steps of one that could not be loaded."""
+    names, checked = [call.name for call in calls], []
+    for call in calls:
         problem = problem_of(call, shared=names.count(call.name) > 1)
         if problem:
             # What `verify` would refuse to read must not take the other calls with it.
             call = _with_notes(call._replace(steps=[]), f"not recorded: {problem}")
-        calls.append(call)
-    return calls
+        checked.append(call)
+    return checked
 
 
 def _plain(seen: Seen) -> Call:
@@ -136,7 +202,8 @@ def _plain(seen: Seen) -> Call:
         structure=seen.structure,
         wiring={"runs": seen.runs, "update_runs": seen.update_runs},
         notes=list(seen.notes),
-        steps=seen.steps,
+        # Other threads may add to it.
+        steps=list(seen.steps),
     )
 
 
@@ -149,7 +216,7 @@ def _replayed(seen: Seen, call: Call) -> Call:
         raced = "not recorded: every run that used it also moved the averages it reads, elsewhere"
         return _with_notes(call, raced if seen.is_raced else "")
     try:
-        built = rebuild(_function(seen), call)
+        built = rebuild(made_anew(seen), call)
         try:
             ran = [run_step(built, step) for step in call.steps]
         finally:
@@ -181,14 +248,3 @@ def _other_output(call: Call, step: Step, ran: Ran) -> str:
         "by itself, the layer that was recorded gives another output: it is a subclass, or depends "
         "on something the recording does not know"
     )
-
-
-def _function(seen: Seen) -> Callable[..., Any]:
-    """What makes the call anew: `batch_norm` itself, or a function that makes such a layer."""
-    if seen.kind == "contrib":
-        return contrib_function(seen.maker)  # type: ignore[no-any-return]
-
-    def layer(x: Any, training: Any, **arguments: Any) -> Any:
-        return seen.maker(**arguments)(x, training=training)
-
-    return layer

@@ -23,7 +23,7 @@ class Seen:
     list of its parts. updates_key: the collection that the update ops go to. steps: what was kept
     of runs, with the channels that `sample` says. runs, update_runs: in how many session runs the
     call, and any update of it, took part. is_raced: whether a run was left out since another call
-    moved the same averages in it.
+    moved the same averages in it. is_full: whether one was left out since it was too large.
     """
 
     def __init__(self, kind: str, maker: Any, inputs: Any) -> None:
@@ -46,7 +46,7 @@ class Seen:
         self.steps: list[Step] = []
         self.sample: Sample | None = None
         self.runs = self.update_runs = 0
-        self.is_raced = False
+        self.is_raced = self.is_full = False
 
     @property
     def in_place(self) -> bool:

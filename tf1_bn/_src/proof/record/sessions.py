@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import Any, Callable, Iterable, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ..recording.model import LEARNED
 from ..recording.recording import Step
 from ..recording.sampling import choose
 from .calls import replaced
+from .enough import Limits, lacks, phases
 from .executed import Part, elements, names_of, parts_executed
 from .seen import Seen
 
@@ -26,28 +27,13 @@ from .seen import Seen
 _SAMPLES_PER_STEP = 64
 
 
-class Limits(NamedTuple):
-    """How much is recorded.
-
-    steps: training runs a call. sample_bytes: of an input, above which only some channels are
-    kept. total_bytes: of all arrays, above which no further step is recorded.
-    """
-
-    steps: int = 3
-    sample_bytes: int = 2**18
-    total_bytes: int = 2**26
-
-
-class Stop(BaseException):
-    """Ends the program: everything is recorded."""
-
-
 @contextlib.contextmanager
-def watched_runs(calls: list[Seen], limits: Limits, stop_when_done: bool) -> Iterator[None]:
+def watched_runs(
+    calls: list[Seen], limits: Limits, after_run: Callable[[], None]
+) -> Iterator[None]:
     """Notes what the process's session runs do of `calls`, a list that grows meanwhile.
 
-    Raises:
-      Stop: in the program, after the run with which everything is recorded, if `stop_when_done`.
+    Calls `after_run` after each run that used one of them; what it raises, the program gets.
     """
     # Session and InteractiveSession share the class that defines it.
     owner = next(cls for cls in tf.Session.__mro__ if "run" in vars(cls))
@@ -62,6 +48,7 @@ def watched_runs(calls: list[Seen], limits: Limits, stop_when_done: bool) -> Ite
         run_metadata: Any = None,
     ) -> Any:
         parts = executed(session.graph, fetches, feed_dict)
+        used = any(part.output or part.updates for part in parts)
         wanted = [part for part in parts if part.output and _wants(part, limits)]
         states = [part.seen.state for part in wanted]
         try:
@@ -70,16 +57,18 @@ def watched_runs(calls: list[Seen], limits: Limits, stop_when_done: bool) -> Ite
             # Variables without a value, or a broken session: the program's own affair.
             wanted = []
         if not wanted:
-            return original(session, fetches, feed_dict, options, run_metadata)
+            result = original(session, fetches, feed_dict, options, run_metadata)
+            if used:
+                after_run()
+            return result
         extra = [_extra_fetches(part) for part in wanted]
         result, noted = original(session, (fetches, extra), feed_dict, options, run_metadata)
         after = original(session, states)
         for part, arrays, old, new in zip(wanted, noted, before, after):
             step = _step(part, arrays, old, new, _other_writers(part, parts))
-            if step is not None and _lacks(part.seen, step.training, part.updates, limits):
+            if step is not None and lacks(part.seen, step.training, part.updates, limits):
                 _keep(part.seen, step, calls, limits)
-        if stop_when_done and all(_is_complete(seen, limits) for seen in calls):
-            raise Stop
+        after_run()
         return result
 
     with replaced(owner, "run", run):
@@ -112,27 +101,8 @@ def _remembered(calls: list[Seen]) -> Callable[..., list[Part]]:
 
 def _wants(part: Part, limits: Limits) -> bool:
     return part.seen.can_run and any(
-        _lacks(part.seen, training, part.updates, limits) for training in _phases(part.seen)
+        lacks(part.seen, training, part.updates, limits) for training in phases(part.seen)
     )
-
-
-def _is_complete(seen: Seen, limits: Limits) -> bool:
-    """Whether no run could add anything: an unseen phase of a dynamic call still could."""
-    updates = len(seen.updates) + seen.in_place
-    lacking = any(_lacks(seen, training, updates, limits) for training in _phases(seen))
-    return not (seen.can_run and lacking)
-
-
-def _phases(seen: Seen) -> list[bool]:
-    return {"training": [True], "inference": [False]}.get(seen.phase, [True, False])
-
-
-def _lacks(seen: Seen, training: bool, updates: int, limits: Limits) -> bool:
-    """Whether one more run of this phase, with so many updates, is to be kept."""
-    kept = [step for step in seen.steps if step.training == training]
-    if training and updates:
-        return sum(step.updates_run > 0 for step in kept) < limits.steps
-    return len(kept) < min(1, limits.steps)
 
 
 def _other_writers(part: Part, parts: Iterable[Part]) -> int:
@@ -158,7 +128,8 @@ def _keep(seen: Seen, step: Step, calls: Iterable[Seen], limits: Limits) -> None
         seen.steps.append(step)
         return
     note = "some steps are left out: the recording would become too large"
-    seen.notes += [] if note in seen.notes else [note]
+    seen.notes += [] if seen.is_full else [note]
+    seen.is_full = True
 
 
 def _bytes(steps: Iterable[Step]) -> int:

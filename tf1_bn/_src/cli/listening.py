@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a program and records what its layers do, however the program ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, Callable, Iterator, NoReturn
+
+from ..programs.preparation import prepare
+from ..programs.program import Program, ProgramFailed
+from ..runtime.after_import import after_import
+from .options import INTERRUPTED, run_to_its_end
+
+if TYPE_CHECKING:
+    # NumPy and TensorFlow, which the program imports.
+    from ..proof.record.recorder import Recorder
+
+# What ends a program from outside: a scheduler, or the terminal that closes.
+_ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
+
+
+def listened(
+    parsed: Any,
+    make: Callable[[], Recorder],
+    untouched: bool = False,
+    leaving: Callable[[Recorder, ProgramFailed], Any] = lambda recorder, failed: None,
+) -> tuple[Recorder | None, ProgramFailed | None]:
+    """Runs the program of a parsed command line, and records from its import of TensorFlow on.
+
+    Args:
+      parsed: with `program`, `module`, `program_arguments` and the options of `prepare`.
+      make: gives the recorder, once TensorFlow is there.
+      untouched: nothing is installed: the program finds TensorFlow as it is.
+      leaving: called when the program leaves by `os._exit`, behind which nothing runs; the
+        recorder has written what it can.
+
+    Returns:
+      The recorder, None if the program did not import TensorFlow; and why the program did not come
+      to a good end, else None.
+    """
+    recorders: list[Recorder] = []
+    signals: list[signal.Signals] = []
+    failed: ProgramFailed | None = None
+    try:
+        with ended_by(
+            signals.append
+        ), contextlib.ExitStack() as prepared, contextlib.ExitStack() as listening:
+
+            def listen() -> None:
+                recorders.append(listening.enter_context(make()))
+                listening.enter_context(_told_of_os_exit(recorders[0], leaving))
+
+            if untouched:
+                prepared.callback(after_import("tensorflow", listen))
+            else:
+                prepared.enter_context(prepare(parsed, listen))
+            run_to_its_end(Program(parsed.program, list(parsed.program_arguments), parsed.module))
+    except ProgramFailed as error:
+        failed = error
+    except KeyboardInterrupt:
+        failed = ProgramFailed("interrupted", INTERRUPTED)
+    except SystemExit as stop:
+        # While the layers are replayed.
+        failed = ProgramFailed("ended", stop.code if isinstance(stop.code, int) else 1)
+    except OSError:
+        # The recorder's own, which remembers it.
+        if not (recorders and recorders[0].unwritten):
+            raise
+    if signals:
+        failed = ProgramFailed(f"ended by {signals[0].name}", 128 + signals[0])
+    if not recorders and failed is None:
+        failed = ProgramFailed("the program did not import TensorFlow", 1)
+    return recorders[0] if recorders else None, failed
+
+
+@contextlib.contextmanager
+def ended_by(note: Callable[[signal.Signals], None] = lambda number: None) -> Iterator[None]:
+    """Lets signals that would kill the process at once end the program by SystemExit instead."""
+    process = os.getpid()
+
+    def end(number: int, frame: Any) -> None:
+        if os.getpid() != process:
+            # A forked child dies of it, as it would without us.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        note(signal.Signals(number))
+        raise SystemExit(128 + number)
+
+    numbers = [getattr(signal, name) for name in _ENDING_SIGNALS if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            # The program may have put its own there.
+            if signal.getsignal(number) is end:
+                signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _told_of_os_exit(
+    recorder: Recorder, leaving: Callable[[Recorder, ProgramFailed], Any]
+) -> Iterator[None]:
+    """Lets `os._exit` in this process keep what is recorded before it ends the process."""
+    process, leave = os.getpid(), os._exit
+
+    def keep_and_leave(status: int) -> NoReturn:
+        if os.getpid() == process:
+            recorder.keep()
+            leaving(recorder, ProgramFailed(f"the program left by os._exit({status})", status))
+        leave(status)
+
+    os._exit = keep_and_leave
+    try:
+        yield
+    finally:
+        os._exit = leave

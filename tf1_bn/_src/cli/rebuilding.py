@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the program of `verify` in a process of its own, and gives what it built.
+
+A replay needs a TensorFlow that nobody has touched, and a program may switch it to another
+behaviour, hold all memory of the GPU, or end its process; so the two never share one.
+Run as a module this is that other process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from ..programs.program import ProgramFailed
+from .listening import ended_by, listened
+from .options import INTERRUPTED
+
+if TYPE_CHECKING:
+    from ..proof.record.recorder import Recorder
+    from ..proof.recording.recording import Recording
+
+_REQUEST, _REBUILT, _ENDED = "request.json", "rebuilt.npz", "ended.json"
+
+
+def rebuilt(parsed: Any, output_to_stderr: bool) -> tuple[Recording | None, str]:
+    """Runs the program of a parsed command line, and returns what it built and how it failed.
+
+    Args:
+      parsed: with plain values, but for `command`.
+      output_to_stderr: standard output is wanted for something else.
+
+    Returns:
+      None if nothing is known of what it built; and a sentence, "" if it came to a good end.
+
+    Raises:
+      KeyboardInterrupt: the program was interrupted.
+      SystemExit: a signal ends this process; the program is ended first.
+    """
+    from ..proof.recording.recording import load_recording
+
+    with tempfile.TemporaryDirectory(prefix="tf1_bn-") as folder, ended_by():
+        request = {k: v for k, v in vars(parsed).items() if not callable(v)}
+        _write(os.path.join(folder, _REQUEST), request)
+        code = _run_child(folder, output_to_stderr)
+        failed = _how_it_failed(os.path.join(folder, _ENDED), code)
+        path = os.path.join(folder, _REBUILT)
+        return load_recording(path) if os.path.exists(path) else None, failed
+
+
+def _run_child(folder: str, output_to_stderr: bool) -> int:
+    """Runs this file as a module; returns the exit code, negative for a signal."""
+    sys.stdout.flush()
+    warnings = [f"-W{option}" for option in sys.warnoptions]
+    # sys.stderr may be a stream of somebody's own, without a file.
+    output = 2 if output_to_stderr else None
+    child = subprocess.Popen(
+        [sys.executable, *warnings, "-m", __name__, folder], stdout=output, stdin=None
+    )
+    try:
+        code = child.wait()
+    except BaseException:
+        # Ctrl-C reaches both; the program has its own end to come to.
+        child.terminate()
+        child.wait()
+        raise
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    return code
+
+
+def _how_it_failed(path: str, code: int) -> str:
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as opened:
+            return str(json.load(opened)["failed"])
+    if code < 0:
+        return f"the program was killed by {signal.Signals(-code).name}"
+    return f"the program ended its process with exit code {code}" if code else ""
+
+
+def _write(path: str, value: Any) -> None:
+    with open(path, "w", encoding="utf-8") as opened:
+        json.dump(value, opened)
+
+
+def _rebuild(folder: str) -> int:
+    """In the process of its own: runs the program, and leaves what is known in the folder."""
+    with open(os.path.join(folder, _REQUEST), encoding="utf-8") as opened:
+        parsed = argparse.Namespace(**json.load(opened))
+
+    def make() -> Recorder:
+        from ..proof.record.enough import Limits
+        from ..proof.record.recorder import Recorder
+
+        # What is built and run; no step is needed.
+        return Recorder(os.path.join(folder, _REBUILT), Limits(steps=0))
+
+    def note(recorder: Recorder | None, failed: ProgramFailed | None) -> None:
+        _write(os.path.join(folder, _ENDED), {"failed": str(failed or "")})
+
+    recorder, failed = listened(parsed, make, leaving=note)
+    note(recorder, failed)
+    return 0 if failed is None else failed.code
+
+
+if __name__ == "__main__":
+    from ..files.streams import carried_out
+
+    sys.exit(carried_out(lambda given: _rebuild(given[0]), sys.argv[1:]))
