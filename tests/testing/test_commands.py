@@ -76,7 +76,9 @@ def test_record_then_verify(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("proven: 2 same, 0 different, 0 not compared\n")
-    assert json.loads((tmp_path / "r.json").read_text())["exit_code"] == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["exit_code"] == 0 and report["facts"]["recording"].startswith("r.npz, SHA-256 ")
+    assert report["facts"]["command"].startswith("python -m tf1_bn verify r.npz program.py --json")
     assert (tmp_path / "r.html").read_text().startswith("<!DOCTYPE html>")
 
     program(tmp_path, name="renamed")
@@ -129,7 +131,7 @@ def test_options_may_stand_between_the_recording_and_the_program(tmp_path: Path)
         given = ["verify", str(SMALL_NET), *between, "program.py", "--", "3"]
         done = command(*given, cwd=tmp_path)
         assert "here is ['3']" in done.stdout, done.stderr
-    done = command("verify", str(SMALL_NET), "-m", "program", "--", "3", cwd=tmp_path)
+    done = command("verify", str(SMALL_NET), "-mprogram", "--", "3", cwd=tmp_path)
     assert "here is ['3']" in done.stdout, done.stderr
 
 
@@ -158,7 +160,7 @@ def test_a_wrong_command_line_shows_its_own_usage(
     "target, words",
     [
         ("out", "`--output` must be a file and not a folder (got 'out')"),
-        ("new/", "`--output` must be in an existing folder (got 'new/')"),
+        ("new/", "`--output` must be a file and not a folder (got 'new/')"),
         ("program.py", "'program.py' is neither, and would be lost"),
         ("/dev/full", "'/dev/full' is neither, and would be lost"),
         ("/proc/r.npz", "cannot write /proc/r.npz: "),

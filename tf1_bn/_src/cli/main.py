@@ -65,7 +65,7 @@ def _other_command(given: Sequence[str]) -> int:
             parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         if behind and parsed.program is None:
             parser.error("what stands behind -- is for a SCRIPT, and there is none")
-        parsed.program_arguments = behind
+        parsed.program_arguments, parsed.given = behind, list(given)
         code: int = parsed.command(parsed)
         return code
     if not given:

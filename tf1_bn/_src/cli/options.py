@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from typing import Any, Sequence
 
@@ -42,14 +43,15 @@ def add_program(parser: argparse.ArgumentParser, **how: Any) -> None:
 
 
 def split_at_dashes(given: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Our own words, and those behind the first `--`.
+    """Our own words, and those behind the first `--`; `-mMODULE` is two of ours.
 
-    >>> split_at_dashes(["train.py", "-o", "x", "--", "--steps", "3"])
-    (['train.py', '-o', 'x'], ['--steps', '3'])
+    >>> split_at_dashes(["-mtrain", "-o", "x", "--", "--steps", "-m3"])
+    (['-m', 'train', '-o', 'x'], ['--steps', '-m3'])
     """
     listed = list(given)
     at = listed.index("--") if "--" in listed else len(listed)
-    return listed[:at], listed[at + 1 :]
+    ours = [re.sub("^-m(?=.)", "-m\n", word, count=1).split("\n", 1) for word in listed[:at]]
+    return [part for parts in ours for part in parts], listed[at + 1 :]
 
 
 def check_program(parsed: Any) -> None:

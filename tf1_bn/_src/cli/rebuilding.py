@@ -48,7 +48,9 @@ def rebuilt(parsed: Any, output_to_stderr: bool) -> tuple[Recording | None, str]
         request = {k: v for k, v in vars(parsed).items() if not callable(v)}
         _write(os.path.join(folder, _REQUEST), request)
         code = _run_child(folder, output_to_stderr)
-        failed = _how_it_failed(os.path.join(folder, _ENDED), code)
+        ended = _read(os.path.join(folder, _ENDED))
+        failed = _killed(code) if ended is None else ended["failed"]
+        parsed.cure = (ended or {}).get("cure", "")
         path = os.path.join(folder, _REBUILT)
         return load_recording(path) if os.path.exists(path) else None, failed
 
@@ -74,13 +76,19 @@ def _run_child(folder: str, output_to_stderr: bool) -> int:
     return code
 
 
-def _how_it_failed(path: str, code: int) -> str:
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as opened:
-            return str(json.load(opened)["failed"])
+def _killed(code: int) -> str:
+    """How a program failed that could not say so any more."""
     if code < 0:
         return f"the program was killed by {signal.Signals(-code).name}"
     return f"the program ended its process with exit code {code}" if code else ""
+
+
+def _read(path: str) -> Any:
+    """What `_write` wrote; None for nothing."""
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as opened:
+        return json.load(opened)
 
 
 def _write(path: str, value: Any) -> None:
@@ -90,8 +98,7 @@ def _write(path: str, value: Any) -> None:
 
 def _rebuild(folder: str) -> int:
     """In the process of its own: runs the program, and leaves what is known in the folder."""
-    with open(os.path.join(folder, _REQUEST), encoding="utf-8") as opened:
-        parsed = argparse.Namespace(**json.load(opened))
+    parsed = argparse.Namespace(**_read(os.path.join(folder, _REQUEST)))
 
     def make() -> Recorder:
         from ..proof.record.enough import Limits
@@ -101,7 +108,9 @@ def _rebuild(folder: str) -> int:
         return Recorder(os.path.join(folder, _REBUILT), Limits(steps=0))
 
     def note(recorder: Recorder | None, failed: ProgramFailed | None) -> None:
-        _write(os.path.join(folder, _ENDED), {"failed": str(failed or "")})
+        # What would have spared the program its error is told last of all.
+        ended = {"failed": str(failed or ""), "cure": vars(parsed).get("cure", "")}
+        _write(os.path.join(folder, _ENDED), ended)
 
     recorder, failed = listened(parsed, make, leaving=note)
     note(recorder, failed)

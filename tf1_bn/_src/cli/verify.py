@@ -91,8 +91,10 @@ def _writable(parsed: Any) -> list[tuple[str, str]]:
 def _verified(parsed: Any, files: list[tuple[str, str]]) -> Report:
     """Compares, and writes the files; that one cannot be written costs no verdict."""
     from ..proof.recording.recording import load_recording
+    from ..proof.report.provenance import provenance
 
     recording = load_recording(parsed.recording)
+    made_by = provenance(parsed.recording, ["python", "-m", "tf1_bn", *parsed.given])
     built: Recording | None = None
     failed = ""
     if parsed.program is not None:
@@ -104,6 +106,7 @@ def _verified(parsed: Any, files: list[tuple[str, str]]) -> Report:
     from ..proof.verify.verifier import verify
 
     report = verify(recording)
+    report = report._replace(facts={**report.facts, **made_by})
     if parsed.program is not None:
         sections = compare_program(recording, built, failed)
         report = report._replace(sections=[*sections, *report.sections])
