@@ -57,7 +57,6 @@ def rebuilt(parsed: Any, output_to_stderr: bool) -> tuple[Recording | None, str]
 
 def _run_child(folder: str, output_to_stderr: bool) -> int:
     """Runs this file as a module; returns the exit code, negative for a signal."""
-    sys.stdout.flush()
     warnings = [f"-W{option}" for option in sys.warnoptions]
     # sys.stderr may be a stream of somebody's own, without a file.
     output = 2 if output_to_stderr else None
@@ -109,7 +108,8 @@ def _rebuild(folder: str) -> int:
 
     def note(recorder: Recorder | None, failed: ProgramFailed | None) -> None:
         # What would have spared the program its error is told last of all.
-        ended = {"failed": str(failed or ""), "cure": vars(parsed).get("cure", "")}
+        why = str(failed) if failed is not None and failed.code else ""
+        ended = {"failed": why, "cure": vars(parsed).get("cure", "")}
         _write(os.path.join(folder, _ENDED), ended)
 
     recorder, failed = listened(parsed, make, leaving=note)

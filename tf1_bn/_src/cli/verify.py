@@ -60,7 +60,7 @@ def verify_command(parsed: Any) -> int:
         if parsed.program is not None:
             check_program(parsed)
         report = _verified(parsed, _writable(parsed))
-    except (ImportError, ProgramFailed, RecordingError) as error:
+    except (ImportError, OSError, ProgramFailed, RecordingError) as error:
         say(str(error))
         return _COULD_NOT_COMPARE
     except KeyboardInterrupt:
