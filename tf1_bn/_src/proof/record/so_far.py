@@ -10,8 +10,8 @@ from typing import Callable
 
 from .seen import Seen
 
-# Writing may take this part of the program's time at most.
-_SHARE = 0.1
+# Writing may take so many seconds, and from then on this part of the program's time.
+_FREE_SECONDS, _SHARE = 5.0, 0.1
 
 
 def is_worth_keeping(calls: list[Seen], needs_steps: bool) -> bool:
@@ -24,8 +24,9 @@ def kept_so_far(
 ) -> Callable[[bool], None]:
     """Returns what calls `write` if there is more to write than the last time.
 
-    It takes whether to write at once; else it waits until writing has been cheap. In a process
-    forked from this one it does nothing: the file is this one's. Any thread may call it.
+    It takes whether to write at once; else it waits while writing has taken too much of the time.
+    In a process forked from this one it does nothing: the file is this one's. Any thread may call
+    it.
 
     Args:
       calls: what is noted, a list that grows.
@@ -33,18 +34,19 @@ def kept_so_far(
       needs_steps: calls without steps are not worth a file.
     """
     process, lock = os.getpid(), threading.Lock()
-    written, not_before = _extent([]), 0.0
+    written, spent, started = _extent([]), 0.0, time.monotonic()
 
     def keep(at_once: bool) -> None:
-        nonlocal written, not_before
+        nonlocal written, spent
         now, extent = time.monotonic(), _extent(calls)
-        if extent == written or not (at_once or now >= not_before) or os.getpid() != process:
+        may_write = at_once or spent <= _FREE_SECONDS + _SHARE * (now - started)
+        if extent == written or not may_write or os.getpid() != process:
             return
         if not is_worth_keeping(calls, needs_steps) or not lock.acquire(blocking=at_once):
             return
         try:
             write()
-            written, not_before = extent, now + (time.monotonic() - now) / _SHARE
+            written, spent = extent, spent + time.monotonic() - now
         finally:
             lock.release()
 
