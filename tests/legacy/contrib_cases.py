@@ -271,7 +271,8 @@ def main() -> None:
 
     assert tf.__version__.startswith("1.15."), "the records are TF 1.15's own"
     found = {name: outcome(tf, tf.contrib, case) for name, case in CASES.items()}
-    lines = [f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found)]
+    texts = {name: json.dumps(found[name], separators=(",", ":")) for name in sorted(found)}
+    lines = [f"{json.dumps(name)}:{text}" for name, text in texts.items()]
     RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 

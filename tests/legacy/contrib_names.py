@@ -35,7 +35,8 @@ def main() -> None:
     for name in sorted(each for each in dir(tf.contrib) if each[0] != "_"):
         if isinstance(getattr(tf.contrib, name), types.ModuleType):
             modules[name] = shown(importlib.import_module(f"tensorflow.contrib.{name}"))
-    lines = [f"{json.dumps(name)}: {json.dumps(names)}" for name, names in modules.items()]
+    texts = {name: json.dumps(names, separators=(",", ":")) for name, names in modules.items()}
+    lines = [f"{json.dumps(name)}:{text}" for name, text in texts.items()]
     RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 

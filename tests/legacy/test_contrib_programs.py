@@ -101,7 +101,8 @@ def main() -> None:
             [sys.executable, str(PROGRAMS / f"{name}.py")], stdout=subprocess.PIPE, check=True
         )
         found[name] = json.loads(done.stdout.decode().strip().splitlines()[-1])
-    lines = [f"{json.dumps(name)}: {json.dumps(found[name])}" for name in NAMES]
+    texts = {name: json.dumps(found[name], separators=(",", ":")) for name in NAMES}
+    lines = [f"{json.dumps(name)}:{text}" for name, text in texts.items()]
     RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
