@@ -1,8 +1,9 @@
 """The test suite on each pair of Python and TensorFlow that the project promises, and the linters.
 
-`nox -s tests-tf1.15` runs one pair, `nox -s lint` the linters; `nox -s tests-newest` is the whole
-suite, and each other run leaves out what would only repeat it. Plain `nox` runs everything but
-`nox -s mutations`, which takes a test process for each mistake of tests/mutations.
+`nox -s tests-tf1.15` runs one pair, `nox -s lint` the linters. On the newest TensorFlow the whole
+suite runs: the quick tests by `nox -s readme`, the slow ones by `nox -s tests-newest`, a cluster's
+by `nox -s tests-slim`; each other run leaves out what would only repeat it. Plain `nox` runs
+everything but `nox -s mutations`, which takes a test process for each mistake of tests/mutations.
 Each run of the suite must reach the number of tests recorded in `.ci/minimum_tests.txt`.
 """
 
@@ -12,6 +13,8 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Callable, Mapping, NamedTuple, Sequence
 
@@ -37,8 +40,37 @@ ONCE = without(*(f"graph/test_{name}.py" for name in ("gradient_ways", "interrup
 ONCE += without("graph/test_variable_kinds.py")
 WITHOUT_XLA = (*ONCE, *without("graph/test_xla.py", "graph/test_functions.py"))
 FORCED = (*WITHOUT_XLA, *without("graph/test_kernels.py"))
+
+
+def tenths(*names: str) -> tuple[str, ...]:
+    """Return pytest's arguments that run a tenth of each file or folder."""
+    return tuple(word for name in names for word in ("--tenth", f"tests/{name}"))
+
+
 # Where the newest TensorFlow runs all of what XLA compiles, another one looks at every tenth.
-TENTHS = ("--tenth", "tests/graph/test_xla.py", "--tenth", "tests/graph/test_functions.py")
+TENTHS = tenths("graph/test_xla.py", "graph/test_functions.py")
+# Cases by the hundred that the newest runs whole: numbers against NumPy, which are compared the
+# same way everywhere, and the options of the examples, which no TensorFlow reads. What only an
+# older TensorFlow can run, as the comparison with the real layer, is never left out.
+TENTHS_OLDER = (
+    *(*TENTHS, *tenths("contrib/test_conformance.py", "properties")),
+    *tenths("testing/test_fuzz.py", "testing/test_parity.py"),
+    *tenths("examples/test_small_examples.py", "examples/test_train_digits_options.py"),
+)
+# The newest runs every case with oneDNN and the folded kernels, the oldest every one without.
+TENTHS_CASES = tenths(
+    *(f"conformance/test_{name}.py" for name in ("gradients", "structure", "values"))
+)
+# Between the oldest and the newest, both of which run these whole.
+TENTHS_BETWEEN = (
+    *(*TENTHS_OLDER, *TENTHS_CASES),
+    *tenths(
+        *(f"distribute/test_{n}.py" for n in ("cross_replica", "merge_phases", "merge_places"))
+    ),
+    *tenths(*(f"graph/test_{name}.py" for name in ("interrupted", "kernels", "update_mode"))),
+    *tenths(*(f"legacy/test_{n}.py" for n in ("install_order", "run_as_python"))),
+    *tenths("legacy/test_run_import_order.py"),
+)
 # A cluster's processes meet TensorFlow's servers: the newest runs it all, 1.15 one death.
 CLUSTER = (
     "tests/distribute/test_cluster_counts.py",
@@ -62,7 +94,10 @@ WITHOUT_TEXTS = without(
 WITHOUT_COMMANDS = without("meta/test_documents.py", "testing/test_commands.py")
 # TensorFlow's own layout pass for oneDNN ends the process ("Check failed: d < dims()") on a graph
 # whose update ops each run alone; the real layer of 2.15.1 and of tf_keras 2.21 dies there as well.
-WITHOUT_ONEDNN_CRASH = ("-k", "not discriminator")
+WITHOUT_ONEDNN_CRASH = "not discriminator"
+# The folds have them by elementary ops, which neither oneDNN nor a variable's kind changes; in
+# every way of asking for them, and with control flow v2, they stand in test_gradient_ways.py.
+WITHOUT_SECOND = "not test_second_derivatives_are_those_of_elementary_ops"
 
 
 class Run(NamedTuple):
@@ -83,6 +118,8 @@ class Pair(NamedTuple):
 
 
 ONEDNN_OFF = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+# All ways to a derivative, through the kernels of tests/graph/ways_cases.py that stand for all.
+OLDER = {**ONEDNN_OFF, "TF1_BN_TEST_WAYS": "few"}
 ONEDNN_ON = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 V2_VARIABLES = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF1_BN_TEST_V2": "1"}
 # The recorded cases are too small to get the folded kernels, so these runs force them.
@@ -91,6 +128,9 @@ COLUMNS = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF1_BN_TEST_KERNEL": "columns"}
 # Two cases look at the kernel itself.
 WITHOUT_THE_KERNEL = ("-k", "not discriminator and not frozen-7x5 and not still_needed")
 
+# The newest first; TensorFlow has no wheel for a Python above these.
+NEWEST_PYTHONS = ("3.13", "3.12", "3.11")
+
 PAIRS = (
     Pair(
         "tf1.15",
@@ -98,7 +138,11 @@ PAIRS = (
         # TensorFlow 1.15 does not cap protobuf, and cannot import the newer one.
         ("tensorflow==1.15.5", "protobuf<3.21"),
         (
-            Run("tf1.15", ONEDNN_OFF, ("tests", *WITHOUT_CLUSTER, *WITHOUT_TEXTS)),
+            Run(
+                "tf1.15",
+                OLDER,
+                ("tests", *WITHOUT_CLUSTER, *WITHOUT_TEXTS, *TENTHS_OLDER, "-k", WITHOUT_SECOND),
+            ),
             Run("tf1.15-death", ONEDNN_OFF, (ONE_DEATH,)),
             Run("tf1.15-columns", COLUMNS, ("tests/conformance", *WITHOUT_THE_KERNEL)),
         ),
@@ -110,47 +154,54 @@ PAIRS = (
         (
             Run(
                 "tf2.15",
-                ONEDNN_OFF,
-                ("tests", *WITHOUT_CLUSTER, *WITHOUT_TEXTS, *WITHOUT_COMMANDS, *TENTHS),
+                OLDER,
+                ("tests", *WITHOUT_CLUSTER, *WITHOUT_TEXTS, *WITHOUT_COMMANDS, *TENTHS_BETWEEN),
             ),
-            Run("tf2.15-folded", FOLDED, (*GRAPH_TESTS, *FORCED, *WITHOUT_THE_KERNEL)),
+            Run(
+                "tf2.15-folded",
+                FOLDED,
+                ("tests/conformance", *TENTHS_CASES, *WITHOUT_THE_KERNEL),
+            ),
         ),
     ),
     Pair(
         "newest",
-        # The newest first; TensorFlow has no wheel for a Python above these.
-        ("3.13", "3.12", "3.11"),
+        NEWEST_PYTHONS,
         ("tensorflow-cpu>=2.21",),
-        (Run("newest", ONEDNN_OFF, ("tests", *WITHOUT_CLUSTER)),),
-    ),
-    Pair(
-        # Its processes wait for one another most of the time, so it runs beside the others.
-        "newest-cluster",
-        ("3.13", "3.12", "3.11"),
-        ("tensorflow-cpu>=2.21",),
-        (Run("newest-cluster", ONEDNN_OFF, CLUSTER),),
+        # The quick tests run as the README has them, on the same Python and TensorFlow.
+        (Run("newest", ONEDNN_OFF, ("-m", "slow", "tests", *WITHOUT_CLUSTER)),),
     ),
     Pair(
         # The same pair in other settings, apart so that both can run at once.
         "newest-settings",
-        ("3.13", "3.12", "3.11"),
+        NEWEST_PYTHONS,
         ("tensorflow-cpu>=2.21",),
         (
             Run("newest-folded", FOLDED, (*GRAPH_TESTS, *FORCED, *WITHOUT_THE_KERNEL)),
-            Run("newest-v2", V2_VARIABLES, (*GRAPH_TESTS, *ONCE, *TENTHS)),
-            Run("newest-onednn", ONEDNN_ON, (*GRAPH_TESTS, *WITHOUT_XLA, *WITHOUT_ONEDNN_CRASH)),
+            Run("newest-v2", V2_VARIABLES, (*GRAPH_TESTS, *ONCE, *TENTHS, "-k", WITHOUT_SECOND)),
+            Run(
+                "newest-onednn",
+                ONEDNN_ON,
+                (
+                    *(*GRAPH_TESTS, *WITHOUT_XLA, *TENTHS_CASES),
+                    *("-k", f"{WITHOUT_ONEDNN_CRASH} and {WITHOUT_SECOND}"),
+                ),
+            ),
         ),
     ),
     Pair(
         "slim",
-        ("3.13", "3.12", "3.11"),
+        NEWEST_PYTHONS,
         # TF-Slim's own tests are in its wheel; elsewhere the tests that need it are skipped.
         ("tensorflow-cpu>=2.21", "tf-slim==1.1.0", "numpy<2.4"),
-        (Run("slim", ONEDNN_OFF, ("tests/legacy/test_slim.py", *CONTRIB)),),
+        (
+            # A cluster's processes wait most of the time, so this pair runs beside the others.
+            Run("newest-cluster", ONEDNN_OFF, CLUSTER),
+            Run("slim", ONEDNN_OFF, ("tests/legacy/test_slim.py", *CONTRIB)),
+        ),
     ),
 )
 PUBLIC_PACKAGES = ("deepxde", "scikit-learn", "pandas", "pyyaml", "tqdm", "retrying", "requests")
-LINT_PYTHONS = ("3.13", "3.12", "3.11")
 LINT_REQUIREMENTS = ("ruff==0.17.6", "mypy==2.4.1", "numpy", "pytest")
 # The rule of imports, read from the source; the rest of the file starts processes.
 IMPORT_RULE = ("python", "-m", "pytest", "-q", "-k", "not pure_file", "tests/meta/test_rooms.py")
@@ -195,6 +246,7 @@ def add_session(
     effect: str,
     body: Callable[[nox.Session], None],
     default: bool = True,
+    own_environment: bool = False,
 ) -> None:
     """Register `body` on the first interpreter found; without one the session says so and fails."""
     python = first_interpreter(versions)
@@ -209,7 +261,7 @@ def add_session(
         body(session)
 
     session_body.__doc__ = effect
-    if python is None:
+    if python is None or own_environment:
         nox.session(name=name, venv_backend="none", default=default)(session_body)
     else:
         nox.session(name=name, python=python, default=default)(session_body)
@@ -252,6 +304,28 @@ def run_all(
     return passed
 
 
+def readme(session: nox.Session) -> None:
+    """Run the README's line as it is; from outside come its `python3` and the wish for a report."""
+    python, report = first_interpreter(NEWEST_PYTHONS), (REPORTS / "readme.xml").resolve()
+    command = subprocess.run(
+        [sys.executable, ".ci/readme_command.py", "README.md"], stdout=subprocess.PIPE, text=True
+    ).stdout
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    if report.exists():
+        report.unlink()
+    bash = ("bash", "-euo", "pipefail", "-c", command)
+    count = (sys.executable, ".ci/count_tests.py", "readme", str(report))
+    with tempfile.TemporaryDirectory() as folder:
+        python3 = Path(folder, "python3")
+        # No link: a virtual environment looks for its Python where the link stands.
+        python3.write_text(f'#!/bin/sh\nexec "{python}" "$@"\n')
+        python3.chmod(0o755)
+        path = os.pathsep.join([folder, os.environ["PATH"]])
+        environment = {"PATH": path, "PYTEST_ADDOPTS": f"--junitxml={report}"}
+        if not run_all(session, bash, count, env=environment):
+            session.error("the README's test command failed")
+
+
 def public_packages(session: nox.Session) -> None:
     # recommenders asks for far more than its xDeepFM imports, so its requirements are named here.
     session.install("-e", ".[test]", "tensorflow-cpu>=2.21", *PUBLIC_PACKAGES)
@@ -277,14 +351,17 @@ for _pair in PAIRS:
         f"Run the suite with {_pair.requirements[0]}.",
         functools.partial(run_pair, _pair),
     )
-add_session("lint", LINT_PYTHONS, "Run ruff, mypy and the rule of imports.", lint)
+add_session(
+    "readme", NEWEST_PYTHONS, "Run the README's test command.", readme, own_environment=True
+)
+add_session("lint", NEWEST_PYTHONS, "Run ruff, mypy and the rule of imports.", lint)
 add_session(
     "packages", ("3.11",), "Train DeepXDE and recommenders models with tf1_bn.", public_packages
 )
 # By name only (`nox -s mutations`): it runs the tests once for each mistake of the kill list.
 add_session(
     "mutations",
-    ("3.13", "3.12", "3.11"),
+    NEWEST_PYTHONS,
     "Show that each mutation of tests/mutations/table.py is caught.",
     mutations,
     default=False,

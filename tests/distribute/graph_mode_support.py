@@ -1,16 +1,20 @@
 """What the running TensorFlow supports of distribution in graph mode, found by trying.
 
 `python -m tests.distribute.graph_mode_support` prints one column of the table in
-`migration_guide/scaling_out.md`. Each feature is tried in a process of its own.
+`migration_guide/scaling_out.md`. Each feature is tried in a process of its own, all of them forks
+of one that has imported TensorFlow, which takes seconds, and has done nothing else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Any, Callable
 
 import numpy as np
@@ -121,8 +125,6 @@ def fetched_outside() -> str:
 
 
 def _fetched(inside: bool) -> str:
-    import contextlib
-
     tf, strategy = _tf(), _mirrored()
     xs, step = _build(strategy)
     with tf.Session(config=_config()) as session:
@@ -303,29 +305,55 @@ def try_one(name: str) -> str:
 
 def try_all() -> dict:
     """All cells of the column of the running TensorFlow."""
-    found = {}
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    environment = {**os.environ, "PYTHONPATH": root, "PYTHONWARNINGS": "ignore"}
-    for name in NAMES:
-        command = [sys.executable, "-m", "tests.distribute.graph_mode_support", name]
-        try:
-            done = subprocess.run(
-                command,
-                cwd=root,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT,
-            )
-            found[name] = json.loads(done.stdout.splitlines()[-1]) if done.stdout else "no: ends"
-        except subprocess.TimeoutExpired:
-            found[name] = "no: hangs"
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "found.json")
+        subprocess.run(
+            [sys.executable, "-m", "tests.distribute.graph_mode_support", path],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": root, "PYTHONWARNINGS": "ignore"},
+            check=True,
+        )
+        with open(path, encoding="utf-8") as file:
+            found: dict = json.load(file)
     return found
+
+
+def _fork_each(path: str) -> None:
+    """Write the cells to a file; in a fork return, so that it ends as any process does."""
+    _tf()
+    found = {}
+    for name in NAMES:
+        cell, text = f"{path}.cell", ""
+        child = os.fork()
+        if child == 0:
+            with open(cell, "w", encoding="utf-8") as file:
+                json.dump(try_one(name), file)
+            return
+        ended = _ended(child)
+        with contextlib.suppress(OSError), open(cell, encoding="utf-8") as file:
+            text = file.read()
+            os.remove(cell)
+        found[name] = (json.loads(text) if text else "no: ends") if ended else "no: hangs"
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(found, file)
+
+
+def _ended(child: int) -> bool:
+    """Wait for a process; one that takes too long is killed."""
+    end = time.monotonic() + TIMEOUT
+    while time.monotonic() < end:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return True
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
 
 
 def main() -> None:
     if len(sys.argv) > 1:
-        print(json.dumps(try_one(sys.argv[1])))
+        _fork_each(sys.argv[1])
         return
     for name, cell in try_all().items():
         print(f"| {name} | {cell} |", flush=True)

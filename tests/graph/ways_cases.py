@@ -227,6 +227,8 @@ OF_FED = ("tf.gradients twice", "nested tapes")
 # Every way is tried on these, and on the others only where all pairs are asked for.
 FEW = ("fused", "composed", "rows", "columns", "renorm rows")
 ALL = os.environ.get("TF1_BN_TEST_WAYS", "") == "all"
+# And nothing is tried on the others, but for the towers, which are no kernel.
+FEW_ONLY = os.environ.get("TF1_BN_TEST_WAYS", "") == "few"
 # The rest would take too long; a fed phase adds a conditional to the same ops.
 OF_FED_FUNCTIONS = ("nested inside", "tape outside", "tape inside", "gradients twice")
 # Within the function of a replica; a tape in a plain graph is refused there.
@@ -257,6 +259,8 @@ def pairs(kind: str) -> list:
     found = []
     for kernel in KERNELS:
         if kernel == "replicas" or (kernel == "towers" and kind == "function"):
+            continue
+        if FEW_ONLY and kernel not in (*FEW, "towers"):
             continue
         full = ALL or kernel in FEW
         if kind == "graph":

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import re
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -78,3 +83,45 @@ def test_readme_command_must_be_one(fences: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"# Page\n{fences}")
     assert run_python(README_COMMAND, str(page)).returncode == 1
+
+
+def arguments_of(run: str, monkeypatch: Any) -> list[str]:
+    """Return what the noxfile gives pytest in a run; nox itself is not needed for that."""
+    nox, command = ModuleType("nox"), ModuleType("nox.command")
+    session = lambda **options: lambda body: body  # noqa: E731
+    nox.__dict__.update(options=SimpleNamespace(), session=session, Session=object, command=command)
+    monkeypatch.setitem(sys.modules, "nox", nox)
+    monkeypatch.setitem(sys.modules, "nox.command", command)
+    spec = importlib.util.spec_from_file_location("noxfile_read", str(ROOT / "noxfile.py"))
+    assert spec and spec.loader
+    noxfile: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(noxfile)
+    (found,) = [each for pair in noxfile.PAIRS for each in pair.runs if each.name == run]
+    return list(found.arguments)
+
+
+def collected(*arguments: str) -> tuple[list[str], int]:
+    """Return the tests that pytest would run, and how many of its files' tests there are."""
+    done = run_python("-m", "pytest", "--collect-only", "-q", *arguments)
+    names = [line for line in done.stdout.splitlines() if "::" in line]
+    (count,) = re.findall(r"(\d+) tests collected", done.stdout)
+    assert done.returncode == 0 and names, done.stdout + done.stderr
+    return names, int(count)
+
+
+@pytest.mark.slow
+def test_the_runs_on_the_newest_are_the_whole_suite(monkeypatch: Any) -> None:
+    """README's line and two runs: no test is lost between them, none runs twice."""
+    quick, whole = collected()
+    slow, _ = collected(*arguments_of("newest", monkeypatch))
+    cluster, _ = collected(*arguments_of("newest-cluster", monkeypatch))
+    everything = [*quick, *slow, *cluster]
+    assert len(set(everything)) == len(everything) == whole
+
+
+def test_the_readme_command_runs_as_a_reader_has_it() -> None:
+    """Without arguments, which would choose other tests, and where CI asks for it."""
+    done = run_python(README_COMMAND, str(ROOT / "README.md"))
+    assert re.search(r"-m pytest\s*$", done.stdout), done.stdout
+    stages = re.search(r"for session in (.*); do", (ROOT / ".ci" / "run").read_text("utf-8"))
+    assert stages and {"readme", "tests-newest", "tests-slim"} <= set(stages[1].split())

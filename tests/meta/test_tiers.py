@@ -57,5 +57,13 @@ def test_a_tenth_of_a_file() -> None:
     whole = run_python("-m", "pytest", "--collect-only", "-q", QUICK_FILE)
     counts = [text.stdout.count("::") for text in (done, whole)]
     assert 0 < counts[0] == len(tenth(list(range(counts[1])))) < counts[1] / 5
+    folder = run_python("-m", "pytest", "--collect-only", "-q", QUICK_FILE, "--tenth", "tests/unit")
+    assert folder.stdout.count("::") == counts[0]
     wrong = run_python("-m", "pytest", "--collect-only", "-q", QUICK_FILE, "--tenth", SLOW_FILE)
     assert wrong.returncode != 0 and "no test of" in wrong.stdout + wrong.stderr
+
+
+def test_a_tenth_keeps_what_only_an_old_tensorflow_runs() -> None:
+    file = "tests/contrib/test_conformance.py"
+    done = run_python("-m", "pytest", "--collect-only", "-q", file, "--tenth", file)
+    assert "::test_the_records_are_those_of_this_tensorflow" in done.stdout, done.stderr
