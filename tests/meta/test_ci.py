@@ -85,19 +85,19 @@ def test_readme_command_must_be_one(fences: str, tmp_path: Path) -> None:
     assert run_python(README_COMMAND, str(page)).returncode == 1
 
 
-def arguments_of(run: str, monkeypatch: Any) -> list[str]:
-    """Return what the noxfile gives pytest in a run; nox itself is not needed for that."""
+@pytest.fixture
+def arguments(monkeypatch: Any) -> dict[str, list[str]]:
+    """Return what the noxfile gives pytest in each run; nox itself is not needed for that."""
     nox, command = ModuleType("nox"), ModuleType("nox.command")
-    session = lambda **options: lambda body: body  # noqa: E731
-    nox.__dict__.update(options=SimpleNamespace(), session=session, Session=object, command=command)
+    nox.__dict__.update(options=SimpleNamespace(), Session=object, command=command)
+    nox.__dict__["session"] = lambda **options: lambda body: body
     monkeypatch.setitem(sys.modules, "nox", nox)
     monkeypatch.setitem(sys.modules, "nox.command", command)
     spec = importlib.util.spec_from_file_location("noxfile_read", str(ROOT / "noxfile.py"))
     assert spec and spec.loader
     noxfile: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(noxfile)
-    (found,) = [each for pair in noxfile.PAIRS for each in pair.runs if each.name == run]
-    return list(found.arguments)
+    return {run.name: list(run.arguments) for pair in noxfile.PAIRS for run in pair.runs}
 
 
 def collected(*arguments: str) -> tuple[list[str], int]:
@@ -110,11 +110,18 @@ def collected(*arguments: str) -> tuple[list[str], int]:
 
 
 @pytest.mark.slow
-def test_the_runs_on_the_newest_are_the_whole_suite(monkeypatch: Any) -> None:
+def test_each_path_of_a_run_is_there(arguments: dict[str, list[str]]) -> None:
+    words = [word for words in arguments.values() for word in words if "tests/" in word]
+    paths = {word.split("=")[-1].split("::")[0] for word in words}
+    assert len(paths) > 30 and [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.slow
+def test_the_runs_on_the_newest_are_the_whole_suite(arguments: dict[str, list[str]]) -> None:
     """README's line and two runs: no test is lost between them, none runs twice."""
     quick, whole = collected()
-    slow, _ = collected(*arguments_of("newest", monkeypatch))
-    cluster, _ = collected(*arguments_of("newest-cluster", monkeypatch))
+    slow, _ = collected(*arguments["newest"])
+    cluster, _ = collected(*arguments["newest-cluster"])
     everything = [*quick, *slow, *cluster]
     assert len(set(everything)) == len(everything) == whole
 
