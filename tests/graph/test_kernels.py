@@ -11,8 +11,9 @@ import pytest
 from tests.conftest import V2_MODE, tensorflow
 from tests.tolerances import assert_close
 from tf1_bn import BatchNormalization
-from tf1_bn._src.plan.kernel_choice import Kernel, Rows
+from tf1_bn._src.plan.kernel_choice import Kernel
 from tf1_bn._src.plan.row_layout import Fold
+from tf1_bn._src.plan.ways import Rows
 from tf1_bn._src.runtime.tensorflow_v1 import machine
 
 tf = tensorflow()

@@ -14,7 +14,7 @@ from tests import reference
 from tests.conftest import tensorflow
 from tests.tolerances import assert_close
 from tf1_bn import BatchNormalization
-from tf1_bn._src.plan.kernel_choice import Composed, Rows
+from tf1_bn._src.plan.ways import Composed, Rows
 from tf1_bn._src.runtime.tensorflow_v1 import as_on, machine
 
 tf = tensorflow()

@@ -286,7 +286,7 @@ MUTATIONS = [
          "composed_offset = self.offset", (STEP,), "adjusted"),
     ),
     *_of(
-        "_src/plan/contract.py",
+        "_src/plan/kernel_choice.py",
         ("epsilon not raised for the fused kernel",
          "return max(float(given), FUSED_MIN_EPSILON) if self.fused else given",
          "return given", (NUMERICS, STEP), "tiny"),
@@ -294,15 +294,21 @@ MUTATIONS = [
          "FUSED_MIN_EPSILON = 1e-5", (EXTREMES,)),
     ),
     *_of(
-        "_src/plan/kernel_choice.py",
+        "_src/plan/geometry.py",
+        ("unknown sizes taken for one",
+         "count *= assumed if known is None else known",
+         "count *= 1 if known is None else known", (CHOICE,)),
+    ),
+    *_of(
+        "_src/plan/ways.py",
+        ("a batch of one not thought of, where the fused op dies of it",
+         "one_row = all(sizes[axis] in (None, 0, 1) for axis in geometry.reduction_axes)",
+         "one_row = all(sizes[axis] in (0, 1) for axis in geometry.reduction_axes)", (CHOICE,)),
+    ),
+    *_of(
+        "_src/plan/ways.py",
         ("tiny inputs folded",
          "if size < least:", "if size >= least:", (CHOICE,)),
-        ("unknown sizes taken for one",
-         "count *= assumed if size is None else size",
-         "count *= 1 if size is None else size", (CHOICE,)),
-        ("a batch of one not thought of, where the fused op dies of it",
-         "return all(sizes[axis] in (None, 0, 1) for axis in geometry.reduction_axes)",
-         "return all(sizes[axis] in (0, 1) for axis in geometry.reduction_axes)", (CHOICE,)),
     ),
     *_of(
         "_src/plan/geometry.py",

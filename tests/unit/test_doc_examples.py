@@ -11,7 +11,6 @@ FILES = (
     "plan.spec",
     "plan.geometry",
     "plan.row_layout",
-    "plan.contract",
     "plan.kernel_choice",
     "state.same",
     "call.tf1_names",

@@ -8,8 +8,9 @@ import pytest
 
 from tf1_bn._src.plan.costs import Machine
 from tf1_bn._src.plan.geometry import geometry_of
-from tf1_bn._src.plan.kernel_choice import Kernel, Tf1Fused, choose_kernel
+from tf1_bn._src.plan.kernel_choice import Kernel, choose_kernel
 from tf1_bn._src.plan.spec import BatchNormSpec
+from tf1_bn._src.plan.ways import Tf1Fused
 
 CONV = (4, 3, 2, 5)
 BIG = (4096, 512)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PURE = ("spec", "geometry", "row_layout", "costs", "contract", "kernel_choice")
+PURE = ("spec", "geometry", "row_layout", "costs", "ways", "kernel_choice")
 
 
 def test_the_pure_files_import_no_tensorflow() -> None:

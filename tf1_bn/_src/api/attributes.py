@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from typing import Any
 
 from ..objects.input_spec import InputSpec, check_is_spec
@@ -18,28 +19,21 @@ from .planning import SETTINGS
 def _argument(name: str) -> Any:
     """A constructor argument as an attribute; setting it makes a new spec, which is validated."""
 
-    def tell(layer: Any) -> Any:
-        return getattr(layer._spec, name)
-
     def take(layer: Any, value: Any) -> None:
         layer._spec = dataclasses.replace(layer._spec, **{name: value})
 
-    return property(tell, take)
+    return property(operator.attrgetter(f"_spec.{name}"), take)
 
 
 def _variable(name: str) -> Any:
     """A variable of the layer, None before it is built; a `build` of a subclass may set it."""
 
-    def tell(layer: Any) -> Any:
-        return None if layer._variables is None else getattr(layer._variables, name)
-
     def take(layer: Any, value: Any) -> None:
-        made = layer._variables or BatchNormVariables(None, None, None, None)
-        if getattr(made, name) is None:
+        if getattr(layer._made, name) is None:
             layer._track(name, value)
-        object.__setattr__(layer, "_variables", made._replace(**{name: value}))
+        object.__setattr__(layer, "_made", layer._made._replace(**{name: value}))
 
-    return property(tell, take)
+    return property(operator.attrgetter(f"_made.{name}"), take)
 
 
 class LayerAttributes:
@@ -49,7 +43,8 @@ class LayerAttributes:
     dtype: Any
     _spec: BatchNormSpec
     _geometry: Geometry | None
-    _variables: BatchNormVariables | None
+    # Before the layer is built, that of the class, which holds nothing.
+    _made = BatchNormVariables(None, None, None, None)
     _input_spec: Any
 
     momentum = _argument("momentum")

@@ -7,7 +7,7 @@ import dataclasses
 import threading
 from typing import Any, Callable, Sequence
 
-from ..call.calls import note_call, told
+from ..call.calls import listeners, told
 from ..call.core import apply_batch_norm
 from ..call.stranded_updates import warn_of_stranded
 from ..call.updates import after_updates
@@ -17,7 +17,8 @@ from ..objects.input_spec import check_input
 from ..plan.geometry import Geometry, check_same_layer, geometry_of
 from ..plan.kernel_choice import KernelChoice, choose_kernel
 from ..plan.spec import BatchNormSpec, check_reuse
-from ..runtime.graph_place import add_once, ever_opened, is_stranded
+from ..runtime.graph_place import add_once, is_stranded, note_call
+from ..runtime.open_scopes import ever_opened
 from ..runtime.tensorflow_v1 import Tensor, as_written, machine, raise_if_eager, tf
 from ..runtime.training_flag import resolve_training
 from ..scaling.merging import SCOPE, apply_in_scope
@@ -108,7 +109,7 @@ class BatchNormalization(LayerAttributes, GraphLayer):
     def _start(
         self, spec: BatchNormSpec, name: Any, reuse: Any, scope: Any, dtype: Any = None
     ) -> None:
-        self.__dict__.update(_spec=spec, built=False, _geometry=None, _variables=None)
+        self.__dict__.update(_spec=spec, built=False, _geometry=None)
         self._start_layer(name, reuse, scope, dtype)
 
     # -- calling ---------------------------------------------------------------------------------
@@ -123,6 +124,8 @@ class BatchNormalization(LayerAttributes, GraphLayer):
     def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         """As calling the layer."""
         raise_if_eager(type(self).__name__)
+        if not listeners:
+            return self._apply(inputs, *args, **kwargs)
         given = dict(zip(("training",), args), **kwargs)
         with told(self, inputs, given) as done:
             return done(self._apply(inputs, *args, **kwargs))
@@ -170,7 +173,7 @@ class BatchNormalization(LayerAttributes, GraphLayer):
         with self._making():
             variables = create_variables(self._spec, geometry, self.add_weight)
         # As in `_start_layer`: its weights are tracked already.
-        self.__dict__.update(_variables=variables, _geometry=geometry, _dtype=dtype, built=True)
+        self.__dict__.update(_made=variables, _geometry=geometry, _dtype=dtype, built=True)
 
     @as_written
     def call(self, inputs: Any, training: Any = False) -> Tensor:
@@ -189,20 +192,20 @@ class BatchNormalization(LayerAttributes, GraphLayer):
         if checked is None or not checked.holds(self._spec, inputs, training):
             # A subclass has made another tensor of the inputs, or trains when it likes.
             checked = check_call(self._spec, inputs, training, self._dtype)
-        assert self._variables is not None, "call needs the variables that build makes"
+        assert self._made is not LayerAttributes._made, "call needs the variables that build makes"
         trains = checked.trains
         flag = resolve_training(training, trains) if trains is None else trains
         plan = plan_call(
             self._spec,
             checked.geometry,
             self._choose(checked.geometry),
-            self._variables,
+            self._made,
             self._moments_fn(),
             flag,
             bool(self.trainable),
         )
         # Without a scope ever opened there is nothing to merge, and no merged call to build again.
-        merges = flag is not False and ever_opened(SCOPE)
+        merges = flag is not False and SCOPE in ever_opened
         made = (apply_in_scope if merges else apply_batch_norm)(inputs, flag, plan)
         outputs = made.outputs
         if plan.in_place and made.updates:

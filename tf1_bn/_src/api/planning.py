@@ -10,11 +10,11 @@ from typing import Any, Mapping, NamedTuple
 import numpy as np
 
 from ..call.call_plan import Plan
-from ..call.updates import in_place
+from ..call.updates import UPDATES, in_place
 from ..kernels.moments import MomentsFn
 from ..objects.weights import resolved
 from ..plan.geometry import Geometry, check_ghost_batches, geometry_of
-from ..plan.kernel_choice import KernelChoice, Rows
+from ..plan.kernel_choice import KernelChoice
 from ..plan.spec import (
     SPEC_FIELDS,
     BatchNormSpec,
@@ -23,7 +23,9 @@ from ..plan.spec import (
     is_number,
     is_tensor_like,
 )
+from ..plan.ways import Rows
 from ..runtime.graph_place import nobody_runs
+from ..runtime.open_scopes import ever_opened
 from ..runtime.tensorflow_v1 import Tensor, loses_sizes_in_cond, tf
 from ..runtime.training_flag import Phase, check_training
 from ..state.variable_kinds import check_reach, full_name, is_out_of_reach
@@ -178,6 +180,6 @@ def plan_call(
         choice,
         variables,
         moments_fn,
-        in_place=trainable and in_place(),
+        in_place=trainable and UPDATES in ever_opened and in_place(),
         moves=not lost,
     )

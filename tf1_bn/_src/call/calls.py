@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from ..plan.kernel_choice import KernelChoice
-from ..runtime.graph_place import CALLS
-from ..runtime.tensorflow_v1 import Operation, Tensor, tf
+from ..runtime.graph_place import calls_of, heard_calls, hearing
+from ..runtime.tensorflow_v1 import Operation, Tensor
 from ..runtime.training_flag import Phase
 from ..state.variables import BatchNormVariables
 
@@ -56,9 +55,8 @@ Finish = Callable[[Any, Sequence[Call]], None]
 Listener = Callable[[Any, Any, Mapping[str, Any]], Finish]
 
 
-# Its `calls`, if any, are the normalizations of the outermost call that this thread builds.
-_here = threading.local()
-_listeners: list[Listener] = []
+# Most programs have none, and tell nobody.
+listeners: list[Listener] = []
 
 
 @contextlib.contextmanager
@@ -82,50 +80,29 @@ def on_call(listener: Listener) -> Iterator[None]:
 
     `finish` is not called if the call fails; an error that it raises makes the call fail.
     """
-    _listeners.append(listener)
+    listeners.append(listener)
     try:
         yield
     finally:
         # By identity: two listeners may be equal.
-        _listeners[:] = [other for other in _listeners if other is not listener]
+        listeners[:] = [other for other in listeners if other is not listener]
 
 
 @contextlib.contextmanager
 def told(maker: Any, inputs: Any, arguments: Mapping[str, Any]) -> Iterator[Callable[[Any], Any]]:
     """Inside, a call is built; yields the function that takes its outputs and tells of them."""
-    if not _listeners or _told_calls() is not None:
+    if not listeners or heard_calls() is not None:
         yield lambda outputs: outputs
         return
-    calls: list[Call] = []
-    _here.calls = calls
-    finishes = [listener(maker, inputs, arguments) for listener in list(_listeners)]
+    with hearing() as calls:
+        finishes = [listener(maker, inputs, arguments) for listener in list(listeners)]
 
-    def done(outputs: Any) -> Any:
-        for finish in finishes:
-            finish(outputs, calls)
-        return outputs
+        def done(outputs: Any) -> Any:
+            for finish in finishes:
+                finish(outputs, calls)
+            return outputs
 
-    try:
         yield done
-    finally:
-        _here.calls = None
-
-
-def _told_calls() -> list[Call] | None:
-    return getattr(_here, "calls", None)
-
-
-def note_call(call: Call) -> None:
-    """Remembers a normalization for as long as its graph lives."""
-    tf.get_default_graph().get_collection_ref(CALLS).append(call)
-    calls = _told_calls()
-    if calls is not None:
-        calls.append(call)
-
-
-def calls_of(graph: Any) -> list[Call]:
-    """All normalizations of `graph`, in order."""
-    return list(graph.get_collection_ref(CALLS))
 
 
 def collected_calls(graph: Any) -> list[Call]:

@@ -12,7 +12,7 @@ from ..kernels.composed import composed_batch_norm, measure_composed, measure_gi
 from ..kernels.fused import infer_images, infer_rows, measure_images, measure_rows
 from ..kernels.moments import Moments, has_values
 from ..kernels.renorm import RenormCorrection, renorm_correction
-from ..plan.kernel_choice import Composed, Rows, Tf1Fused
+from ..plan.ways import Composed, Rows, Tf1Fused
 from ..runtime.tensorflow_v1 import Tensor, Variable, loses_gradient_in_cond, may_be_compiled, tf
 from ..runtime.training_flag import Phase
 from ..state.variable_kinds import value_of

@@ -8,7 +8,8 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Sequence
 
 from ..kernels.moments import Moments
 from ..kernels.renorm import RenormCorrection, batch_stddev
-from ..runtime.graph_place import in_function, innermost, opened
+from ..runtime.graph_place import in_function
+from ..runtime.open_scopes import innermost, opened
 from ..runtime.tensorflow_v1 import Operation, Tensor, register_gradient, tf
 from ..state.variable_kinds import assign_variance, move, rate_where, update_rate
 from .call_plan import Plan
@@ -16,6 +17,8 @@ from .calls import Call
 from .tf1_names import named_update, scope_of
 
 UPDATE_MODES = ("collect", "in_place")
+# The kind of the scopes of `updates`.
+UPDATES = "updates"
 
 # Part of every graph that was ever exported, so it stays as it is.
 _IN_PLACE = "tf1_bn.update_mode.in_place"
@@ -49,13 +52,13 @@ def updates(mode: str) -> Iterator[None]:
     """
     if mode not in UPDATE_MODES:
         raise ValueError(f"`mode` must be one of {list(UPDATE_MODES)} (got {mode!r}).")
-    with opened("updates", mode):
+    with opened(UPDATES, mode):
         yield
 
 
 def in_place() -> bool:
     """Whether calls move the averages with their outputs."""
-    return bool(innermost("updates") == "in_place")
+    return bool(innermost(UPDATES) == "in_place")
 
 
 class Outcome(NamedTuple):

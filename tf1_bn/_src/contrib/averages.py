@@ -7,12 +7,12 @@ from typing import Any, Callable, List, Sequence
 
 from ..call import tf1_names
 from ..call.call_plan import Plan
-from ..call.calls import Call, note_call
+from ..call.calls import Call
 from ..call.core import normalize
 from ..call.stranded_updates import warn_of_stranded
 from ..call.updates import after_updates, with_updates
 from ..kernels.moments import Moments, MomentsFn, batch_moments, has_values, moments_or
-from ..runtime.graph_place import is_stranded
+from ..runtime.graph_place import is_stranded, note_call
 from ..runtime.tensorflow_v1 import (
     Operation,
     Tensor,

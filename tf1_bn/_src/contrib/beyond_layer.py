@@ -12,9 +12,8 @@ import numpy as np
 from ..call.call_plan import Plan
 from ..call.updates import in_place
 from ..kernels.moments import Moments, MomentsFn, moments_or
-from ..plan.contract import contract_of
 from ..plan.geometry import Geometry, geometry_of
-from ..plan.kernel_choice import choose_kernel
+from ..plan.kernel_choice import choose_kernel, contract_of
 from ..plan.spec import BatchNormSpec, is_tensor_like
 from ..runtime.tensorflow_v1 import Tensor, Variable, machine, tf
 from ..state.variable_kinds import check_future_reach, check_reach

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from ..plan.kernel_choice import Tf1Fused
 from ..plan.row_layout import Fold
+from ..plan.ways import Tf1Fused
 from ..runtime.tensorflow_v1 import Tensor, tf
 from .batch import Affine, Batch, Measured, flat
 from .moments import Moments, inverse_count_of

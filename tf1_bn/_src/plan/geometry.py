@@ -64,6 +64,22 @@ class Geometry(NamedTuple):
             count *= size
         return count
 
+    def elements(self, batch: int, size: int) -> int:
+        """How many values the input has, if axes of unknown size have these.
+
+        >>> geometry_of(BatchNormSpec(), (None, 4, 3), "float32").elements(batch=256, size=32)
+        3072
+        """
+        count = 1
+        for axis, known in enumerate(self.input_shape):
+            assumed = size if axis else batch
+            count *= assumed if known is None else known
+        return count
+
+    def counted(self, size: int) -> str:
+        """`size` values in words, which say if it is known."""
+        return f"{size} {'elements assumed' if None in self.input_shape else 'elements'}"
+
 
 def geometry_of(
     spec: BatchNormSpec, shape: Dims | None, dtype: str, layer_dtype: str | None = None

@@ -1,16 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which kernel normalizes, and why: the one place that decides, no TensorFlow."""
+"""Which kernel normalizes: in TF 1.15, whose numbers count, and here; no TensorFlow."""
 
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple
 
-from .contract import Contract, contract_of
-from .costs import ANY_MACHINE, NEVER, Costs, Machine
+from .costs import ANY_MACHINE, Machine
 from .geometry import Geometry
-from .row_layout import Fold, column_fold, inference_fold, row_fold, vector_of
-from .spec import BatchNormSpec
+from .row_layout import Fold, row_fold
+from .spec import BatchNormSpec, is_tensor_like
+from .ways import (
+    Composed,
+    Tf1Fused,
+    Way,
+    columns_of,
+    fills_vectors,
+    in_inference,
+    in_training,
+    why_op_dies,
+)
+
+# TF1 raises smaller epsilons to this for the fused op, as cuDNN demands; newer TF does not.
+FUSED_MIN_EPSILON = 1.001e-5
 
 
 class Kernel(enum.Enum):
@@ -20,31 +32,86 @@ class Kernel(enum.Enum):
     COMPOSED = "composed"
 
 
-class Composed(NamedTuple):
-    """Elementary ops on the input as it is, or, in training, on rows by `columns`."""
-
-    columns: Fold | None = None
-
-
-class Tf1Fused(NamedTuple):
-    """The fused op on images as they are, as TF 1.15 has it.
+class Contract(NamedTuple):
+    """The numbers of a call, which follow from the kernel that TF 1.15 takes for it.
 
     Attributes:
-      data_format: what the op is told, "NHWC" or "NCHW".
-      transposed: whether an NCHW input is turned to NHWC for it and back.
+      fused: whether that is the fused op. Then `moving_variance` moves towards the sample variance,
+        N / (N - 1) of the population's; epsilon is at least 1.001e-5; and 1 - momentum is computed
+        in float32. Otherwise they are the population variance, epsilon as given, and float64.
+      why_not: what kept TF 1.15 from it, in a few words; empty where `fused`.
+      op_serves: whether the fused op could give the promised numbers all the same.
     """
 
-    data_format: str
-    transposed: bool = False
+    fused: bool
+    why_not: str = ""
+    op_serves: bool = True
+
+    def epsilon(self, given: Any) -> Any:
+        """What is added to the variance, of the `epsilon` of the layer.
+
+        >>> Contract(fused=True).epsilon(1e-6), Contract(fused=False).epsilon(1e-6)
+        (1.001e-05, 1e-06)
+        """
+        return max(float(given), FUSED_MIN_EPSILON) if self.fused else given
 
 
-class Rows(NamedTuple):
-    """The fused op on an input of any rank, seen by `fold` as rows of channels or of columns."""
+def contract_of(
+    spec: BatchNormSpec, geometry: Geometry, moments_overridden: bool = False
+) -> Contract:
+    """What TF 1.15 promises for these arguments on an input of this geometry.
 
-    fold: Fold
+    Args:
+      spec: the validated arguments.
+      geometry: what they mean for the input.
+      moments_overridden: whether a subclass computes the batch moments itself.
+
+    Returns:
+      The contract, which no machine changes.
+
+    >>> from .geometry import geometry_of
+    >>> spec = BatchNormSpec()
+    >>> contract_of(spec, geometry_of(spec, (8, 4, 4, 3), "float32")).fused
+    True
+    >>> contract_of(spec, geometry_of(spec, (8, 3), "float32"))
+    Contract(fused=False, why_not='rank 2', op_serves=True)
+    """
+    impossible = _why_not_fused(spec, geometry, moments_overridden)
+    if impossible:
+        return Contract(False, impossible, op_serves=False)
+    refusal = _why_not_tf1_fused(spec, geometry)
+    if refusal and float(spec.epsilon) < FUSED_MIN_EPSILON:
+        reason = f"{refusal}; the fused op may raise an epsilon below {FUSED_MIN_EPSILON}"
+        return Contract(False, reason, op_serves=False)
+    return Contract(not refusal, refusal)
 
 
-Way = Union[Composed, Tf1Fused, Rows]
+def _why_not_fused(spec: BatchNormSpec, geometry: Geometry, moments_overridden: bool) -> str:
+    """What keeps the fused op out, be it TF 1.15's use of it or ours."""
+    if spec.fused is not None and not spec.fused:
+        return "fused=False"
+    if moments_overridden:
+        return "a subclass overrides _moments"
+    if is_tensor_like(spec.epsilon):
+        return "epsilon is a tensor, which the fused op cannot take"
+    if "float64" in (geometry.dtype, geometry.param_dtype):
+        return "the fused op has no float64 kernel"
+    return ""
+
+
+def _why_not_tf1_fused(spec: BatchNormSpec, geometry: Geometry) -> str:
+    """What TF 1.15 does not fuse though the op could."""
+    if spec.renorm:
+        return "renorm"
+    if spec.virtual_batch_size is not None:
+        return "virtual batches"
+    if spec.adjustment is not None:
+        return "adjustment"
+    if geometry.rank != 4:
+        return f"rank {geometry.rank}"
+    if geometry.channel_axes not in ((1,), (3,)):
+        return f"axis {list(geometry.channel_axes)}"
+    return ""
 
 
 class KernelChoice(NamedTuple):
@@ -125,54 +192,39 @@ def choose_kernel(
     >>> from .geometry import geometry_of
     >>> spec = BatchNormSpec()
     >>> print(choose_kernel(spec, geometry_of(spec, (32, 64), "float32")))
-    composed: rank 2; 2048 elements, fewer than 100000
+    composed: rank 2; 2048 elements, fewer than 4000
     """
-    contract = contract_of(spec, geometry, moments_overridden)
-    columns = None if moments_overridden else _columns(spec, geometry, machine.costs)
+    contract, costs = contract_of(spec, geometry, moments_overridden), machine.costs
+    size = geometry.elements(costs.assumed_batch, costs.assumed_size)
+    # Below, nothing pays but elementary ops on the input as it is.
+    least = min(
+        costs.fused_training,
+        costs.fused_inference,
+        costs.ghost_training,
+        costs.column_elements,
+        costs.side_by_side_elements,
+    )
+    ghost, forced = spec.virtual_batch_size, spec.fused is not None
+    as_it_is = size < least or ghost is not None or moments_overridden
+    columns = None if as_it_is else columns_of(geometry, costs, size)
     if not contract.op_serves:
         return _composed(contract, contract.why_not, columns)
     if contract.fused:
-        return _tf1_fused(contract, geometry, machine, columns)
-    fold = row_fold(geometry, spec.virtual_batch_size, machine)
-    if fold is not None and _may_have_no_channels(fold, geometry) and not machine.no_channels:
-        reason = f"{contract.why_not}; of unknown size, and the fused op dies here on no ghosts"
-        return _composed(contract, reason)
-    if _may_be_a_float16_row(spec, geometry) and not machine.float16_row:
-        reason = f"{contract.why_not}; maybe one row of float16, of which the fused op dies here"
-        return _composed(contract, reason, columns)
-    forced = spec.fused is not None
-    way, why = _in_training(geometry, machine, fold, columns, forced)
-    in_inference = _in_inference(geometry, machine, forced)
-    return KernelChoice(way, in_inference, f"{contract.why_not}; {why}", contract)
-
-
-def _columns(spec: BatchNormSpec, geometry: Geometry, costs: Costs) -> Fold | None:
-    """How elementary ops see the input: as columns if that is quicker, None for as it is."""
-    if spec.virtual_batch_size is not None:
-        return None
-    fold = column_fold(geometry, costs)
-    # If a row would hold the channels only, the input already is in rows.
-    if fold is None or fold.slow or fold.width == fold.channels:
-        return None
-    side_by_side = fold.columns[1:] == fold.spread[1:]
-    least = costs.side_by_side_elements if side_by_side else costs.column_elements
-    return fold if _elements(geometry, costs) >= least else None
-
-
-def _may_have_no_channels(fold: Fold, geometry: Geometry) -> bool:
-    return fold.ghosts and not fold.slices and not geometry.input_shape[0]
-
-
-def _may_be_a_float16_row(spec: BatchNormSpec, geometry: Geometry) -> bool:
-    if geometry.dtype != "float16":
-        return False
-    ghost = [spec.virtual_batch_size or geometry.input_shape[0]]
-    sizes = [*ghost, *geometry.input_shape[1:]]
-    return all(sizes[axis] in (None, 0, 1) for axis in geometry.reduction_axes)
+        return _tf1_fused(contract, geometry, machine, columns, size)
+    if size < least and not forced:
+        why = f"{geometry.counted(size)}, fewer than {least:.0f}"
+        return _composed(contract, f"{contract.why_not}; {why}")
+    fold = row_fold(geometry, ghost, machine)
+    dies = why_op_dies(fold, geometry, machine, ghost)
+    if dies:
+        return _composed(contract, f"{contract.why_not}; {dies}", columns)
+    way, why = in_training(geometry, machine, fold, columns, size, forced)
+    inference = in_inference(geometry, machine, size, forced)
+    return KernelChoice(way, inference, f"{contract.why_not}; {why}", contract)
 
 
 def _tf1_fused(
-    contract: Contract, geometry: Geometry, machine: Machine, columns: Fold | None
+    contract: Contract, geometry: Geometry, machine: Machine, columns: Fold | None, size: int
 ) -> KernelChoice:
     """TF 1.15's own use of the op, or what is quicker and gives its numbers."""
     if geometry.channel_axes == (3,):
@@ -182,67 +234,11 @@ def _tf1_fused(
     else:
         way = Tf1Fused("NHWC", transposed=True)
         reason = "rank 4 with channel axis 1, transposed as the fused op runs NHWC alone here"
-    vector, size = vector_of(machine, geometry.dtype), _elements(geometry, machine.costs)
-    channels = geometry.param_shape[0]
-    if channels % vector == 0 or size < machine.costs.odd_images:
+    if size < machine.costs.odd_images or fills_vectors(geometry, machine):
         return KernelChoice(way, way, reason, contract)
+    channels = geometry.param_shape[0]
     reason = f"{reason}, but the fused op is slow for {channels} channels here"
     if columns is not None:
         reason = f"{reason}; {columns.reason}"
-    in_inference = _in_inference(geometry, machine, forced=False)
-    return KernelChoice(Composed(columns), in_inference, reason, contract)
-
-
-def _in_training(
-    geometry: Geometry, machine: Machine, fold: Fold | None, columns: Fold | None, forced: bool
-) -> tuple[Way, str]:
-    """What normalizes a batch, and why."""
-    composed = Composed(columns)
-    seen_as = "" if columns is None else f"; {columns.reason}"
-    if fold is None:
-        axes = list(geometry.channel_axes)
-        why = f"axis {axes} of rank {geometry.rank} does not fold to rows of channels"
-        return composed, f"{why}{seen_as}"
-    if forced:
-        return Rows(fold), f"fused=True; {fold.reason}"
-    size = _elements(geometry, machine.costs)
-    known = "elements" if None not in geometry.input_shape else "elements assumed"
-    least = _smallest(geometry, machine, fold)
-    if fold.slow or (fold.transposed and columns is not None):
-        return composed, f"the fused op would be slower{seen_as}"
-    if least == NEVER:
-        return composed, f"the fused op is slower for it here{seen_as}"
-    if size < least:
-        return composed, f"{size} {known}, fewer than {least:.0f}{seen_as}"
-    return Rows(fold), f"{size} {known}, at least {least:.0f}; {fold.reason}"
-
-
-def _in_inference(geometry: Geometry, machine: Machine, forced: bool) -> Way:
-    """What normalizes with given moments."""
-    fold, costs = inference_fold(geometry, machine), machine.costs
-    if fold is None or fold.transposed:
-        return Composed()
-    if forced:
-        return Rows(fold)
-    quick = machine.quick or geometry.dtype == "bfloat16"
-    rows = costs.column_rows_in_inference if fold.columns else costs.rows_in_inference
-    size = _elements(geometry, costs)
-    enough = size >= costs.fused_inference and size >= rows * fold.width
-    return Rows(fold) if quick and enough and not fold.slow else Composed()
-
-
-def _smallest(geometry: Geometry, machine: Machine, fold: Fold) -> float:
-    """From how many elements on the fused op is quicker in training."""
-    if fold.ghosts and (fold.slices or fold.transposed):
-        return machine.costs.ghost_training
-    bfloat16 = geometry.dtype == "bfloat16" and not fold.transposed
-    return machine.costs.fused_training if machine.quick or bfloat16 else NEVER
-
-
-def _elements(geometry: Geometry, costs: Costs) -> int:
-    """How many elements the input has, as far as they are known."""
-    count = 1
-    for axis, size in enumerate(geometry.input_shape):
-        assumed = costs.assumed_size if axis else costs.assumed_batch
-        count *= assumed if size is None else size
-    return count
+    inference = in_inference(geometry, machine, size, forced=False)
+    return KernelChoice(Composed(columns), inference, reason, contract)

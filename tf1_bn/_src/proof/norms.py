@@ -7,8 +7,8 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from ..plan.contract import contract_of
 from ..plan.geometry import geometry_of
+from ..plan.kernel_choice import contract_of
 from ..plan.spec import BatchNormSpec
 from .recording.model import Norm
 from .recording.recording import Call, Step

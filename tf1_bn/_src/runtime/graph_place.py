@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the code builds: in which graph and body, inside of which scopes, and what is collected."""
+"""Where the code builds: in which graph and body, and what is collected there."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Any, Callable, Dict, Iterable, Iterator, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Sequence, Tuple
 
 from .tensorflow_v1 import Operation, tf
 
 # TensorFlow exports and copies collections with string keys only, so these stay with their graph.
-CALLS = ("tf1_bn", "calls")
+_CALLS = ("tf1_bn", "calls")
 _LAYER_NAMES = ("tf1_bn", "layer names")
 _SUMS = ("tf1_bn", "sums")
+
+# Its `calls`, if any, are those of the outermost call that this thread builds and tells of.
+_here = threading.local()
 
 # The bodies of control flow v2: graphs of their own that belong to the one around them.
 _V2_BODIES = ("CondBranchFuncGraph", "WhileCondFuncGraph", "WhileBodyFuncGraph")
@@ -97,90 +100,6 @@ def home_graph() -> Any:
         return graphs[-2 if tf.executing_eagerly() else -1]
 
 
-# -- scopes that a program opens around calls -----------------------------------------------------
-
-
-class _Opened(NamedTuple):
-    """A scope that is open: its kind and value, the thread that opened it, whether in a replica."""
-
-    kind: str
-    value: Any
-    thread: int
-    in_replica: bool
-
-
-# The innermost last; nothing of a graph is kept once a scope is left.
-_opened: list[_Opened] = []
-_ever_opened: set[str] = set()
-# Its `inherited`, if any, has the scopes that a tower's thread was started in, by kind.
-_here = threading.local()
-
-
-@contextlib.contextmanager
-def opened(kind: str, value: Any) -> Iterator[None]:
-    """A scope of this kind and value, which is not None, for calls in this thread and replicas."""
-    scope = _Opened(kind, value, threading.get_ident(), in_replica())
-    try:
-        try:
-            _ever_opened.add(kind)
-            _opened.append(scope)
-            yield
-        finally:
-            _close(scope)
-    except BaseException:
-        # Ctrl-C may have come before the line above.
-        _close(scope)
-        raise
-
-
-def _close(scope: _Opened) -> None:
-    # By identity: threads of replicas do not leave their scopes in the order of opening.
-    _opened[:] = [other for other in _opened if other is not scope]
-
-
-def innermost(kind: str) -> Any:
-    """The value of the innermost scope of this kind around the running code; None outside."""
-    scopes, me = [scope for scope in _opened if scope.kind == kind], threading.get_ident()
-    mine = [scope.value for scope in scopes if scope.thread == me]
-    if mine:
-        return mine[-1]
-    inherited = _inherited().get(kind)
-    if inherited is not None or not in_replica():
-        return inherited
-    # A strategy runs replicas in threads of its own, inside what its caller has opened.
-    around = [scope.value for scope in scopes if not scope.in_replica]
-    return around[-1] if around else None
-
-
-def ever_opened(kind: str) -> bool:
-    """Whether this process has opened a scope of this kind, in whichever thread and graph."""
-    return kind in _ever_opened
-
-
-def scopes_around() -> dict[str, Any]:
-    """The innermost scope of each kind around the running code, for `inheriting`."""
-    return {kind: innermost(kind) for kind in tuple(_ever_opened)}
-
-
-@contextlib.contextmanager
-def inheriting(scopes: dict[str, Any]) -> Iterator[None]:
-    """Makes these scopes, by kind, those of this thread where it opens none itself."""
-    _here.inherited = scopes
-    try:
-        yield
-    finally:
-        _here.inherited = {}
-
-
-def _inherited() -> dict[str, Any]:
-    return getattr(_here, "inherited", {})
-
-
-def in_replica() -> bool:
-    """Whether the running code is the function of a `tf.distribute` replica."""
-    return tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()
-
-
 # -- collections ---------------------------------------------------------------------------------
 
 
@@ -192,6 +111,35 @@ def add_once(collection: str, items: Iterable[Any], graph: Any = None) -> None:
         if id(item) not in known:
             known.add(id(item))
             graph.add_to_collection(collection, item)
+
+
+def note_call(call: Any) -> None:
+    """Remembers a normalization for as long as its graph lives, and in the list of `hearing`."""
+    tf.get_default_graph().get_collection_ref(_CALLS).append(call)
+    heard = heard_calls()
+    if heard is not None:
+        heard.append(call)
+
+
+def calls_of(graph: Any) -> list[Any]:
+    """All normalizations of `graph`, in order."""
+    return list(graph.get_collection_ref(_CALLS))
+
+
+@contextlib.contextmanager
+def hearing() -> Iterator[list[Any]]:
+    """Gives the list of the normalizations that this thread builds inside, in whatever graph."""
+    calls: list[Any] = []
+    _here.calls = calls
+    try:
+        yield calls
+    finally:
+        _here.calls = None
+
+
+def heard_calls() -> list[Any] | None:
+    """That list while there is one, otherwise None."""
+    return getattr(_here, "calls", None)
 
 
 def record_sum(op: Operation, statistic: str) -> None:
@@ -243,4 +191,4 @@ def take_out_since(before: Sequence[GraphLengths], stays: Callable[[Any], bool])
 
 def _keys(graph: Any) -> list[Any]:
     # TensorFlow lists string keys only.
-    return [*graph.get_all_collection_keys(), CALLS, _LAYER_NAMES, _SUMS]
+    return [*graph.get_all_collection_keys(), _CALLS, _LAYER_NAMES, _SUMS]

@@ -8,12 +8,13 @@ import threading
 from typing import Any, Callable, Iterator, List, Tuple
 
 from ..call.call_plan import Plan
-from ..call.calls import Call, calls_of
+from ..call.calls import Call
 from ..call.core import apply_batch_norm, normalize
 from ..call.updates import with_updates
 from ..kernels.moments import Moments, moments_or
 from ..plan.kernel_choice import MERGED
-from ..runtime.graph_place import in_replica, innermost, opened
+from ..runtime.graph_place import calls_of
+from ..runtime.open_scopes import in_replica, innermost, opened
 from ..runtime.tensorflow_v1 import Tensor, tf
 from ..runtime.training_flag import Phase
 from ..state.variable_kinds import full_name

@@ -5,13 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from ..runtime.graph_place import (
-    enclosing_v1_op,
-    in_function,
-    in_replica,
-    record_sum,
-    summed_by,
-)
+from ..runtime.graph_place import enclosing_v1_op, in_function, record_sum, summed_by
+from ..runtime.open_scopes import in_replica
 from ..runtime.tensorflow_v1 import Operation, Tensor, as_written, register_gradient, tf
 from .batch_statistics import BatchStatistics, at_least_one, layer_of
 

@@ -8,7 +8,8 @@ import functools
 from typing import Any, Callable, ContextManager, Iterator, Sequence
 
 from ..call.calls import Call
-from ..runtime.graph_place import enclosing_v1_op, in_replica, inheriting, scopes_around
+from ..runtime.graph_place import enclosing_v1_op
+from ..runtime.open_scopes import in_replica, inheriting, scopes_around
 from ..runtime.tensorflow_v1 import as_written, raise_if_eager, tf
 from ..state.undoing import all_or_nothing, running
 from .batch_statistics import BatchStatistics, layer_of, merge_statistics
