@@ -102,7 +102,7 @@ MUTATIONS = [
          ("tests/graph/test_layer.py",)),
     ),
     *_of(
-        "_src/kernels/batch.py",
+        "_src/kernels/adjustment.py",
         ("adjustment forgotten",
          "return learned.after(*shaped(adjustment, geometry)), None",
          "return learned, None", (NUMERICS,), "adjustment"),
@@ -126,9 +126,15 @@ MUTATIONS = [
          'mean = tf.reduce_mean(inputs, axes, keepdims=True, name="mean")',
          'mean = tf.stop_gradient(tf.reduce_mean(inputs, axes, keepdims=True, name="mean"))',
          (DERIVATIVES,), "subclass"),
+    ),
+    *_of(
+        "_src/kernels/batch.py",
         ("values counted in half precision",
-         "dtype = tf.float32 if _is_half(inputs) else inputs.dtype",
+         "dtype = tf.float32 if is_half(inputs) else inputs.dtype",
          "dtype = inputs.dtype", (COMBINATIONS,), "float16"),
+    ),
+    *_of(
+        "_src/kernels/batch.py",
         ("an empty batch's NaN from the composed kernel",
          "tf.where(batch_has_values, batch.mean, fallback.mean),",
          "batch.mean,", (EMPTY, "tests/conformance/test_values.py"), "0x or test_empty_batch"),
@@ -247,7 +253,7 @@ MUTATIONS = [
          "apart = False", ("tests/unit/test_folding_plan.py",)),
     ),
     *_of(
-        "_src/kernels/composed.py",
+        "_src/kernels/gradients.py",
         ("the gradient through the mean lost",
          "inner = centered * over(slope) + over(total * inverse_count)",
          "inner = centered * over(slope)", (DERIVATIVES,)),

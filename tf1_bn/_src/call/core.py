@@ -6,11 +6,12 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Sequence
 
-from ..kernels.batch import Affine, Batch, Measured, apply_affine, fitted, split
+from ..kernels.adjustment import apply_affine, split
+from ..kernels.batch import Affine, Batch, Measured, fitted, has_values
 from ..kernels.columns import measure_columns
 from ..kernels.composed import composed_batch_norm, measure_composed, measure_given
 from ..kernels.fused import infer_images, infer_rows, measure_images, measure_rows
-from ..kernels.moments import Moments, has_values
+from ..kernels.moments import Moments
 from ..kernels.renorm import RenormCorrection, renorm_correction
 from ..plan.ways import Composed, Rows, Tf1Fused
 from ..runtime.tensorflow_v1 import Tensor, Variable, loses_gradient_in_cond, may_be_compiled, tf
@@ -166,7 +167,9 @@ def train(
     learned, correction = state.learned, None
     if filled is not None and by_op and may_be_compiled(filled.op):
         learned = learned.zero_where_empty(filled)
-    affine, outer = split(adjustment, learned, plan.geometry)
+    affine, outer = learned, None
+    if adjustment is not None:
+        affine, outer = split(adjustment, learned, plan.geometry)
     with _scope("normalized" if outer is not None else _stand_in(by_op, plan)):
         measured = _measured(inputs, filled, state, plan)
         if spec.renorm:

@@ -11,7 +11,8 @@ from ..call.calls import Call
 from ..call.core import normalize
 from ..call.stranded_updates import warn_of_stranded
 from ..call.updates import after_updates, with_updates
-from ..kernels.moments import Moments, MomentsFn, batch_moments, has_values, moments_or
+from ..kernels.batch import has_values, moments_or
+from ..kernels.moments import Moments, MomentsFn, batch_moments
 from ..runtime.graph_place import is_stranded, note_call
 from ..runtime.tensorflow_v1 import (
     Operation,

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..call.call_plan import Plan
 from ..call.updates import in_place
-from ..kernels.moments import Moments, MomentsFn, moments_or
+from ..kernels.batch import moments_or
+from ..kernels.moments import Moments, MomentsFn
 from ..plan.geometry import Geometry, geometry_of
 from ..plan.kernel_choice import choose_kernel, contract_of
 from ..plan.spec import BatchNormSpec, is_tensor_like

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from ..plan.row_layout import Fold
 from ..runtime.tensorflow_v1 import Tensor, tf
-from .batch import Affine, Batch, Measured, add, flat
-from .composed import Seen, factor_of, with_gradient
-from .moments import Moments, inverse_count_of
+from .batch import Affine, Batch, Measured, add, flat, inverse_count_of
+from .composed import factor_of, with_gradient
+from .gradients import Seen
+from .moments import Moments
 from .row_view import as_input, over_columns, sum_of_columns
 
 

@@ -1,30 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elementary ops on the input as it is, and their gradient by hand.
-
-The gradient takes fewer passes than automatic differentiation does. It is a short cut and no more:
-the ops behind it have the same gradient by themselves, for whoever looks past it, such as a
-`tf.GradientTape`, which reads no gradient but that of an op's type. It is registered under a name
-once, when this file is imported, and made of differentiable ops, so derivatives of any order are
-right and no graph is kept alive, as `tf.custom_gradient` would.
-"""
+"""Elementary ops on the input as it is."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple
+from typing import Any, Sequence
 
 from ..runtime.graph_place import in_function
-from ..runtime.tensorflow_v1 import Operation, Tensor, register_gradient, scalar, tf
-from .batch import Affine, Batch, Measured, add, fitted
-from .moments import Moments, centered_moments, inverse_count_of, mean_over_ghosts, sum_like
-from .row_view import over_columns, sum_of_columns
+from ..runtime.tensorflow_v1 import Tensor, scalar, tf
+from .batch import Affine, Batch, Measured, add, fitted, inverse_count_of, sums_by_bias_gradient
+from .gradients import COLUMNS, NORMALIZE, Seen
+from .moments import Moments, mean_over_ghosts
 
-# Part of every graph that was ever exported, so they stay as they are.
-_NORMALIZE = "tf1_bn.gradient.normalize"
-_COLUMNS = "tf1_bn.gradient.columns"
 # TensorFlow's error about an op that has no gradient says the op's name.
 _OP_NAME = "import_tf1_bn_for_the_gradient"
-
-Sums = Callable[[Tensor], Tensor]
 
 
 def measure_composed(batch: Batch) -> Measured:
@@ -60,6 +48,32 @@ def measure_composed(batch: Batch) -> Measured:
         return batch.unviewed(outputs), batch.reported(moments, inverse_count)
 
     return Measured(lambda: moments, normalize)
+
+
+def centered_moments(
+    inputs: Tensor, reduction_axes: Sequence[int], inverse_count: Any, keep_dims: bool
+) -> tuple[Tensor, Moments]:
+    """`inputs` less their mean, and the moments as `batch_moments` has them, with the fewest ops.
+
+    Differentiating them takes more passes: for use with a gradient by hand.
+
+    Args:
+      inputs: in the dtype of the moments.
+      reduction_axes: all but those of the channels.
+      inverse_count: of `inverse_count_of`.
+      keep_dims: whether the moments keep the reduced axes, with size 1.
+    """
+
+    def mean_of(values: Tensor, name: str) -> Tensor:
+        if not keep_dims and sums_by_bias_gradient(values.shape.as_list()):
+            total = tf.raw_ops.BiasAddGrad(out_backprop=values)
+            return tf.multiply(total, inverse_count, name=name)
+        return tf.reduce_mean(values, list(reduction_axes), keepdims=keep_dims, name=name)
+
+    with tf.name_scope("moments"):
+        mean = mean_of(inputs, "mean")
+        centered = inputs - mean
+        return centered, Moments(mean, mean_of(tf.square(centered), "variance"))
 
 
 def measure_given(batch: Batch, seen: Tensor, given: Moments) -> Measured:
@@ -110,26 +124,6 @@ def factor_of(variance: Tensor, affine: Affine, epsilon: Any) -> tuple[Tensor, T
     return inverse_stddev, inverse_stddev * affine.scale
 
 
-class Seen(NamedTuple):
-    """What the gradient needs of the forward pass; all must be differentiable.
-
-    Attributes:
-      inputs: what was normalized.
-      centered: the inputs less their mean, if that is kept.
-      mean: their mean, where `centered` is not.
-      inverse_stddev: 1 / sqrt(variance + epsilon), of the shape of the mean.
-      factor: inverse_stddev * scale.
-      inverse_count: 1 / the number of values in each mean, in the dtype of the mean.
-    """
-
-    inputs: Tensor
-    centered: Tensor | None
-    mean: Tensor | None
-    inverse_stddev: Tensor
-    factor: Tensor
-    inverse_count: Any
-
-
 def with_gradient(
     outputs: Tensor, seen: Seen, affine: Affine, columns: Tensor | None = None
 ) -> Tensor:
@@ -153,83 +147,6 @@ def with_gradient(
         parts.append(columns)
     # IdentityN takes no None: a scalar is put in place of a missing part.
     parts = [count if part is None else part for part in parts]
-    name = _NORMALIZE if columns is None else _COLUMNS
+    name = NORMALIZE if columns is None else COLUMNS
     with tf.get_default_graph().gradient_override_map({"IdentityN": name}):
         return tf.raw_ops.IdentityN(input=parts, name=_OP_NAME)[0]
-
-
-@register_gradient(_NORMALIZE)
-def _normalize_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
-    _, *parts, scale, offset = op.inputs
-    seen = Seen(*parts)
-
-    def sums(values: Tensor) -> Tensor:
-        return sum_like(values, seen.inverse_stddev, seen.inputs)
-
-    found = _backward(gradients[0], seen, sums, lambda value: value)
-    return _for_inputs(found, seen, scale, offset)
-
-
-@register_gradient(_COLUMNS)
-def _columns_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
-    _, *parts, scale, offset, columns = op.inputs
-    seen = Seen(*parts)
-
-    sizes, spread = columns.shape.as_list(), seen.inverse_stddev.shape.as_list()
-
-    def sums(values: Tensor) -> Tensor:
-        return sum_of_columns(values, sizes, spread)
-
-    found = _backward(gradients[0], seen, sums, lambda value: over_columns(value, sizes))
-    return [*_for_inputs(found, seen, scale, offset), None]
-
-
-def _backward(
-    upstream: Tensor, seen: Seen, sums: Sums, over: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """factor * (upstream - mean(upstream) - x_hat * mean(upstream * x_hat)), x_hat written out.
-
-    Args:
-      upstream: the gradient of the outputs.
-      seen: of the forward pass.
-      sums: takes the sum over a batch, of the shape of the statistics.
-      over: makes of such a value one that broadcasts to the inputs.
-
-    Returns:
-      The gradients of inputs, scale and offset, the latter of the shape of the statistics.
-    """
-    inputs, centered, mean, inverse_stddev, factor, inverse_count = seen
-    total = sums(upstream)
-    if is_absent(centered):
-        # Elementwise passes are what it costs: not centering saves one, for large inputs.
-        along = sums(upstream * inputs) - mean * total
-    else:
-        along = sums(upstream * centered)
-    d_scale = along * inverse_stddev
-    slope = d_scale * inverse_stddev * inverse_count
-    if is_absent(centered):
-        shift = (mean * slope - total * inverse_count) * factor
-        d_inputs = (upstream - inputs * over(slope)) * over(factor) + over(shift)
-    else:
-        inner = centered * over(slope) + over(total * inverse_count)
-        d_inputs = (upstream - inner) * over(factor)
-    return d_inputs, d_scale, total
-
-
-def _for_inputs(
-    found: tuple[Tensor, Tensor, Tensor], seen: Seen, scale: Tensor, offset: Tensor
-) -> list[Any]:
-    """The gradients in the order of the op's inputs; None for those that only explain others."""
-    d_inputs, d_scale, total = found
-    return [
-        None,
-        d_inputs,
-        *([None] * 5),
-        None if is_absent(scale) else sum_like(d_scale, scale, seen.inverse_stddev),
-        None if is_absent(offset) else sum_like(total, offset, seen.inverse_stddev),
-    ]
-
-
-def is_absent(part: Tensor) -> bool:
-    """Whether a scalar stands here for what there is none of."""
-    return bool(part.shape.ndims == 0)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..call import updates
-from ..kernels import composed, old_gradients
+from ..kernels import gradients
 from . import replica_merge, tower_tapes
 
-__all__ = ["composed", "old_gradients", "replica_merge", "tower_tapes", "updates"]
+__all__ = ["gradients", "replica_merge", "tower_tapes", "updates"]

@@ -11,7 +11,8 @@ from ..call.call_plan import Plan
 from ..call.calls import Call
 from ..call.core import apply_batch_norm, normalize
 from ..call.updates import with_updates
-from ..kernels.moments import Moments, moments_or
+from ..kernels.batch import moments_or
+from ..kernels.moments import Moments
 from ..plan.kernel_choice import MERGED
 from ..runtime.graph_place import calls_of
 from ..runtime.open_scopes import in_replica, innermost, opened
