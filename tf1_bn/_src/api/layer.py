@@ -9,21 +9,21 @@ from typing import Any, Callable, Sequence
 
 from ..call.calls import listeners, told
 from ..call.core import apply_batch_norm
+from ..call.in_place import after_updates
 from ..call.stranded_updates import warn_of_stranded
-from ..call.updates import after_updates
 from ..kernels.moments import Moments, MomentsFn, batch_moments
 from ..objects.graph_layer import GraphLayer, held
 from ..objects.input_spec import check_input
 from ..plan.geometry import Geometry, check_same_layer, geometry_of
 from ..plan.kernel_choice import KernelChoice, choose_kernel
 from ..plan.spec import BatchNormSpec, check_reuse
-from ..runtime.graph_place import add_once, is_stranded, note_call
+from ..runtime.graph_place import add_once, is_stranded, nobody_runs, note_call
 from ..runtime.open_scopes import ever_opened
 from ..runtime.tensorflow_v1 import Tensor, as_written, machine, raise_if_eager, tf
 from ..runtime.training_flag import resolve_training
 from ..scaling.merging import SCOPE, apply_in_scope
+from ..state.reach import check_future_reach
 from ..state.undoing import all_or_nothing
-from ..state.variable_kinds import check_future_reach
 from ..state.variables import create_variables
 from .advice import unknown_arguments, warn_of_numbers
 from .attributes import LayerAttributes
@@ -142,7 +142,8 @@ class BatchNormalization(LayerAttributes, GraphLayer):
             check_input(self._input_spec, inputs, self.name)
         self._take_name()
         with self._open_again(reuse=True) if self.built else self._making(scope):
-            if not self.built and self.trainable and checked.trains is not False:
+            makes_updates = self.trainable and checked.trains is not False
+            if not self.built and makes_updates and nobody_runs():
                 check_future_reach("moving_mean", training)
             inputs = tf.convert_to_tensor(inputs)
             if inputs.shape.as_list() != list(checked.geometry.input_shape):

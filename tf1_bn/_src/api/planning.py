@@ -28,7 +28,7 @@ from ..runtime.graph_place import nobody_runs
 from ..runtime.open_scopes import ever_opened
 from ..runtime.tensorflow_v1 import Tensor, loses_sizes_in_cond, tf
 from ..runtime.training_flag import Phase, check_training
-from ..state.variable_kinds import check_reach, full_name, is_out_of_reach
+from ..state.reach import check_reach, full_name, is_out_of_reach
 from ..state.variables import BatchNormVariables
 
 _LOG = logging.getLogger("tf1_bn")
@@ -168,12 +168,15 @@ def plan_call(
     open_sizes = isinstance(choice.in_training, Rows) and None in geometry.input_shape
     if open_sizes and not isinstance(training, bool) and loses_sizes_in_cond():
         choice = choice.composed("unknown sizes in a conditional, which XLA could not compile")
-    scope = full_name(variables.moving_mean, "moving_mean").rpartition("/")[0]
-    _LOG.debug("%s: %s", scope, choice)
-    if trainable and training is not False:
-        check_reach(variables.moving_mean, training)
+    mean = variables.moving_mean
+    if _LOG.isEnabledFor(logging.DEBUG):
+        _LOG.debug("%s: %s", full_name(mean, "moving_mean").rpartition("/")[0], choice)
+    # In its own graph every variable can be assigned.
+    away = getattr(mean, "graph", None) is not tf.get_default_graph()
+    if away and trainable and training is not False:
+        check_reach(mean, training)
     # Those of a frozen layer are not collected.
-    lost = not trainable and (nobody_runs() or is_out_of_reach(variables.moving_mean))
+    lost = not trainable and (nobody_runs() or (away and is_out_of_reach(mean)))
     return Plan(
         spec,
         geometry,

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from ..kernels.batch import Affine
 from ..kernels.moments import Moments, MomentsFn
+from ..kernels.renorm import RenormCorrection
 from ..plan.geometry import Geometry
 from ..plan.kernel_choice import KernelChoice
 from ..plan.spec import BatchNormSpec
 from ..runtime.tensorflow_v1 import Tensor
 from ..state.variables import BatchNormVariables
+from .calls import Call
 
 
 class Plan(NamedTuple):
@@ -53,3 +55,20 @@ class State(NamedTuple):
     moving: Moments
     renorm: tuple[Tensor, Tensor] | None = None
     given: Moments | None = None
+
+
+class Outcome(NamedTuple):
+    """A call without its updates, and what these have to be told.
+
+    Attributes:
+      call: what has been built of it.
+      moving: what the averages hold when the call runs.
+      correction: that of renorm, `[channels]` each, where no conditional hides it.
+      scopes: the full names that TF1 would give the two updates, after those of renorm; None where
+        they come by themselves.
+    """
+
+    call: Call
+    moving: Moments
+    correction: RenormCorrection | None = None
+    scopes: list[str] | None = None

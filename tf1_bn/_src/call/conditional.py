@@ -1,13 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One conditional between two computations on the same tensors."""
+"""One conditional between the two phases of a call, on the same tensors."""
 
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from typing import Callable, Sequence, Tuple
 
-from ..runtime.tensorflow_v1 import Tensor, tf
+from ..kernels.batch import Affine
+from ..kernels.moments import Moments
+from ..runtime.tensorflow_v1 import Tensor, loses_gradient_in_cond, tf
+from . import tf1_names
+from .call_plan import Plan, State
 
 Computation = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+
+# Of inputs, with what the variables hold.
+Normalization = Callable[[Tensor, State], Tuple[Tensor, Moments]]
+
+
+def either_phase(
+    inputs: Tensor,
+    training: Tensor,
+    state: State,
+    plan: Plan,
+    if_training: Normalization,
+    if_inference: Normalization,
+) -> tuple[Tensor, Moments, list[str] | None]:
+    """Both phases behind one conditional.
+
+    Returns:
+      The outputs and moments of the phase that is taken, and `Outcome.scopes`.
+    """
+
+    def computation(normalization: Normalization) -> Computation:
+        def compute(tensors: Sequence[Tensor]) -> list[Tensor]:
+            left = iter(tensors)
+            seen = next(left)
+            affine = Affine(*(value if value is None else next(left) for value in state.learned))
+            moving, given = Moments(next(left), next(left)), Moments(*left) if state.given else None
+            outputs, moments = normalization(seen, State(affine, moving, state.renorm, given))
+            return [outputs, *moments]
+
+        return compute
+
+    widen = loses_gradient_in_cond(inputs.dtype)
+    wide = tf.cast(inputs, tf.float32) if widen else inputs
+    learned = [value for value in state.learned if value is not None]
+    outputs, mean, variance = either(
+        training,
+        [wide, *learned, *state.moving, *(state.given or ())],
+        computation(if_training),
+        computation(if_inference),
+        "wide_cond" if widen else "cond",
+    )
+    outputs.set_shape(inputs.shape)
+    fused, renorm = plan.choice.fused, plan.spec.renorm
+    taken = tf1_names.conditionals_of(fused, plan.spec.adjustment is not None, renorm)
+    scopes = tf1_names.conditionals(taken + widen)
+    merge = tf1_names.last_of(outputs)
+    if widen:
+        outputs = tf1_names.cast_output(outputs, inputs.dtype, scopes[0])
+    named = None if fused else tf1_names.updates_in(scopes, merge, renorm)
+    return outputs, Moments(mean, variance), named
 
 
 def either(

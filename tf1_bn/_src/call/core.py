@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Sequence
+from typing import Any
 
 from ..kernels.adjustment import apply_affine, split
 from ..kernels.batch import Affine, Batch, Measured, fitted, has_values
@@ -14,14 +14,15 @@ from ..kernels.fused import infer_images, infer_rows, measure_images, measure_ro
 from ..kernels.moments import Moments
 from ..kernels.renorm import RenormCorrection, renorm_correction
 from ..plan.ways import Composed, Rows, Tf1Fused
-from ..runtime.tensorflow_v1 import Tensor, Variable, loses_gradient_in_cond, may_be_compiled, tf
+from ..runtime.tensorflow_v1 import Tensor, Variable, may_be_compiled, tf
 from ..runtime.training_flag import Phase
-from ..state.variable_kinds import value_of
+from ..state.variables import value_of
 from . import tf1_names
-from .call_plan import Plan, State
+from .call_plan import Outcome, Plan, State
 from .calls import Call
-from .conditional import either
-from .updates import Outcome, with_updates
+from .conditional import either_phase
+from .renorm_updates import renorm_update_ops
+from .updates import update_ops, with_updates
 
 
 def apply_batch_norm(inputs: Tensor, training: Phase, plan: Plan) -> Call:
@@ -29,7 +30,12 @@ def apply_batch_norm(inputs: Tensor, training: Phase, plan: Plan) -> Call:
 
     A tensor costs one `tf.cond` around the two phases. Without training there are no updates.
     """
-    return with_updates(normalize(inputs, training, plan), plan)
+    return updated(normalize(inputs, training, plan), plan)
+
+
+def updated(outcome: Outcome, plan: Plan) -> Call:
+    """The second half of `apply_batch_norm`: the updates of what `normalize` found."""
+    return with_updates(outcome, plan, renorm_update_ops if plan.spec.renorm else update_ops)
 
 
 def normalize(inputs: Tensor, training: Phase, plan: Plan) -> Outcome:
@@ -52,7 +58,14 @@ def normalize(inputs: Tensor, training: Phase, plan: Plan) -> Outcome:
         else:
             # An empty batch is normalized and moves nothing, as in inference.
             active = training if active is None else tf.logical_and(training, active)
-            outputs, moments, scopes = _either_phase(inputs, active, adjustment, state, plan)
+            outputs, moments, scopes = either_phase(
+                inputs,
+                active,
+                state,
+                plan,
+                lambda seen, held: train(seen, adjustment, None, held, plan)[:2],
+                lambda seen, held: infer(seen, held, plan),
+            )
     # Elementary ops name what they make, unless something stands behind them.
     named = outputs.op.name.endswith("/add_1") and not ghosts
     if not plan.choice.fused and not named:
@@ -68,52 +81,6 @@ def normalize(inputs: Tensor, training: Phase, plan: Plan) -> Outcome:
         adjusted=adjusted,
     )
     return Outcome(call, state.moving, correction, scopes)
-
-
-def _either_phase(
-    inputs: Tensor, training: Tensor, adjustment: Affine | None, state: State, plan: Plan
-) -> tuple[Tensor, Moments, list[str] | None]:
-    """Both phases behind one conditional.
-
-    Returns:
-      The outputs and moments of the phase that is taken, and `Outcome.scopes`.
-    """
-
-    def parts(tensors: Sequence[Tensor]) -> tuple[Tensor, State]:
-        left = iter(tensors)
-        seen = next(left)
-        affine = Affine(*(value if value is None else next(left) for value in state.learned))
-        moving, given = Moments(next(left), next(left)), Moments(*left) if state.given else None
-        return seen, State(affine, moving, state.renorm, given)
-
-    def training_phase(tensors: Sequence[Tensor]) -> list[Tensor]:
-        seen, switched = parts(tensors)
-        outputs, moments, _ = train(seen, adjustment, None, switched, plan)
-        return [outputs, *moments]
-
-    def inference_phase(tensors: Sequence[Tensor]) -> list[Tensor]:
-        outputs, moments = infer(*parts(tensors), plan)
-        return [outputs, *moments]
-
-    widen = loses_gradient_in_cond(inputs.dtype)
-    wide = tf.cast(inputs, tf.float32) if widen else inputs
-    learned = [value for value in state.learned if value is not None]
-    outputs, mean, variance = either(
-        training,
-        [wide, *learned, *state.moving, *(state.given or ())],
-        training_phase,
-        inference_phase,
-        "wide_cond" if widen else "cond",
-    )
-    outputs.set_shape(inputs.shape)
-    fused, renorm = plan.choice.fused, plan.spec.renorm
-    taken = tf1_names.conditionals_of(fused, adjustment is not None, renorm)
-    scopes = tf1_names.conditionals(taken + widen)
-    merge = tf1_names.last_of(outputs)
-    if widen:
-        outputs = tf1_names.cast_output(outputs, inputs.dtype, scopes[0])
-    named = None if fused else tf1_names.updates_in(scopes, merge, renorm)
-    return outputs, Moments(mean, variance), named
 
 
 def _state(plan: Plan, renorm: bool) -> State:

@@ -1,28 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ops that move the averages of a call, and who runs them: the program, or the outputs."""
+"""The ops that move the averages of a call, for the program to run or for the outputs."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Iterator, List, NamedTuple, Sequence
+import inspect
+from typing import Any, Callable, Iterator, List
 
-from ..kernels.moments import Moments
-from ..kernels.renorm import RenormCorrection, batch_stddev
-from ..runtime.graph_place import in_function
+import numpy as np
+
+from ..plan.spec import is_number
 from ..runtime.open_scopes import innermost, opened
-from ..runtime.tensorflow_v1 import Operation, Tensor, register_gradient, tf
-from ..state.variable_kinds import assign_variance, move, rate_where, update_rate
-from .call_plan import Plan
+from ..runtime.tensorflow_v1 import Operation, Tensor, Variable, is_ref, op_of, tf, tf_version
+from ..state.variables import read, value_of
+from .call_plan import Outcome, Plan
 from .calls import Call
-from .tf1_names import named_update, scope_of
+from .tf1_names import named_update
 
 UPDATE_MODES = ("collect", "in_place")
 # The kind of the scopes of `updates`.
 UPDATES = "updates"
-
-# Part of every graph that was ever exported, so it stays as it is.
-_IN_PLACE = "tf1_bn.update_mode.in_place"
-_MOVED = "moved"
 
 
 @contextlib.contextmanager
@@ -61,34 +58,17 @@ def in_place() -> bool:
     return bool(innermost(UPDATES) == "in_place")
 
 
-class Outcome(NamedTuple):
-    """A call without its updates, and what these have to be told.
-
-    Attributes:
-      call: what has been built of it.
-      moving: what the averages hold when the call runs.
-      correction: that of renorm, `[channels]` each, where no conditional hides it.
-      scopes: the full names that TF1 would give the two updates, after those of renorm; None where
-        they come by themselves.
-    """
-
-    call: Call
-    moving: Moments
-    correction: RenormCorrection | None = None
-    scopes: list[str] | None = None
-
-
 # Builds the update ops of an outcome; `fresh` ones read the variables anew, after what they wait
 # for.
 UpdatesFn = Callable[[Outcome, Plan, bool], List[Operation]]
 
 
-def with_updates(outcome: Outcome, plan: Plan, build: UpdatesFn | None = None) -> Call:
-    """The second half of `apply_batch_norm`: the update ops of what `normalize` found.
+def with_updates(outcome: Outcome, plan: Plan, build: UpdatesFn) -> Call:
+    """The call with its update ops, which `build` makes.
 
     They are for the program to run, or with `plan.in_place` for the outputs to wait for.
     """
-    call, build = outcome.call, build or _update_ops
+    call = outcome.call
     if call.active is False or not plan.moves:
         return call
 
@@ -107,95 +87,137 @@ def with_updates(outcome: Outcome, plan: Plan, build: UpdatesFn | None = None) -
     )
 
 
-def _update_ops(outcome: Outcome, plan: Plan, fresh: bool) -> list[Operation]:
+def update_ops(outcome: Outcome, plan: Plan, fresh: bool) -> list[Operation]:
     """The ops for UPDATE_OPS: that of moving_mean, then that of moving_variance.
 
     `fresh` ones read the variables anew, after what they wait for.
     """
-    spec, variables, call = plan.spec, plan.variables, outcome.call
+    call, variables, old = outcome.call, plan.variables, outcome.moving
     # With shared reads the moments of an inactive call are the averages, so it moves nothing.
-    select = fresh or spec.renorm
-    rate = _rate(spec.momentum, call.active if select else None, plan)
+    rate = rate_of(plan.spec.momentum, call.active if fresh else None, plan)
 
     def move_mean() -> Operation:
-        old = outcome.moving.mean
-        return move(variables.moving_mean, call.moments.mean, rate, old, fresh)
+        return move(variables.moving_mean, call.moments.mean, rate, old.mean, fresh)
 
     def move_variance() -> Operation:
-        if not spec.renorm:
-            old, batch = outcome.moving.variance, call.moments.variance
-            return move(variables.moving_variance, batch, rate, old, fresh)
-        moved = move(variables.moving_stddev, stddev, rate, fresh=fresh)
-        with tf.control_dependencies([moved]):
-            return assign_variance(
-                variables.moving_variance, variables.moving_stddev, spec.epsilon, call.active
-            )
+        return move(variables.moving_variance, call.moments.variance, rate, old.variance, fresh)
 
-    stddev = batch_stddev(call.moments, spec.epsilon) if spec.renorm else None
-    first = [] if stddev is None else _renorm_updates(outcome, stddev, plan, fresh)
-    with tf.control_dependencies(first):
-        if outcome.scopes is None:
-            return [move_mean(), move_variance()]
-        return [
-            named_update(scope, update, call.moments.mean)
-            for scope, update in zip(outcome.scopes[-2:], (move_mean, move_variance))
-        ]
+    return built(outcome, move_mean, move_variance)
 
 
-def _renorm_updates(outcome: Outcome, stddev: Tensor, plan: Plan, fresh: bool) -> list[Operation]:
-    """The ops that move the averages which renorm's correction uses."""
-    variables, call = plan.variables, outcome.call
-    # The correction uses the averages as they were before this step.
-    users = outcome.correction or [call.outputs]
-    with tf.control_dependencies(list(users)):
-        rate = _rate(plan.spec.renorm_momentum, call.active, plan)
-        moved = []
-        for variable, value, name in zip(
-            (variables.renorm_mean, variables.renorm_stddev),
-            (call.moments.mean, stddev),
-            outcome.scopes or (None, None),
-        ):
-            with scope_of(name):
-                moved.append(move(variable, value, rate, fresh=fresh))
-        return moved
+def built(outcome: Outcome, *updates: Callable[[], Operation]) -> list[Operation]:
+    """Both updates, under the names that TF1 gives them."""
+    if outcome.scopes is None:
+        return [update() for update in updates]
+    mean = outcome.call.moments.mean
+    return [
+        named_update(scope, update, mean) for scope, update in zip(outcome.scopes[-2:], updates)
+    ]
 
 
-def _rate(momentum: Any, active: Tensor | None, plan: Plan) -> Tensor:
+def rate_of(momentum: Any, active: Tensor | None, plan: Plan) -> Tensor:
+    """How far an average moves: 1 - momentum, and 0 where `active` is False."""
     with tf.name_scope("rate"):
         rate = update_rate(momentum, plan.geometry.param_dtype, plan.choice.fused)
         return rate_where(active, rate)
 
 
-def after_updates(outputs: Tensor, moves: Sequence[Operation], mean: Tensor) -> Tensor:
-    """`outputs`, to be had only when `moves` have run; the same holds of the gradient through them.
+def update_rate(momentum: Any, dtype: Any, fused: bool) -> Tensor:
+    """1 - momentum in `dtype`, rounded through float32 exactly as TF1 does for each kernel."""
+    dtype = tf.as_dtype(dtype)
+    if not is_number(momentum):
+        return tf.cast(1.0 - tf.cast(momentum, tf.float32), dtype, name="update_rate")
+    wide = 1.0 - float(momentum)
+    rate = np.float32(1.0) - np.float32(momentum) if fused else np.float32(wide)
+    return tf.constant(float(rate), dtype, name="update_rate")
 
-    Without the gradient's part, a train op whose loss is linear in the outputs would run nothing of
-    them, and the averages would stay. The gradient waits for `tf.negative(mean)`: only tensors
-    reach the gradient of a loop, and TensorFlow skips identities and constants.
+
+def rate_where(active: Tensor | None, rate: Tensor) -> Tensor:
+    """`rate`, or 0 where the bool scalar `active` is False; None counts as always active."""
+    return rate if active is None else tf.where(active, rate, tf.zeros_like(rate))
+
+
+def move(
+    variable: Variable, value: Tensor, rate: Any, old: Tensor | None = None, fresh: bool = False
+) -> Operation:
+    """variable -= (variable - value) * rate, beside the variable, named `AssignMovingAvg`.
+
+    Subtracting instead of assigning lets concurrent writers add up.
 
     Args:
-      outputs: of any shape.
-      moves: the ops that move the averages.
-      mean: of the batch, of the shape of the parameters.
+      variable: an average.
+      value: of its shape, what it moves towards.
+      rate: the fraction of the way, a scalar.
+      old: what the variable holds, if that has been read already.
+      fresh: read the variable when the op runs, after what the op waits for, instead of sharing
+        the graph's one read of it, or `old`.
 
     Returns:
-      A tensor of the shape and dtype of `outputs`.
+      The op that moves it.
     """
-    with tf.name_scope("in_place"):
-        with tf.control_dependencies(moves):
-            token = tf.negative(mean, name=_MOVED)
-        with tf.control_dependencies([token]):
-            if in_function():
-                # What is saved with a function must have no gradient of ours.
-                return tf.identity(outputs)
-            with tf.get_default_graph().gradient_override_map({"Identity": _IN_PLACE}):
-                return tf.identity(outputs)
+    variable = check_assignable(variable)
+    with tf.name_scope("AssignMovingAvg") as scope, tf.get_default_graph().colocate_with(variable):
+        if fresh:
+            old = read(variable)
+        elif old is None:
+            old = value_of(variable)
+        delta = (old - tf.cast(value, old.dtype)) * rate
+        return subtract(variable, delta, scope)
 
 
-@register_gradient(_IN_PLACE)
-def _gradient_after_updates(op: Operation, upstream: Tensor) -> Tensor:
-    # Read from control inputs: as an input of the op, TF 1.15's optimizer loses the dependency.
-    name = f"{op.name.rpartition('/')[0]}/{_MOVED}"
-    moved = [waited.outputs[0] for waited in op.control_inputs if waited.name == name]
-    with tf.control_dependencies([tf.identity(tensor) for tensor in moved]):
-        return tf.identity(upstream)
+def check_assignable(variable: Variable) -> Variable:
+    """The variable, if it can be moved.
+
+    Raises:
+      TypeError: it is a tensor.
+    """
+    if not hasattr(variable, "assign_sub") and not is_ref_tensor(variable):
+        raise TypeError(
+            f"a moving statistic must be a variable to be updated in training (got {variable!r}): "
+            "let the custom getter return the variable, or call with `training=False`."
+        )
+    return variable
+
+
+def subtract(variable: Variable, delta: Tensor, scope: str) -> Operation:
+    """variable -= delta; on a ref variable the op is named `scope`, elsewhere it lies below it."""
+    if is_ref_tensor(variable):
+        return op_of(tf.assign_sub(variable, delta, use_locking=True, name=scope))
+    # Without the lock concurrent writers lose parts of each other's steps on a ref variable.
+    wished = {"use_locking": True, "name": _name(variable, scope), "read_value": False}
+    return op_of(variable.assign_sub(delta, **_accepted(variable.assign_sub, wished)))
+
+
+def assign(variable: Variable, value: Tensor, scope: str) -> Operation:
+    """variable = value, named as by `subtract`, but for resource variables, too."""
+    if not hasattr(variable, "assign"):
+        if is_ref_tensor(variable):
+            return op_of(tf.assign(variable, value, name=scope))
+        # A wrapper may be able to subtract only.
+        return subtract(variable, read(variable) - value, scope)
+    # TF 1.15's aggregating variable refuses what differs between replicas, as names do.
+    unnamed = tf_version() < (2, 0) and tf.distribute.has_strategy()
+    wished = {"name": None if unnamed else scope, "read_value": False}
+    return op_of(variable.assign(value, **_accepted(variable.assign, wished)))
+
+
+def _name(variable: Variable, scope: str) -> str | None:
+    # A resource variable names its assignment below the scope, as in TF1.
+    return scope if is_ref(variable) else None
+
+
+def is_ref_tensor(variable: Any) -> bool:
+    return isinstance(variable, tf.Tensor) and is_ref(variable)
+
+
+def _accepted(method: Any, wished: dict[str, Any]) -> dict[str, Any]:
+    """The wished keywords if the method takes all; of one that takes fewer, the name alone."""
+    try:
+        parameters = inspect.signature(method).parameters
+    except (TypeError, ValueError):
+        return {}
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    if open_ended or all(name in parameters for name in wished):
+        return wished
+    named = "name" in parameters and wished["name"] is not None
+    return {"name": wished["name"]} if named else {}

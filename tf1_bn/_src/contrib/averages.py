@@ -9,8 +9,17 @@ from ..call import tf1_names
 from ..call.call_plan import Plan
 from ..call.calls import Call
 from ..call.core import normalize
+from ..call.in_place import after_updates
 from ..call.stranded_updates import warn_of_stranded
-from ..call.updates import after_updates, with_updates
+from ..call.updates import (
+    assign,
+    check_assignable,
+    is_ref_tensor,
+    move,
+    rate_where,
+    update_rate,
+    with_updates,
+)
 from ..kernels.batch import has_values, moments_or
 from ..kernels.moments import Moments, MomentsFn, batch_moments
 from ..runtime.graph_place import is_stranded, note_call
@@ -18,24 +27,13 @@ from ..runtime.tensorflow_v1 import (
     Operation,
     Tensor,
     Variable,
+    is_ref,
     loses_gradient_in_cond,
     op_of,
     tf,
 )
-from ..state.variable_kinds import (
-    assign,
-    beside,
-    check_assignable,
-    count_up,
-    full_name,
-    is_ref,
-    move,
-    rate_where,
-    read,
-    update_rate,
-    value_of,
-)
-from ..state.variables import BatchNormVariables
+from ..state.reach import full_name
+from ..state.variables import BatchNormVariables, read, value_of
 
 # Takes the moments of a batch, when they count (a scalar bool tensor, None for always), and whether
 # the ops are to read the averages anew, once the moments are there.
@@ -183,11 +181,11 @@ def _move_debiased(
     (arXiv 1412.6980, section 3). Where `active` is False nothing changes.
     """
     variable, biased, local_step = map(check_assignable, (variable, *shadow))
-    with tf.name_scope("AssignMovingAvg") as scope, beside(variable):
+    with tf.name_scope("AssignMovingAvg") as scope, tf.get_default_graph().colocate_with(variable):
         old = read(biased)
         step = rate_where(active, tf.ones([], old.dtype))
         delta = (old - tf.cast(towards, old.dtype)) * rate_where(active, rate)
-        moved = [op_of(tf.assign_sub(biased, delta)), count_up(local_step, step)]
+        moved = [op_of(tf.assign_sub(biased, delta)), _count_up(local_step, step)]
         with tf.control_dependencies(moved):
             weight = 1.0 - tf.pow(1.0 - rate, read(local_step))
             value = read(biased) / weight
@@ -203,3 +201,9 @@ def _layer_name(variables: BatchNormVariables) -> str:
 def moving_moments(variables: BatchNormVariables) -> Moments:
     """What the averages hold, `[channels]` each."""
     return Moments(value_of(variables.moving_mean), value_of(variables.moving_variance))
+
+
+def _count_up(variable: Variable, step: Tensor) -> Operation:
+    """variable += step, unnamed."""
+    counts = hasattr(variable, "assign_add") or is_ref_tensor(variable)
+    return op_of(tf.assign_add(variable, step) if counts else tf.assign_sub(variable, -step))

@@ -16,8 +16,9 @@ from ..kernels.moments import Moments, MomentsFn
 from ..plan.geometry import Geometry, geometry_of
 from ..plan.kernel_choice import choose_kernel, contract_of
 from ..plan.spec import BatchNormSpec, is_tensor_like
+from ..runtime.graph_place import nobody_runs
 from ..runtime.tensorflow_v1 import Tensor, Variable, machine, tf
-from ..state.variable_kinds import check_future_reach, check_reach
+from ..state.reach import check_future_reach, check_reach
 from ..state.variables import BatchNormVariables
 from .averages import (
     after_outputs,
@@ -123,7 +124,7 @@ def normalized(
     Returns:
       A tensor of the shape and dtype of `inputs`.
     """
-    if training is not False:
+    if training is not False and nobody_runs():
         check_future_reach("moving_mean", training)
     variables = create_contrib_variables(spec, geometry, variables_collections)
     shadow: Sequence[Variable] = ()

@@ -11,9 +11,9 @@ from ..plan.geometry import Geometry
 from ..plan.spec import BatchNormSpec
 from ..runtime.graph_place import add_once
 from ..runtime.tensorflow_v1 import Tensor, Variable, tf
+from ..state.reach import full_name
 from ..state.undoing import variable_scope
-from ..state.variable_kinds import full_name, made_beside
-from ..state.variables import BatchNormVariables, get_variable
+from ..state.variables import BatchNormVariables, get_variable, made_beside
 
 
 def create_contrib_variables(

@@ -11,8 +11,7 @@ from .. import settings
 from ..plan.spec import in_both_words, is_function
 from ..runtime.graph_place import add_once
 from ..runtime.tensorflow_v1 import Tensor, Variable, is_of_tensorflow, is_variable, tf
-from ..state.variable_kinds import is_trainable, parts_of
-from ..state.variables import get_variable
+from ..state.variables import get_variable, is_trainable, parts_of
 
 
 class _Shelf:

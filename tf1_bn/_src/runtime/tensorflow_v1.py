@@ -166,6 +166,12 @@ def is_variable(value: Any) -> bool:
     return all(hasattr(type(value), name) for name in ("assign", "initializer"))
 
 
+def is_ref(variable: Variable) -> bool:
+    """Whether it is a ref variable, TF1's default, which only ops of its own graph can assign."""
+    dtype = getattr(variable, "dtype", None)
+    return dtype is not None and bool(dtype != dtype.base_dtype)
+
+
 def op_of(value: Any) -> Operation:
     """The op behind a tensor, a variable or what an assignment returned; an op is its own."""
     return value if isinstance(value, tf.Operation) else value.op

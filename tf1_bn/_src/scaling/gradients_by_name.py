@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from ..call import updates
+from ..call import in_place
 from ..kernels import gradients
 from . import replica_merge, tower_tapes
 
-__all__ = ["gradients", "replica_merge", "tower_tapes", "updates"]
+__all__ = ["gradients", "in_place", "replica_merge", "tower_tapes"]

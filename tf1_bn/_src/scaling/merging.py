@@ -9,8 +9,7 @@ from typing import Any, Callable, Iterator, List, Tuple
 
 from ..call.call_plan import Plan
 from ..call.calls import Call
-from ..call.core import apply_batch_norm, normalize
-from ..call.updates import with_updates
+from ..call.core import apply_batch_norm, normalize, updated
 from ..kernels.batch import moments_or
 from ..kernels.moments import Moments
 from ..plan.kernel_choice import MERGED
@@ -18,7 +17,7 @@ from ..runtime.graph_place import calls_of
 from ..runtime.open_scopes import in_replica, innermost, opened
 from ..runtime.tensorflow_v1 import Tensor, tf
 from ..runtime.training_flag import Phase
-from ..state.variable_kinds import full_name
+from ..state.reach import full_name
 from .batch_statistics import BatchStatistics, at_least_one, batch_statistics, layer_of
 from .replica_merge import check_place, merged_in_strategy
 
@@ -130,7 +129,7 @@ def apply_in_scope(inputs: Tensor, training: Phase, plan: Plan) -> Call:
         # In inference the outputs are computed from what the updates write.
         wait = [call.outputs]
     with tf.control_dependencies(wait):
-        call = with_updates(outcome, plan)
+        call = updated(outcome, plan)
     applied.append(call)
     return call
 

@@ -8,8 +8,8 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 from ..runtime.graph_place import GraphLengths, add_once, collected_since, home_graph
 from ..runtime.tensorflow_v1 import Variable, is_variable, tf
+from .reach import full_name
 from .same import same
-from .variable_kinds import beside, full_name
 
 _LOG = logging.getLogger("tf1_bn")
 # As in graph_place: what is kept stays with its graph.
@@ -168,7 +168,7 @@ def _regularize(made: Sequence[Variable], left: Left, regularizer: Any) -> None:
     has_loss = len(found) == len(parts) or any(_name(loss).startswith(scope) for loss in found)
     if regularizer is None or has_loss:
         return
-    with beside(parts[-1]), tf.name_scope(scope):
+    with tf.get_default_graph().colocate_with(parts[-1]), tf.name_scope(scope):
         loss = regularizer(parts[-1])
     if loss is not None:
         tf.add_to_collection(losses, loss)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The variables of a layer: what they are and in which order TF1 makes them."""
+"""The variables of a layer, of whatever kind: made in the order of TF1, and read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 from ..plan.geometry import Geometry
 from ..plan.spec import BatchNormSpec
 from ..runtime.graph_place import collected_since, home_graph, lengths
-from ..runtime.tensorflow_v1 import Tensor, Variable, tf
+from ..runtime.tensorflow_v1 import Tensor, Variable, is_ref, tf
+from .half_layers import refuse_half_layers
 from .leftovers import LEFT, Left, find, take
 from .undoing import running, variable_scope
-from .variable_kinds import made_beside
 
 
 class BatchNormVariables(NamedTuple):
@@ -74,7 +74,12 @@ def create_variables(
         )
 
     names = variable_names(spec)
-    _refuse_half_layers(names, **shared)
+    scope = tf.get_variable_scope()
+    # With reuse=True nothing is ever made. A getter may rename what it is asked for.
+    makes = scope.reuse is not True and scope.custom_getter is None
+    full_names = [_full_name(scope, name) for name in names]
+    if makes and _any_in_use(full_names):
+        refuse_half_layers(scope, dict(zip(names, full_names)), **shared)
     gamma = learned("gamma") if spec.scale else None
     beta = learned("beta") if spec.center else None
     with _no_partitioner():
@@ -153,67 +158,48 @@ def _no_partitioner() -> Iterator[None]:
         yield
 
 
-def _refuse_half_layers(names: Sequence[str], shape: Sequence[int], dtype: Any) -> None:
-    """Raises before anything is made if a later variable of the layer could not be made.
-
-    TensorFlow checks one variable at a time, and would leave the first ones of the layer behind.
-    """
-    scope = tf.get_variable_scope()
-    # With reuse=True nothing is ever made. A getter may rename what it is asked for.
-    if scope.reuse is True or scope.custom_getter is not None or not _any_in_use(scope, names):
-        return
-    present = [
-        _names_an_op(scope, name) and find(_full_name(scope, name)) is None for name in names
-    ]
-    # All or none: TensorFlow refuses at the first variable.
-    if all(present) or not any(present):
-        return
-    found = [name for name, is_there in zip(names, present) if is_there]
-    with tf.variable_scope(scope, reuse=True, auxiliary_name_scope=False) as sharing:
-        shared = []
-        for name in found:
-            # The statistics are never partitioned, and shared as they were made.
-            split = name in ("gamma", "beta")
-            sharing.set_partitioner(scope.partitioner if split else None)
-            if _is_shared(name, shape, dtype, fits=bool(scope.reuse)):
-                shared.append(name)
-    # AUTO_REUSE makes only what is missing.
-    if shared and not scope.reuse:
-        raise ValueError(
-            f"Variable {_full_name(scope, shared[0])} already exists, disallowed. Did you mean to "
-            "set `reuse=True` or `reuse=tf.AUTO_REUSE`? The layer needs "
-            f"{list(names)} and only {shared} exist under this `name`."
-        )
-
-
-def _is_shared(name: str, shape: Sequence[int], dtype: Any, fits: bool) -> bool:
-    try:
-        tf.get_variable(name, shape, dtype)
-    except ValueError as error:
-        missing = "does not exist" in str(error)
-        if fits and not missing:
-            raise
-        return not missing
-    return True
-
-
 def _full_name(scope: Any, name: str) -> str:
     return f"{scope.name}/{name}" if scope.name else name
 
 
-def _any_in_use(scope: Any, names: Sequence[str]) -> bool:
+def _any_in_use(names: Sequence[str]) -> bool:
     # Scopes count too and case does not, but it is many times quicker than asking for ops.
     graph = tf.get_default_graph()
     with tf.name_scope(None):
-        return any(
-            graph.unique_name(name, mark_as_used=False) != name
-            for name in (_full_name(scope, name) for name in names)
-        )
+        return any(graph.unique_name(name, mark_as_used=False) != name for name in names)
 
 
-def _names_an_op(scope: Any, name: str) -> bool:
-    for op_name in (name, f"{name}/part_0"):
-        with contextlib.suppress(KeyError):
-            tf.get_default_graph().get_operation_by_name(_full_name(scope, op_name))
-            return True
-    return False
+# -- of whatever kind `get_variable` or a custom getter gave ---------------------------------------
+
+
+def read(variable: Variable) -> Tensor:
+    """What the variable holds when the op runs, after what the op waits for."""
+    if hasattr(variable, "read_value"):
+        return tf.convert_to_tensor(variable.read_value())
+    return tf.identity(variable)
+
+
+def value_of(variable: Variable) -> Tensor:
+    """What the variable holds: the graph's one read of it, where there is one."""
+    value = tf.convert_to_tensor(variable)
+    return tf.identity(value) if is_ref(value) else value
+
+
+def made_beside(variable: Variable) -> Any:
+    """A context whose variables are placed with this one, as the strategy in force does it."""
+    return tf.distribute.get_strategy().extended.colocate_vars_with(variable)
+
+
+def parts_of(variable: Variable) -> list[Variable]:
+    """The parts of a partitioned variable; a list of itself for any other."""
+    is_partitioned = hasattr(variable, "as_tensor") and hasattr(variable, "__iter__")
+    return list(variable) if is_partitioned else [variable]
+
+
+def is_trainable(variable: Variable) -> bool:
+    """Whether it says so itself; a plain tensor never is."""
+    try:
+        return bool(getattr(variable, "trainable", False))
+    except NotImplementedError:
+        # TF 1.15's variable of a CentralStorageStrategy does not tell.
+        return any(variable is trained for trained in tf.trainable_variables())
