@@ -239,6 +239,14 @@ def test_twelve_lines_differ_by_more_than_their_colours() -> None:
     )
 
 
+def test_long_names_that_begin_alike_are_told_apart() -> None:
+    names = [f"a_statistic_with_a_long_name_{n}" for n in range(3)]
+    rows = [row(name, f"training {step}", 0.5) for name in names for step in (1, 2)]
+    groups = page_of(Section("bn", rows, [], [])).all("svg")[0].all("g")
+    assert [g.all("text")[0].text for g in groups] == [f"a_statist…ong_name_{n}" for n in range(3)]
+    assert [g.all("title")[0].text for g in groups] == names
+
+
 @pytest.mark.parametrize("ratio", [0.0, 1e-12, 1.0, 1e9, math.inf])
 def test_many_equal_lines_and_steps_stay_inside(ratio: float) -> None:
     rows = [row(f"a{n}", f"training {s}", ratio) for n in range(20) for s in range(1, 400, 20)]

@@ -7,7 +7,7 @@ from typing import Any, Mapping
 
 from .recording.recording import Call, Recording
 from .report.report import Report, Section
-from .report.rows import DIFFERENT, Row, exact_row, skipped_row
+from .report.rows import DIFFERENT, STRUCTURE_OF, Row, exact_row, skipped_row
 
 # The op of a conditional's result: which of the two it is depends on TensorFlow, not on the layer.
 _CONDITIONAL = ("Merge", "Identity")
@@ -43,7 +43,7 @@ def compare_structure(recorded: Recording, rebuilt: Recording, is_part: bool = F
     keys = [[key_of(side, i) for i in range(len(side.calls))] for side in (recorded, rebuilt)]
     sections = []
     for number, key in enumerate(keys[0]):
-        title = f"structure of {title_of(recorded, number)}"
+        title = f"{STRUCTURE_OF}{title_of(recorded, number)}"
         if key not in keys[1]:
             row = Row("call", "", DIFFERENT, "built", "missing")
             if is_part:
@@ -55,7 +55,7 @@ def compare_structure(recorded: Recording, rebuilt: Recording, is_part: bool = F
     for number, key in enumerate(keys[1]):
         if key not in keys[0]:
             row = Row("call", "", DIFFERENT, "missing", "built")
-            title = f"structure of {title_of(rebuilt, number)}"
+            title = f"{STRUCTURE_OF}{title_of(rebuilt, number)}"
             sections.append(Section(title, [row], [], []))
     return Report("tf1_bn verify", both_facts(recorded.facts, rebuilt.facts), sections)
 

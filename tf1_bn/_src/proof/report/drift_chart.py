@@ -17,7 +17,7 @@ from .rows import Row
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _PLOT = 360, 50, 196, 44, 150
 _BAND, _LINE_HEIGHT, _LABEL = 22, 16, 206
-_LONGEST_NAME = 21
+_LONGEST_NAME = 20
 _MOST_MARKERS = 12
 # Counts without a common factor: 40 lines differ without their colours.
 _DASHES = ("none", "7 3", "2 3", "9 3 2 3", "4 2 1 2")
@@ -155,7 +155,8 @@ def _line(number: int, name: str, points: Sequence[tuple[float, float]], height:
         element("path", class_="marker", d=shape, transform=f"translate({x:.1f} {y:.1f})")
         for x, y in marked
     ]
-    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    # Names of many layers begin alike, so a long one keeps its end.
+    short = name if len(name) <= _LONGEST_NAME else f"{name[:9]}…{name[10 - _LONGEST_NAME :]}"
     parts.append(_text(_LABEL + 30, height + 4, short))
     return element("g", "".join(parts), class_=f"line{number % LINE_COLOURS}")
 

@@ -38,7 +38,8 @@ td, th { border: 1px solid var(--edge); padding: .25rem .6rem; text-align: left;
   vertical-align: top; }
 th { background: var(--head); }
 th, .number, .verdict { overflow-wrap: normal; }
-.facts th, .verdict, .rows .number:nth-child(n + 8) { white-space: nowrap; }
+.facts th { min-width: 8.5rem; overflow-wrap: anywhere; }
+.verdict, .rows .number:nth-child(n + 8) { white-space: nowrap; }
 .same { color: var(--same); } .different { color: var(--different); font-weight: bold; }
 .not { color: var(--faint); }
 .rows td:nth-child(2) { min-width: 9rem; } .rows td:nth-child(3) { min-width: 6.5rem; }
