@@ -124,5 +124,6 @@ def batch_normalization(
     spec = make_spec(given)
     # The constructor would name the layer and open its scope before the call is checked.
     layer = BatchNormalization._of(spec, name, reuse)
-    warn_of_numbers(spec)
+    if not spec.is_usual:
+        warn_of_numbers(spec)
     return layer(inputs, training=training)

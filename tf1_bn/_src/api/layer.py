@@ -90,7 +90,8 @@ class BatchNormalization(LayerAttributes, GraphLayer):
         check_scope_name(name)
         check_scope_name(scope)
         self._start(make_spec(given), name, reuse, scope, dtype)
-        warn_of_numbers(self._spec)
+        if not self._spec.is_usual:
+            warn_of_numbers(self._spec)
         if activity_regularizer is not None:
             self.activity_regularizer = activity_regularizer
         # TF1 counts and names layers, and opens a given scope, when they are constructed.

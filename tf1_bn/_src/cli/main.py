@@ -47,7 +47,8 @@ def _run(given: list[str]) -> int:
     if program is None:
         parser.error("a SCRIPT or -m MODULE is required")
     for word in program.arguments:
-        if word in _OURS_BEHIND_THE_PROGRAM and word not in ours:
+        # Without a report every word is the program's.
+        if word in _OURS_BEHIND_THE_PROGRAM and word not in ours and not parsed.no_report:
             say(f"{word} stands behind {program.name}, so it is for the program and not for us")
     return run_command(program, parsed)
 

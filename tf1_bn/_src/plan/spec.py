@@ -80,6 +80,18 @@ class BatchNormSpec:
         return tuple(int(axis) for axis in listed)
 
     @property
+    def is_usual(self) -> bool:
+        """Whether momenta and epsilon are where they can work, as far as they are numbers.
+
+        >>> BatchNormSpec(momentum=1).is_usual, BatchNormSpec(epsilon=-1e-3).is_usual
+        (True, False)
+        """
+        momenta = (self.momentum, self.renorm_momentum) if self.renorm else (self.momentum,)
+        return all(not is_number(value) or 0.0 <= value <= 1.0 for value in momenta) and (
+            not is_number(self.epsilon) or bool(self.epsilon >= 0.0)
+        )
+
+    @property
     def clipping(self) -> dict[str, Any]:
         """The renorm clipping in force: empty without renorm."""
         return dict(self.renorm_clipping or {}) if self.renorm else {}
