@@ -17,12 +17,12 @@ WIDTH = 160
 
 def pretty(value: Any, indent: str = "") -> str:
     """JSON with everything on one line that fits, so that a diff reads like a review."""
-    flat = json.dumps(value)
+    flat = json.dumps(value, separators=(",", ":"))
     if len(indent) + len(flat) <= WIDTH or not isinstance(value, (dict, list)) or not value:
         return flat
     inner = indent + " "
     if isinstance(value, dict):
-        lines = [f"{inner}{json.dumps(k)}: {pretty(v, inner)}" for k, v in value.items()]
+        lines = [f"{inner}{json.dumps(k)}:{pretty(v, inner)}" for k, v in value.items()]
         return "{\n" + ",\n".join(lines) + "\n" + indent + "}"
     return "[\n" + ",\n".join(inner + pretty(v, inner) for v in value) + "\n" + indent + "]"
 
