@@ -49,7 +49,7 @@ def test_installed_whatever_comes_first(first: str, tmp_path: Path) -> None:
     ended = under_run("--force", "--neighbours", "program.py", cwd=tmp_path)
     assert (ended.code, ended.out.splitlines()) == (0, ["True", "conv2d"]), ended.err
     assert "Exception in thread" not in ended.err
-    assert ended.err.splitlines()[-1] == "tf1_bn: no batch-norm layer was built."
+    assert ended.err.splitlines()[-1] == "tf1_bn: no batch-norm layer of tf1_bn was built."
 
 
 def test_our_own_command_as_the_program(tmp_path: Path) -> None:

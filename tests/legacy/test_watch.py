@@ -14,7 +14,8 @@ import tf1_bn
 from tests.conftest import make_session, tensorflow
 from tests.graph.test_variable_kinds import staging
 from tf1_bn import contrib
-from tf1_bn._src.programs.watch import Watch
+from tf1_bn._src.programs.watching.exit_report import report
+from tf1_bn._src.programs.watching.watch import Watch
 
 DATA = np.arange(12.0, dtype=np.float32).reshape(4, 3)
 
@@ -81,12 +82,13 @@ def test_what_ran(name: str, training: str, watch: Watch) -> None:
         moved = sum(bool((value != 0).any()) for value in session.run(before))
     # What is reported is what happened to the variables.
     assert moved == updated
-    ran = (
-        f"session runs executed those of {updated}"
-        if updated
-        else "no session run executed any of these, so the moving statistics did not move"
-    )
-    assert watch.report() == f"2 batch-norm layers built, 2 with update ops; {ran}"
+    assert [state for _, state, _ in watch.layers()].count("moved") == updated
+    facts, mistakes = report(watch)
+    said = {0: "; the updates of none ran.", 1: "; the updates of 1 ran."}
+    ending = said.get(updated, ", and the updates of both ran.")
+    assert facts[0] == f"2 batch-norm layers were built{ending}"
+    # One that no run used is no mistake.
+    assert len(facts[1:] + mistakes) == (updated < 2)
 
 
 def test_restoring_is_no_update(watch: Watch, session: Any, tmp_path: Path) -> None:
@@ -94,12 +96,13 @@ def test_restoring_is_no_update(watch: Watch, session: Any, tmp_path: Path) -> N
     tf1_bn.batch_normalization(tf.constant(DATA), training=True)
     session.run(tf.global_variables_initializer())
     save_and_restore(session, tmp_path)
-    assert "; no session run executed any" in watch.report()
+    assert "the updates of the layer" not in "".join(report(watch)[0])
+    assert watch.layers() == [("batch_normalization", "unused", "")]
 
 
 def test_no_layer(watch: Watch, session: Any) -> None:
     session.run(tensorflow().constant(1))
-    assert watch.report() == "no batch-norm layer was built"
+    assert report(watch)[0][0].startswith("no batch-norm layer of tf1_bn was built.")
 
 
 @pytest.mark.parametrize("fetched", ["nothing", "the loss"])
@@ -111,8 +114,8 @@ def test_updates_in_place(fetched: str, watch: Watch, session: Any) -> None:
     session.run(tf.global_variables_initializer())
     if fetched == "the loss":
         session.run(loss)
-    ran = "session runs executed those of 1" if fetched == "the loss" else "no session run executed"
-    assert watch.report().startswith(f"2 batch-norm layers built, 1 with update ops; {ran}")
+    states = [state for _, state, _ in watch.layers()]
+    assert states == ["moved" if fetched == "the loss" else "unused", "no updates"]
 
 
 def test_kernels(watch: Watch) -> None:
@@ -143,8 +146,8 @@ def test_variables_without_a_name(watch: Watch, session: Any) -> None:
         tf1_bn.batch_normalization(tf.constant(DATA), name="c")
     session.run(tf.global_variables_initializer())
     session.run(updates()[0])
-    assert watch.report() == (
-        "3 batch-norm layers built, 2 with update ops; session runs executed those of 1"
+    assert report(watch)[0][0] == (
+        "3 batch-norm layers were built; the updates of 1 ran, and 1 has none."
     )
 
 
@@ -152,14 +155,20 @@ def test_inference_alone(watch: Watch) -> None:
     tf = tensorflow()
     for _ in range(2):
         tf1_bn.batch_normalization(tf.constant(DATA))
-    assert watch.report().startswith("2 batch-norm layers built, none with update ops")
+    assert report(watch) == (
+        [
+            "2 batch-norm layers were built; they have no updates to run (training or trainable "
+            "was False)."
+        ],
+        [],
+    )
 
 
 def test_a_failed_layer_is_not_counted(watch: Watch) -> None:
     tf = tensorflow()
     with pytest.raises(ValueError):
         tf1_bn.batch_normalization(tf.constant(DATA), axis=7)
-    assert watch.report() == "no batch-norm layer was built"
+    assert report(watch)[0][0].startswith("no batch-norm layer of tf1_bn was built.")
 
 
 def test_graphs_that_are_gone_count_and_are_not_kept(watch: Watch) -> None:
@@ -176,9 +185,7 @@ def test_graphs_that_are_gone_count_and_are_not_kept(watch: Watch) -> None:
     del graph, session
     gc.collect()
     assert [ref() for ref in gone] == [None] * 3
-    assert watch.report() == (
-        "3 batch-norm layers built, 3 with update ops; session runs executed those of 2"
-    )
+    assert report(watch)[0][0] == "3 batch-norm layers were built; the updates of 2 ran."
 
 
 def test_stopped_it_leaves_nothing(fresh_graph: Any) -> None:
@@ -196,7 +203,7 @@ def test_stopped_it_leaves_nothing(fresh_graph: Any) -> None:
     watch.stop()
     assert client._FetchHandler is handler and dict(vars(handler)) == theirs
     tf1_bn.batch_normalization(tensorflow().constant(DATA), training=True)
-    assert watch.report() == "no batch-norm layer was built"
+    assert report(watch)[0][0].startswith("no batch-norm layer of tf1_bn was built.")
 
 
 @pytest.mark.parametrize("rank", [2, 3])
@@ -211,8 +218,9 @@ def test_contrib_counts(collection: str | None, rank: int, watch: Watch, session
             loss = outputs
     session.run(tf.global_variables_initializer())
     session.run(updates() if collection else loss)
-    assert watch.report() == (
-        "2 batch-norm layers built, 1 with update ops; session runs executed those of 1"
+    assert report(watch) == (
+        ["2 batch-norm layers were built; the updates of 1 ran, and 1 has none."],
+        [],
     )
     assert len(watch.kernels()) == 3
 
@@ -229,6 +237,178 @@ def test_a_tensorflow_that_does_not_show_what_runs(
         watch.start()
     tf1_bn.batch_normalization(tf.constant(DATA), training=True)
     watch.stop()
-    assert watch.report() == (
-        "1 batch-norm layer built, 1 with update ops; this TensorFlow does not show what runs"
+    assert report(watch) == (
+        ["1 batch-norm layer was built; this TensorFlow does not show what session runs execute."],
+        [],
     )
+
+
+# -- mistakes: the state of each layer, and words of the sentence ---------------------------------
+
+
+def net(training: Any = True, layers: int = 2, **named: Any) -> Any:
+    tf = tensorflow()
+    y = tf.get_variable("w", [4, 3]) + DATA
+    for number in range(layers):
+        y = tf1_bn.batch_normalization(y + 1.0, training=training, name=f"bn{number}", **named)
+    return tf.reduce_sum(y * DATA)
+
+
+def train(loss: Any, first: Any = (), feeds: Any = None) -> None:
+    tf = tensorflow()
+    with tf.control_dependencies(list(first)):
+        step = descend(loss).minimize(loss)
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run([step, loss], feeds or {})
+
+
+def collected_early(loss_of: Any = net) -> None:
+    first = updates()
+    train(loss_of(), first)
+
+
+def collected_half_way() -> None:
+    tf = tensorflow()
+    loss = net(layers=1)
+    first = updates()
+    x = tf1_bn.batch_normalization(loss + DATA, training=True, name="late")
+    train(tf.reduce_sum(x * DATA), first)
+
+
+def collected_with_a_scope() -> None:
+    loss = net()
+    train(loss, tensorflow().get_collection("update_ops", "bn1"))
+
+
+def collected_and_forgotten() -> None:
+    loss = net()
+    assert updates()
+    train(loss)
+
+
+def saved_meanwhile(folder: str) -> None:
+    """A Saver reads every collection for its file; that is not the program's doing."""
+    tf = tensorflow()
+    train(net())
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        tf.train.Saver().save(session, f"{folder}/c")
+
+
+def flag(default: bool | None = False, fed: bool | None = None) -> None:
+    tf = tensorflow()
+    name = "is_training"
+    training = (
+        tf.placeholder(tf.bool, [], name)
+        if default is None
+        else tf.placeholder_with_default(default, [], name)
+    )
+    loss = net(training)
+    train(loss, updates(), {} if fed is None else {training: fed})
+
+
+def fine_tuned(folder: str) -> None:
+    tf = tensorflow()
+    loss = net(False)
+    step = descend(loss).minimize(loss)
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        save_and_restore(session, Path(folder))
+        session.run(step)
+
+
+def evaluated_beside() -> None:
+    tf = tensorflow()
+    with tf.variable_scope("m", reuse=tf.AUTO_REUSE):
+        loss, evaluation = net(True), net(False)
+    train(loss + 0.0 * evaluation, updates())
+
+
+def debiased(collection: Any) -> None:
+    tf = tensorflow()
+    x = tf.get_variable("w", [4, 3]) + DATA
+    y = contrib.batch_norm(x, updates_collections=collection, zero_debias_moving_mean=True)
+    train(tf.reduce_sum(y * DATA), updates())
+
+
+BOTH = "both layers (bn0 and bn1)"
+MISTAKES: dict[str, tuple[Callable[[str], Any], str, str]] = {
+    "forgotten": (lambda _: train(net()), "never collected", f"the updates of {BOTH} did not run"),
+    "forgotten, one": (
+        lambda _: train(net(layers=1)),
+        "never collected",
+        "the updates of the layer bn0 did not run: the program never collected",
+    ),
+    "early": (lambda _: collected_early(), "collected early", "before they were built"),
+    "half way": (
+        lambda _: collected_half_way(),
+        "moved, collected early",
+        "1 of 2 layers (late) did not run: tf.GraphKeys.UPDATE_OPS was collected before it was",
+    ),
+    "a scope": (lambda _: collected_with_a_scope(), "left out, moved", "1 of 2 layers (bn0)"),
+    "not fetched": (lambda _: collected_and_forgotten(), "not fetched", "depends on their updates"),
+    "saved": (saved_meanwhile, "never collected", "never collected"),
+    "left out": (
+        lambda _: train(net(False)),
+        "idle",
+        f"{BOTH} were trained through, but called with `training` False or left out",
+    ),
+    "flag": (lambda _: flag(), "flag false", "because is_training:0 was False in every session"),
+    "flag fed": (lambda _: flag(None, False), "flag false", "Feed True for it in training."),
+    "own collection": (
+        lambda _: train(contrib.batch_norm(net(False, 0) + DATA, updates_collections="mine")),
+        "not run",
+        "the updates of the layer BatchNorm did not run: no session run fetched",
+    ),
+}
+CORRECT: dict[str, tuple[Callable[[str], Any], str]] = {
+    "flag True": (lambda _: flag(fed=True), "moved"),
+    "flag True by itself": (lambda _: flag(True), "moved"),
+    "fine tuning": (fine_tuned, "no updates"),
+    "not trainable": (lambda _: train(net(trainable=False)), "no updates"),
+    "evaluation beside training": (lambda _: evaluated_beside(), "moved"),
+    "debiased": (lambda _: debiased("update_ops"), "moved"),
+    "debiased in place": (lambda _: debiased(None), "moved"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(MISTAKES))
+def test_mistakes_are_told(name: str, watch: Watch, tmp_path: Path) -> None:
+    program, states, words = MISTAKES[name]
+    program(str(tmp_path))
+    assert ", ".join(dict.fromkeys(state for _, state, _ in watch.layers())) == states
+    mistakes = report(watch)[1]
+    assert len(mistakes) == 1 and words in mistakes[0], mistakes
+    # Nobody knows what a program would have run that died.
+    facts, none = report(watch, "the error")
+    assert none == [] and len(facts) == 1 and facts[0].startswith("before the error, ")
+
+
+@pytest.mark.parametrize("name", sorted(CORRECT))
+def test_correct_programs_hear_nothing(name: str, watch: Watch, tmp_path: Path) -> None:
+    program, state = CORRECT[name]
+    program(str(tmp_path))
+    assert {found for _, found, _ in watch.layers()} == {state}
+    facts, mistakes = report(watch)
+    assert len(facts) == 1 and mistakes == []
+
+
+def test_a_layer_inside_of_a_function(watch: Watch) -> None:
+    tf = tensorflow()
+    if not hasattr(tf, "function"):
+        pytest.skip("TensorFlow 1.15 makes no such graph here")
+
+    @tf.function
+    def body(x: Any) -> Any:
+        with tf1_bn.updates("in_place"), tf.variable_scope("f", reuse=tf.AUTO_REUSE):
+            return tf1_bn.batch_normalization(x, training=True)
+
+    body.get_concrete_function(tf.TensorSpec([4, 3]))
+    facts, mistakes = report(watch)
+    assert mistakes == [] and facts[1].endswith("built inside of a function.")
+
+
+def test_many_names_are_cut(watch: Watch) -> None:
+    train(net(layers=9))
+    assert "all 9 layers (bn0, bn1, bn2, bn3, bn4, bn5 and 3 more)" in report(watch)[1][0]

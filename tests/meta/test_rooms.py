@@ -21,7 +21,7 @@ LEVELS = (
     ("contrib", "repair", "proof.report", "proof.recording"),
     ("programs.old_names",),
     ("programs",),
-    ("proof",),
+    ("proof", "programs.watching"),
     ("proof.record",),
     ("proof.verify", "proof.parity"),
     ("cli",),

@@ -57,7 +57,8 @@ def listened(
                 prepared.callback(after_import("tensorflow", listen))
             else:
                 prepared.enter_context(prepare(parsed, listen))
-            run_to_its_end(Program(parsed.program, list(parsed.program_arguments), parsed.module))
+            program = Program(parsed.program, list(parsed.program_arguments), parsed.module)
+            run_to_its_end(program, parsed)
     except ProgramFailed as error:
         failed = error
     except KeyboardInterrupt:

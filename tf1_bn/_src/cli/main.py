@@ -67,7 +67,10 @@ def _other_command(given: Sequence[str]) -> int:
         if behind and parsed.program is None:
             parser.error("what stands behind -- is for a SCRIPT, and there is none")
         parsed.program_arguments, parsed.given = behind, list(given)
+        parsed.cure = ""
         code: int = parsed.command(parsed)
+        if parsed.cure:
+            say(parsed.cure)
         return code
     if not given:
         # As after a command line that lacks something, so that no script takes it for done.

@@ -10,6 +10,7 @@ import sys
 from typing import Any, Sequence
 
 from ..programs.program import Program, ProgramFailed, run
+from .cures import cure
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -61,8 +62,10 @@ def check_program(parsed: Any) -> None:
         raise ProgramFailed(f"there is no script {name}", 2)
 
 
-def run_to_its_end(program: Program) -> None:
+def run_to_its_end(program: Program, parsed: Any) -> None:
     """Runs a program that a command goes on after; Ctrl-C passes through.
+
+    What would have spared the program its error is kept as `parsed.cure`, for the last line.
 
     Raises:
       ProgramFailed: there is no such program, it ended itself with an exit code other than 0, or
@@ -83,4 +86,5 @@ def run_to_its_end(program: Program) -> None:
         raise ProgramFailed(told, 1) from None
     except Exception as error:
         sys.excepthook(type(error), error, error.__traceback__)
+        parsed.cure = cure(error, parsed)
         raise ProgramFailed(f"the program raised {type(error).__name__}", 1) from None

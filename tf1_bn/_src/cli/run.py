@@ -9,13 +9,17 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, Sequence
 
+from ..files.streams import say
 from ..programs.preparation import prepare
 from ..programs.program import Program, ProgramFailed, run
+from .cures import cure
 from .options import add_options
 
 if TYPE_CHECKING:
     # TensorFlow, which the program alone imports.
-    from ..programs.watch import Watch
+    from ..programs.watching.watch import Watch
+
+_MISTAKES, _NOTHING_TO_CHECK = 1, 2
 
 
 def add_run(commands: Any) -> None:
@@ -41,48 +45,91 @@ def add_run(commands: Any) -> None:
         action="store_true",
         help="do not say at exit how many layers were built and updated",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="exit with 1 if a layer's updates did not run, with 2 if there was none to check; "
+        "a program that fails keeps its exit code",
+    )
 
 
 def run_command(program: Program, parsed: Any) -> int:
-    """Runs the program; its exit code, its words and its exceptions are those of plain `python`."""
+    """Runs the program; its exit code, its words and its exceptions are those of plain `python`.
+
+    With `--check` a program that ends well may get another exit code, of what it built and ran
+    when its main thread ended.
+    """
     watches: list[Watch] = []
+    last_lines: list[str] = []
 
     def start() -> None:
-        from ..programs.watch import Watch
+        from ..programs.watching.watch import Watch
 
         watches.append(Watch())
         watches[0].start()
 
     def report_at_exit() -> None:
         # Behind the exit handlers of the program, which register later.
-        atexit.register(_report, watches, parsed, os.getpid())
+        atexit.register(_tell, watches, parsed, os.getpid(), last_lines)
 
     prepare(parsed, start)
     try:
         run(program, before=report_at_exit)
     except ProgramFailed as error:
         _exit_with(error)
-    return 0
+    except SystemExit as stop:
+        if stop.code not in (None, 0):
+            last_lines += _said(watches, parsed, f"it ended with exit code {_number(stop)}")[0]
+        elif not parsed.check:
+            raise
+        else:
+            sys.exit(_checked(watches, parsed, last_lines))
+        raise
+    except BaseException as error:
+        until = "the interruption" if isinstance(error, KeyboardInterrupt) else "the error"
+        wanted = cure(error, parsed)
+        if not wanted or (watches and watches[0].layers()):
+            last_lines += _said(watches, parsed, until)[0]
+        last_lines += [wanted] if wanted else []
+        raise
+    return _checked(watches, parsed, last_lines) if parsed.check else 0
 
 
-def _report(watches: list[Watch], parsed: Any, process: int) -> None:
-    """Tells what was counted, on standard error; there is no watch without TensorFlow."""
+def _checked(watches: list[Watch], parsed: Any, last_lines: list[str]) -> int:
+    """The exit code of `--check`; what there is to say at exit goes into `last_lines`."""
+    lines, code = _said(watches, parsed)
+    last_lines += lines
+    return code
+
+
+def _said(watches: list[Watch], parsed: Any, until: str = "") -> tuple[list[str], int]:
+    """The sentences of the report, and the exit code that `--check` makes of them.
+
+    Args:
+      watches: one, or none where the program did not import TensorFlow.
+      parsed: the command line.
+      until: what ended the program early; "" for nothing.
+    """
+    if not watches:
+        return ["TensorFlow was not imported."] * (not parsed.no_report), _NOTHING_TO_CHECK
+    from ..programs.watching.exit_report import report
+
+    facts, mistakes = report(watches[0], until)
+    known = watches[0].sees_runs and watches[0].layers()
+    code = (_MISTAKES if mistakes else 0) if known else _NOTHING_TO_CHECK
+    return [] if parsed.no_report else [*facts, *mistakes], code
+
+
+def _tell(watches: list[Watch], parsed: Any, process: int, last_lines: list[str]) -> None:
+    """Tells on standard error, after all else, what is in `last_lines` or else was seen by now."""
     # A forked child that runs exit handlers has nothing to report.
-    if os.getpid() != process or sys.stderr is None:
+    if os.getpid() != process:
         return
-    said = []
-    if not parsed.no_report:
-        counts = watches[0].report() if watches else "TensorFlow was not imported"
-        said.append(f"tf1_bn: {counts}.")
-    if parsed.kernels and watches:
-        said += watches[0].kernels()
-    if not said:
-        return
-    try:
-        print("\n".join(said), file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        # Nobody reads stderr any more.
-        return
+    for line in last_lines or _said(watches, parsed)[0]:
+        say(line)
+    # A table is read by its columns.
+    for line in watches[0].kernels() if parsed.kernels and watches else ():
+        say(line, "")
 
 
 def split_at_program(given: Sequence[str]) -> tuple[list[str], Program | None]:
@@ -102,6 +149,10 @@ def split_at_program(given: Sequence[str]) -> tuple[list[str], Program | None]:
         if word == "-" or not word.startswith("-"):
             return ours, Program(word, rest)
     return list(given), None
+
+
+def _number(stop: SystemExit) -> int:
+    return stop.code if isinstance(stop.code, int) else 1
 
 
 def _exit_with(error: ProgramFailed) -> NoReturn:

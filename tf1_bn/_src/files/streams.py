@@ -15,13 +15,13 @@ from typing import Any, Callable, Sequence
 _CANNOT_TELL = 2
 
 
-def say(text: str) -> None:
+def say(text: str, start: str = "tf1_bn: ") -> None:
     """One line on standard error; where that is closed or full, nobody can be told."""
     stream = sys.stderr
     if stream is None:
         return
     try:
-        print(_encodable(f"tf1_bn: {text}", stream), file=stream, flush=True)
+        print(_encodable(f"{start}{text}", stream), file=stream, flush=True)
     except (OSError, ValueError):
         _let_go(stream)
 

@@ -10,21 +10,12 @@ import importlib.machinery
 import importlib.util
 import os
 import pkgutil
-import runpy
 import sys
 import types
 from typing import Any, Callable, NamedTuple
 
-from ..runtime import after_import
-from . import preparation
-
-_HERE = os.path.abspath(__file__)
-# Whose frames stand in no traceback of the program: what runs it, listens to it, finds old names.
-_OURS = (
-    *(os.path.abspath(str(file)) for file in (_HERE, after_import.__file__, preparation.__file__)),
-    os.path.join(os.path.dirname(os.path.dirname(_HERE)), "proof", "record", ""),
-    os.path.join(os.path.dirname(_HERE), "old_names", ""),
-)
+from ..runtime.after_import import after_import
+from .frames import hide_in_tensorflow, hide_in_threads, hide_our_frames
 
 
 class Program(NamedTuple):
@@ -60,6 +51,8 @@ def run(program: Program, before: Callable[[], None] = lambda: None) -> None:
       BaseException: what the program raises, SystemExit included. Printed by Python, its
         traceback begins in the program.
     """
+    hide_in_threads()
+    after_import("tensorflow", lambda: hide_in_tensorflow(program.is_module))
     try:
         code, main = (_module if program.is_module else _script)(program)
         before()
@@ -68,7 +61,7 @@ def run(program: Program, before: Callable[[], None] = lambda: None) -> None:
     except (ProgramFailed, SystemExit):
         raise
     except BaseException as error:
-        _hide_our_frames(error, program.is_module)
+        hide_our_frames(error, program.is_module)
         raise
 
 
@@ -168,53 +161,3 @@ def _set_first_path(folder: str) -> None:
     # With -I, -P or PYTHONSAFEPATH Python puts no folder of the program there.
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         sys.path[0] = folder
-
-
-# -- what the program raises ---------------------------------------------------------------------
-
-
-def _hide_our_frames(error: BaseException, is_module: bool) -> None:
-    """Lets the interpreter treat `error` as ever, but print it as if the program ran alone."""
-    hook = sys.excepthook
-
-    def print_once(kind: Any, value: Any, traceback: Any) -> None:
-        sys.excepthook = hook
-        if value is not error:
-            # Somebody above caught the program's, and this is another.
-            hook(kind, value, traceback)
-            return
-        own = _program_frames(traceback, is_module)
-        sys.last_traceback = own
-        value.__traceback__ = own
-        hook(kind, value, own)
-
-    sys.excepthook = print_once
-
-
-def _program_frames(traceback: Any, is_module: bool) -> types.TracebackType | None:
-    frames = []
-    while traceback is not None:
-        frames.append(traceback)
-        traceback = traceback.tb_next
-    first = next((i for i, frame in enumerate(frames) if _file(frame) == _HERE), 0)
-    # `python -m` shows two frames of its own.
-    kept = [frame for frame in frames[:first] if is_module and _is_runpy(_file(frame))]
-    for frame in frames[first:]:
-        if not _file(frame).startswith(_OURS):
-            kept.append(frame)
-        else:
-            # Python hides the import system's frames, but not those that end in ours.
-            while kept and _file(kept[-1]).startswith("<frozen importlib"):
-                kept.pop()
-    chain: types.TracebackType | None = None
-    for frame in reversed(kept):
-        chain = types.TracebackType(chain, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return chain
-
-
-def _file(frame: types.TracebackType) -> str:
-    return frame.tb_frame.f_code.co_filename
-
-
-def _is_runpy(file_name: str) -> bool:
-    return file_name in ("<frozen runpy>", runpy.__file__)

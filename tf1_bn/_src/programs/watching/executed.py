@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a session run executes, as far as layers are concerned."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Iterable, NamedTuple
+
+from ...runtime.graph_search import needed_ops
+from ...runtime.tensorflow_v1 import Operation, Tensor, tf
+
+# A moving mean is updated by subtraction; initializers and a Saver assign.
+_UPDATES = ("AssignSub", "AssignSubVariableOp")
+_ASSIGNS = ("Assign", "AssignVariableOp")
+_PASSES_ON = ("Identity", "RefIdentity", "Switch", "RefSwitch", "Enter", "RefEnter")
+# The ops of optimizers, such as ResourceSparseApplyAdam.
+_STEP = re.compile("(Resource)?(Sparse)?Apply[A-Z]")
+_FROM_OUTSIDE = re.compile("Restore|Placeholder")
+
+
+class Executed(NamedTuple):
+    """Names of a graph's ops and variables.
+
+    Attributes:
+      ops: all that a run executes.
+      trained_through: those that a step of an optimizer depends on.
+      moved: the variables that something is subtracted from.
+      loaded: the variables that get a value from a checkpoint or from the program.
+    """
+
+    ops: set[str]
+    trained_through: set[str]
+    moved: set[str]
+    loaded: set[str]
+
+    @classmethod
+    def of(cls, fetched: Iterable[Operation], feeds: Any) -> Executed:
+        """What running `fetched` executes, with the tensors of `feeds` given from outside."""
+        ops = list(needed_ops(fetched))
+        steps = [op for op in ops if _STEP.match(op.type)]
+        return cls(
+            {op.name for op in ops},
+            {op.name for op in needed_ops(steps)},
+            moved_by(ops),
+            {_variable(op.inputs[0].op) for op in ops if _loads(op, feeds)},
+        )
+
+
+def moved_by(ops: Iterable[Operation]) -> set[str]:
+    """Names of the variables that `ops` and what they need subtract something from."""
+    return {_variable(op.inputs[0].op) for op in needed_ops(ops) if op.type in _UPDATES}
+
+
+def flag_of(training: Any) -> str:
+    """Name of the placeholder that a run may make True, "" if `training` is none.
+
+    One that is True by itself is none: such a program trains unless it says otherwise.
+    """
+    kind = training.op.type if isinstance(training, tf.Tensor) else ""
+    if kind == "PlaceholderWithDefault":
+        by_itself = tf.get_static_value(training.op.inputs[0])
+        return "" if by_itself is None or by_itself else str(training.name)
+    return str(training.name) if kind.startswith("Placeholder") else ""
+
+
+def flag_in(feeds: Any, flag: str, graph: Any) -> bool:
+    """Whether a run with these feeds makes the flag True."""
+    return bool(feeds.get(_key_of(graph.get_tensor_by_name(flag)), False))
+
+
+def _loads(op: Operation, feeds: Any) -> bool:
+    if op.type not in _ASSIGNS:
+        return False
+    value = op.inputs[1]
+    if _key_of(value) in feeds:
+        return True
+    while value.op.type in _PASSES_ON:
+        value = value.op.inputs[0]
+    return _FROM_OUTSIDE.match(value.op.type) is not None
+
+
+def _key_of(tensor: Tensor) -> Any:
+    # TensorFlow 1 hashes tensors themselves.
+    return tensor.ref() if hasattr(tensor, "ref") else tensor
+
+
+def _variable(op: Operation) -> str:
+    while op.type in _PASSES_ON:
+        op = op.inputs[0].op
+    return str(op.name)

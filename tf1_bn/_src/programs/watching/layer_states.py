@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of each layer of a program, and the state that follows; no TensorFlow in here."""
+
+from __future__ import annotations
+
+from typing import Any, Tuple
+
+from .executed import Executed
+
+# Of a layer: the number of its graph, and the name of its moving mean.
+Key = Tuple[int, str]
+
+MOVED = "moved"
+# Nothing was to move: called for inference alone, or not trainable.
+NO_UPDATES = "no updates"
+# The same, in a graph that a session trained through it, with averages that nobody loaded.
+IDLE = "idle"
+# The updates ran, and the flag said in each run that it does not train.
+FLAG_FALSE = "flag false"
+# No session run needed the outputs.
+UNUSED = "unused"
+# Inside of a function, whose ops a walk over the graph does not see.
+HIDDEN = "hidden"
+# The outputs were used, the updates did not run, and the program...
+NEVER_COLLECTED = "never collected"
+COLLECTED_EARLY = "collected early"
+LEFT_OUT = "left out"
+NOT_FETCHED = "not fetched"
+# ... keeps them in a collection of its own, or in none.
+NOT_RUN = "not run"
+
+
+class Seen:
+    """Facts of layers by name, none of which keeps a graph alive."""
+
+    def __init__(self) -> None:
+        # In the order of the calls, with how many layers were there before.
+        self.built: dict[Key, int] = {}
+        self._moving: dict[Key, set[str]] = {}
+        self._moved: set[Key] = set()
+        self._hidden: set[Key] = set()
+        self._frozen: set[Key] = set()
+        self._loaded: set[Key] = set()
+        self._used: set[Key] = set()
+        self._trained_through: set[Key] = set()
+        self._outputs: dict[Key, Key] = {}
+        self._asked: dict[int, int] = {}
+        # Names of the update ops that the program got by graph; None once it has the list itself.
+        self._collected: dict[int, set[str] | None] = {}
+        self._flags: dict[Key, str] = {}
+        self._false_flags: dict[Key, None] = {}
+
+    def note(
+        self,
+        key: Key,
+        output: str,
+        moves: bool,
+        trainable: bool,
+        in_function: bool,
+        updates: set[str],
+        flag: str,
+    ) -> None:
+        """Takes note of a call.
+
+        Args:
+          key: the layer.
+          output: name of the op that the caller gets.
+          moves: whether the call has updates, or moves the averages with its outputs.
+          trainable: what the layer was told.
+          in_function: whether it was built in the graph of a function.
+          updates: names of the ops in UPDATE_OPS that move the mean.
+          flag: name of the placeholder that says whether a run trains; "" if there is none.
+        """
+        number = key[0]
+        self.built.setdefault(key, len(self.built))
+        self._outputs[number, output] = key
+        if moves:
+            self._moving.setdefault(key, set()).update(updates)
+        if not trainable:
+            self._frozen.add(key)
+        if in_function:
+            self._hidden.add(key)
+        if flag and moves and key not in self._flags:
+            self._flags[key] = flag
+            self._false_flags[number, flag] = None
+
+    def collect(self, number: int, names: set[str] | None) -> None:
+        """Takes note of what the program got of a graph's UPDATE_OPS; None for the list itself."""
+        self._asked[number] = len(self.built)
+        before = self._collected.get(number, set())
+        self._collected[number] = None if names is None or before is None else before | names
+
+    def execute(self, number: int, executed: Executed) -> None:
+        """Takes note of a session run."""
+        for key, names in self._moving.items():
+            graph, mean = key
+            # A debiased mean is assigned; it follows an average in a scope inside of its own.
+            biased = f"{mean.rpartition('/')[0]}/{mean}/biased"
+            ran = names & executed.ops or {mean, biased} & executed.moved
+            if graph == number and ran:
+                self._moved.add(key)
+        self._loaded |= {(number, name) for name in executed.loaded}
+        for (graph, output), key in self._outputs.items():
+            if graph == number and output in executed.ops:
+                self._used.add(key)
+                if output in executed.trained_through:
+                    self._trained_through.add(key)
+
+    def has_layers(self, number: int) -> bool:
+        """Whether the graph of this number has any."""
+        return any(graph == number for graph, _ in self.built)
+
+    def open_flags(self, number: int) -> list[str]:
+        """The flags of a graph that were not True yet."""
+        return [flag for graph, flag in self._false_flags if graph == number]
+
+    def flag_was_true(self, number: int, flag: str) -> None:
+        """Takes note that a run trains, or that nobody can know."""
+        self._false_flags.pop((number, flag), None)
+
+    def flag(self, key: Key) -> str:
+        """The flag of a layer that was never True; "" if there is none."""
+        name = self._flags.get(key, "")
+        return name if (key[0], name) in self._false_flags else ""
+
+    def state(self, key: Key) -> str:
+        """Which of the states a layer is in."""
+        if key in self._moved:
+            return FLAG_FALSE if self.flag(key) else MOVED
+        if key not in self._moving:
+            idle = key in self._trained_through and not {key} & (self._frozen | self._loaded)
+            return IDLE if idle else NO_UPDATES
+        if key in self._hidden:
+            return HIDDEN
+        return self._why_not(key) if key in self._used else UNUSED
+
+    def _why_not(self, key: Key) -> str:
+        number, updates = key[0], self._moving[key]
+        if not updates:
+            return NOT_RUN
+        if number not in self._asked:
+            return NEVER_COLLECTED
+        collected: Any = self._collected[number]
+        if collected is None or updates & collected:
+            return NOT_FETCHED
+        return COLLECTED_EARLY if self.built[key] >= self._asked[number] else LEFT_OUT
