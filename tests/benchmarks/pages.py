@@ -31,11 +31,7 @@ MOST_USED = (
     "dense_infer",
     "dynamic_conv",
 )
-# The README's markers, and the kinds of call between them.
-README_MARKERS = {
-    "benchmarks": tuple(group.name for group in GROUPS),
-    "benchmark lines": MOST_USED,
-}
+EVERY_KIND = tuple(group.name for group in GROUPS)
 
 
 def recorded() -> dict[str, Results]:
@@ -51,11 +47,9 @@ def write_pages(found: Mapping[str, Results]) -> None:
 
 def blocks(found: Mapping[str, Results]) -> list[tuple[Path, str, str]]:
     """What stands on which page between which markers."""
-    readme = README.read_text(encoding="utf-8")
-    marker = next(name for name in README_MARKERS if f"<!-- {name} -->" in readme)
     return [
-        (README, marker, readme_block(found, README_MARKERS[marker])),
-        (GUIDE, "benchmark kinds", kinds_table(found, README_MARKERS["benchmarks"])),
+        (README, "benchmark lines", readme_block(found)),
+        (GUIDE, "benchmark kinds", kinds_table(found, EVERY_KIND)),
         (DETAILS, "benchmark cases", case_table(found)),
         (DETAILS, "benchmark costs", cost_table(found)),
         (DETAILS, "benchmark onednn", onednn_table(found)),
@@ -75,8 +69,8 @@ def replaced(page: str, name: str, text: str) -> str:
     return f"{head}{start}\n{text.strip()}\n{end}{rest.split(end)[1]}"
 
 
-def readme_block(found: Mapping[str, Results], names: Sequence[str]) -> str:
-    """Intro, the table of the groups with these names, the chart and where to read on."""
+def readme_block(found: Mapping[str, Results]) -> str:
+    """Intro, the table of the kinds of call used most, the chart and where to read on."""
     newest = found[NEWEST]
     link = CHART.relative_to(ROOT).as_posix()
     return "\n".join(
@@ -87,11 +81,11 @@ def readme_block(found: Mapping[str, Results], names: Sequence[str]) -> str:
             "updates; the bare op is `FusedBatchNormV3` with nothing around it.",
             "A dash stands where one of the two has no such call.",
             "",
-            kinds_table(found, names),
+            kinds_table(found, MOST_USED),
             f"![The first column as a chart, a dot for each size]({link})",
             "",
             "`python -m tests.benchmarks` prints the table of every case on your machine; "
-            "[the guide](migration_guide/speed.md) has it, and says which kernel is chosen.",
+            "[the guide](migration_guide/speed.md) has every kind of call and says which kernel runs.",
         ]
     )
 

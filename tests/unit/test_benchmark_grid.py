@@ -243,10 +243,10 @@ def test_the_pages_show_the_recorded_results() -> None:
 
 def test_the_guide_lists_every_group_and_the_readme_eight() -> None:
     found = {pages.NEWEST: results()}
-    table = pages.kinds_table(found, pages.README_MARKERS["benchmarks"])
+    table = pages.kinds_table(found, pages.EVERY_KIND)
     guide = pages.GUIDE.read_text(encoding="utf-8")
     assert all(f"| {group.title} |" in text for group in GROUPS for text in (table, guide))
-    block = pages.readme_block(found, pages.MOST_USED)
+    block = pages.readme_block(found)
     shown = {group.name for group in GROUPS if f"| {group.title} |" in block}
     assert shown == set(pages.MOST_USED) and len(shown) == 8
 
