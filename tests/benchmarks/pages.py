@@ -85,7 +85,7 @@ def readme_block(found: Mapping[str, Results]) -> str:
             f"![The first column as a chart, a dot for each size]({link})",
             "",
             "`python -m tests.benchmarks` prints the table of every case on your machine; "
-            "[the guide](migration_guide/speed.md) has every kind of call and says which kernel runs.",
+            "[the guide](migration_guide/speed.md) has every kind, and which kernel runs.",
         ]
     )
 

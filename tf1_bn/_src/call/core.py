@@ -66,14 +66,10 @@ def normalize(inputs: Tensor, training: Phase, plan: Plan) -> Outcome:
                 lambda seen, held: train(seen, adjustment, None, held, plan)[:2],
                 lambda seen, held: infer(seen, held, plan),
             )
-    # Elementary ops name what they make, unless something stands behind them.
-    named = outputs.op.name.endswith("/add_1") and not ghosts
-    if not plan.choice.fused and not named:
-        outputs = tf1_names.composed_output(outputs, reshapes)
     call = Call(
         inputs,
         training,
-        outputs,
+        _with_tf1_name(outputs, reshapes, plan),
         plan.variables,
         plan.choice,
         moments=moments,
@@ -81,6 +77,12 @@ def normalize(inputs: Tensor, training: Phase, plan: Plan) -> Outcome:
         adjusted=adjusted,
     )
     return Outcome(call, state.moving, correction, scopes)
+
+
+def _with_tf1_name(outputs: Tensor, reshapes: int | None, plan: Plan) -> Tensor:
+    # Elementary ops name what they make, unless something stands behind them.
+    named = outputs.op.name.endswith("/add_1") and plan.spec.virtual_batch_size is None
+    return outputs if plan.choice.fused or named else tf1_names.composed_output(outputs, reshapes)
 
 
 def _state(plan: Plan, renorm: bool) -> State:
