@@ -94,6 +94,7 @@ def test_our_options_behind_the_program_are_the_programs_and_that_is_said(tmp_pa
     assert done.returncode == 0
     assert done.stdout.startswith("['--neighbours', '--force', 'x']")
     assert "tf1_bn: --neighbours stands behind p.py, so it is for the program" in done.stderr
+    assert "write it before p.py to give it to tf1_bn" in done.stderr
     assert "--force stands" not in done.stderr
     # The level of TensorFlow's log is the program's matter.
     assert ("TF_CPP_MIN_LOG_LEVEL" in done.stdout) == ("TF_CPP_MIN_LOG_LEVEL" in os.environ)

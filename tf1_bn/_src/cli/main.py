@@ -49,7 +49,8 @@ def _run(given: list[str]) -> int:
     for word in program.arguments:
         # Without a report every word is the program's.
         if word in _OURS_BEHIND_THE_PROGRAM and word not in ours and not parsed.no_report:
-            say(f"{word} stands behind {program.name}, so it is for the program and not for us")
+            place = f"{word} stands behind {program.name}, so it is for the program and not for us"
+            say(f"{place}; write it before {program.name} to give it to tf1_bn")
     return run_command(program, parsed)
 
 
