@@ -308,6 +308,16 @@ KILL = "os.kill(os.getpid(), signal.{}); time.sleep(60)"
         (KILL.format("SIGTERM"), 143, f"ended by SIGTERM{KEPT}"),
         (KILL.format("SIGKILL"), -9, ""),
         ("os._exit(3)", 3, f"the program left by os._exit(3){KEPT}"),
+        (
+            "class Lost(BaseException): pass\nraise Lost",
+            1,
+            f"the program raised Lost{KEPT}",
+        ),
+        (
+            "class Log:\n    def write(self, text): pass\nsys.stdout = sys.stderr = Log()",
+            0,
+            "tf1_bn: 1 batch-norm call and 3 steps recorded in r.npz",
+        ),
         ("sys.exit(0)", 0, "tf1_bn: 1 batch-norm call and 3 steps recorded in r.npz"),
     ],
 )

@@ -134,7 +134,23 @@ def test_an_older_recording_is_replaced_by_a_whole_one_only(path: Path) -> None:
             assert len(the_call(part).steps) == 2 and path.read_bytes() == older
             assert not fails or 1 / 0
         assert part.exists() == fails
+    with tensorflow().Graph().as_default(), record(str(path), steps=1):
+        train(tf1_bn.batch_normalization)
+        # As another process does that records to the same place.
+        part.unlink()
     assert len(the_call(path).steps) == 2
+
+
+def test_a_relative_path_is_of_the_folder_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    with record("recording.npz") as recorder:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        train(tf1_bn.batch_normalization)
+    assert len(the_call(tmp_path / "recording.npz").steps) == 4
+    assert recorder.written == "recording.npz" and not list(Path().iterdir())
 
 
 def test_what_is_recorded_so_far_is_on_disk(path: Path) -> None:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Iterator, NoReturn
 
 from ..programs.preparation import prepare
 from ..programs.program import Program, ProgramFailed
 from ..runtime.after_import import after_import
-from .options import INTERRUPTED, run_to_its_end
+from .options import INTERRUPTED, run_to_its_end, shown
 
 if TYPE_CHECKING:
     # NumPy and TensorFlow, which the program imports.
@@ -44,10 +45,9 @@ def listened(
     recorders: list[Recorder] = []
     signals: list[signal.Signals] = []
     failed: ProgramFailed | None = None
+    stack = contextlib.ExitStack
     try:
-        with ended_by(
-            signals.append
-        ), contextlib.ExitStack() as prepared, contextlib.ExitStack() as listening:
+        with ended_by(signals.append), stack() as prepared, stack() as listening:
 
             def listen() -> None:
                 recorders.append(listening.enter_context(make()))
@@ -59,6 +59,7 @@ def listened(
                 prepared.enter_context(prepare(parsed, listen))
             program = Program(parsed.program, list(parsed.program_arguments), parsed.module)
             run_to_its_end(program, parsed)
+            _wait_for_threads()
     except ProgramFailed as error:
         failed = error
     except KeyboardInterrupt:
@@ -70,11 +71,29 @@ def listened(
         # The recorder's own, which remembers it.
         if not (recorders and recorders[0].unwritten):
             raise
+    except BaseException as error:
+        if isinstance(error, Exception):
+            raise
+        # Programs may have such exceptions of their own.
+        failed = shown(error, parsed)
     if signals:
         failed = ProgramFailed(f"ended by {signals[0].name}", 128 + signals[0])
-    if not recorders and failed is None:
-        failed = ProgramFailed("the program did not import TensorFlow", 1)
-    return recorders[0] if recorders else None, failed
+    if not recorders:
+        return None, failed or ProgramFailed("the program did not import TensorFlow", 1)
+    return recorders[0], failed
+
+
+def _wait_for_threads() -> None:
+    """Waits as Python does at its end: a program's threads may train behind its last line."""
+    # Those of a pool wait themselves, for the end of Python.
+    pools = getattr(sys.modules.get("concurrent.futures.thread"), "_threads_queues", {})
+    here = threading.current_thread()
+    while True:
+        others = [each for each in threading.enumerate() if each is not here and not each.daemon]
+        others = [each for each in others if each not in pools]
+        if not others:
+            return
+        others[0].join()
 
 
 @contextlib.contextmanager

@@ -85,6 +85,11 @@ def run_to_its_end(program: Program, parsed: Any) -> None:
         told = f"the program wrote to a pipe that nobody reads ({error})"
         raise ProgramFailed(told, 1) from None
     except Exception as error:
-        sys.excepthook(type(error), error, error.__traceback__)
-        parsed.cure = cure(error, parsed)
-        raise ProgramFailed(f"the program raised {type(error).__name__}", 1) from None
+        raise shown(error, parsed) from None
+
+
+def shown(error: BaseException, parsed: Any) -> ProgramFailed:
+    """Shows what a program raised as Python shows it, and returns it as its failure."""
+    sys.excepthook(type(error), error, error.__traceback__)
+    parsed.cure = cure(error, parsed)
+    return ProgramFailed(f"the program raised {type(error).__name__}", 1)

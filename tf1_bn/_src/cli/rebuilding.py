@@ -68,7 +68,13 @@ def _run_child(folder: str, output_to_stderr: bool) -> int:
     except BaseException:
         # Ctrl-C reaches both; the program has its own end to come to.
         child.terminate()
-        child.wait()
+        try:
+            child.wait()
+        except BaseException:
+            # Asked twice.
+            child.kill()
+            child.wait()
+            raise
         raise
     if code == INTERRUPTED:
         raise KeyboardInterrupt
@@ -78,7 +84,9 @@ def _run_child(folder: str, output_to_stderr: bool) -> int:
 def _killed(code: int) -> str:
     """How a program failed that could not say so any more."""
     if code < 0:
-        return f"the program was killed by {signal.Signals(-code).name}"
+        # Only some real-time signals have names.
+        names = {int(number): number.name for number in signal.Signals}
+        return f"the program was killed by {names.get(-code, f'signal {-code}')}"
     return f"the program ended its process with exit code {code}" if code else ""
 
 
@@ -112,8 +120,11 @@ def _rebuild(folder: str) -> int:
         ended = {"failed": why, "cure": vars(parsed).get("cure", "")}
         _write(os.path.join(folder, _ENDED), ended)
 
+    process = os.getpid()
     recorder, failed = listened(parsed, make, leaving=note)
-    note(recorder, failed)
+    # A forked child at its end leaves its parent's folder alone.
+    if os.getpid() == process:
+        note(recorder, failed)
     return 0 if failed is None else failed.code
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -73,19 +74,28 @@ def verify_command(parsed: Any) -> int:
 
 def _writable(parsed: Any) -> list[tuple[str, str]]:
     """The files that are asked for, each with its format; told now if one cannot be written."""
-    found = []
+    found: list[tuple[str, str]] = []
     for path, kind in ((parsed.json, "json"), (parsed.html, "html")):
         if path is None:
             continue
         try:
-            if any(is_same_file(path, read) for read in (parsed.recording, parsed.program or "")):
-                raise OSError("it is what is verified")
+            _check_free(path, [parsed.recording, parsed.program or ""], [each for each, _ in found])
             check_target(path)
         except OSError as error:
             say(f"cannot write {path}: {reason(error)}; the verdict is told without it")
         else:
             found.append((path, kind))
     return found
+
+
+def _check_free(path: str, read: list[str], written: list[str]) -> None:
+    """Raises OSError where a report would cost something else."""
+    if path == "-":
+        raise OSError("reports go to files; --format json is for standard output")
+    if any(is_same_file(path, each) for each in read):
+        raise OSError("it is what is verified")
+    if os.path.realpath(path) in map(os.path.realpath, written):
+        raise OSError("the other report goes there")
 
 
 def _verified(parsed: Any, files: list[tuple[str, str]]) -> Report:

@@ -17,12 +17,13 @@ _CANNOT_TELL = 2
 
 def say(text: str, start: str = "tf1_bn: ") -> None:
     """One line on standard error; where that is closed or full, nobody can be told."""
-    stream = sys.stderr
+    stream = _stream("stderr")
     if stream is None:
         return
     try:
         print(_encodable(f"{start}{text}", stream), file=stream, flush=True)
-    except (OSError, ValueError):
+    except Exception:
+        # The stream may be a program's own, and raise anything.
         _let_go(stream)
 
 
@@ -37,16 +38,16 @@ def put(text: str, code: int) -> int:
     That is `code`, but for a success that could not be told: 2. A reader that has gone, such as
     `head`, has read what it wanted, and `code` stays.
     """
-    stream = sys.stdout
-    if stream is None and not text:
+    stream = _stream("stdout")
+    if not text and (stream is None or getattr(stream, "closed", False)):
         return code
     try:
         if stream is None:
             raise OSError("it is closed")
         stream.write(_encodable(text, stream))
         stream.flush()
-    except (OSError, ValueError) as error:
-        # ValueError is what a stream raises that Python itself has closed.
+    except Exception as error:
+        # Of a closed stream it is a ValueError, of a program's own it may be anything.
         _let_go(stream)
         say(f"cannot write to standard output: {reason(error)}")
         return code if isinstance(error, BrokenPipeError) else code or _CANNOT_TELL
@@ -65,6 +66,17 @@ def carried_out(command: Callable[[Sequence[str]], int], given: Sequence[str]) -
     return put("", code)
 
 
+def _stream(name: str) -> Any:
+    """`sys.stdout` or `sys.stderr`; Python's own again where a program left what is none.
+
+    Python itself flushes both at its end, and would make a failure of a success.
+    """
+    stream = getattr(sys, name)
+    if not (callable(getattr(stream, "write", None)) and callable(getattr(stream, "flush", None))):
+        setattr(sys, name, getattr(sys, f"__{name}__"))
+    return getattr(sys, name)
+
+
 def _encodable(text: str, stream: Any) -> str:
     """`text` with escapes for what the stream's encoding lacks."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
@@ -73,7 +85,7 @@ def _encodable(text: str, stream: Any) -> str:
 
 def _let_go(stream: Any) -> None:
     """Lets what is left in the buffer go nowhere; Python would try it again at its end."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+    with contextlib.suppress(Exception):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

@@ -45,7 +45,7 @@ class Recorder:
         self.written: str | None = None
         self.unwritten: OSError | None = None
         self._path, self._limits, self._stop_when_done = path, limits or Limits(), stop_when_done
-        # An older recording is only replaced by a finished one.
+        self._file = os.path.abspath(path or "")  # The program may go to another folder.
         self._replaces = path is not None and os.path.exists(path) and os.path.getsize(path) > 0
         self._calls = CallWatch()
         self._hooks = contextlib.ExitStack()
@@ -103,17 +103,17 @@ class Recorder:
         """Writes `recording`; what is not whole goes beside the older file of that name."""
         if self._path is None or self.recording is None or not self.recording.calls:
             return
-        beside = f"{self._path}.part" if self._replaces else self._path
-        path = self._path if is_whole else beside
+        part = ".part" if self._replaces and not is_whole else ""
         self.unwritten = None
         try:
-            save_recording(self.recording, path)
+            save_recording(self.recording, self._file + part)
         except OSError as error:
             self.unwritten = error
             return
-        if self.written not in (None, path):
-            os.unlink(self.written)
-        self.written = path
+        if self.written not in (None, self._path + part):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._file}.part")
+        self.written = self._path + part
 
 
 def record(

@@ -1,0 +1,120 @@
+"""Ends of programs that other tests do not reach: threads, forks, signals, streams, two reports."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.testing.test_commands import command
+from tf1_bn._src.cli import rebuilding
+from tf1_bn._src.cli.listening import _wait_for_threads
+from tf1_bn._src.cli.verify import _check_free
+from tf1_bn._src.files import streams
+from tf1_bn.testing import load_recording
+
+IN_A_THREAD = """
+import threading, time
+import tensorflow.compat.v1 as tf
+import tf1_bn
+def train():
+    time.sleep(1)
+    with tf.Graph().as_default(), tf.Session() as session:
+        y = tf1_bn.batch_normalization(tf.ones([4, 3]), training=True)
+        session.run(tf.global_variables_initializer())
+        session.run([y, tf.get_collection(tf.GraphKeys.UPDATE_OPS)])
+threading.Thread(target=train).start()
+"""
+
+
+def test_what_a_thread_trains_behind_the_last_line_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(IN_A_THREAD)
+    done = command("record", "program.py", "-o", "r.npz", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(load_recording(str(tmp_path / "r.npz")).calls[0].steps) == 1
+
+
+def test_the_threads_of_a_pool_are_not_waited_for() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    ended, pool = threading.Event(), ThreadPoolExecutor(1)
+    pool.submit(int).result()
+    threading.Timer(0.05, ended.set).start()
+    _wait_for_threads()
+    assert ended.is_set()
+    pool.shutdown()
+
+
+@pytest.mark.parametrize(
+    "code, words",
+    [
+        (-9, "the program was killed by SIGKILL"),
+        # Without a name of its own.
+        (-40, "the program was killed by signal 40"),
+        (3, "the program ended its process with exit code 3"),
+    ],
+)
+def test_every_signal_that_kills_is_told(code: int, words: str) -> None:
+    assert rebuilding._killed(code) == words
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_forked_child_leaves_the_verdict_to_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own end would say that the program failed."""
+    rebuilding._write(str(tmp_path / "request.json"), {})
+    started = os.getpid()
+
+    def listened(*_: Any, **__: Any) -> Any:
+        monkeypatch.setattr(os, "getpid", lambda: started + 1)
+        return None, rebuilding.ProgramFailed("the program ended with exit code 3", 3)
+
+    monkeypatch.setattr(rebuilding, "listened", listened)
+    assert rebuilding._rebuild(str(tmp_path)) == 3
+    assert [each.name for each in tmp_path.iterdir()] == ["request.json"]
+
+
+class Log:
+    def write(self, text: str) -> None:
+        raise AssertionError("it takes nothing")
+
+
+class Failing(Log):
+    def flush(self) -> None:
+        raise AssertionError("nor this")
+
+
+def test_streams_that_a_program_left(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    """What is no stream gives way to Python's own; what raises costs the words alone."""
+    monkeypatch.setattr(sys, "__stderr__", sys.stderr)
+    monkeypatch.setattr(sys, "__stdout__", sys.stdout)
+    for left in (Log(), None):
+        monkeypatch.setattr(sys, "stderr", left)
+        monkeypatch.setattr(sys, "stdout", left)
+        streams.say("told")
+        assert streams.put("a report\n", 0) == 0
+        assert capfd.readouterr() == ("a report\n", "tf1_bn: told\n")
+    monkeypatch.setattr(sys, "stdout", Failing())
+    assert streams.put("a report", 0) == 2
+    assert capfd.readouterr().err == "tf1_bn: cannot write to standard output: it takes nothing\n"
+
+
+def test_a_stream_that_the_program_closed_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(os.devnull, "w") as closed:
+        pass
+    monkeypatch.setattr(sys, "stdout", closed)
+    assert streams.put("", 0) == 0
+
+
+def test_two_reports_do_not_go_to_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _check_free("a.json", [], ["a.html"])
+    with pytest.raises(OSError, match="the other report goes there"):
+        _check_free("./report", [], ["report"])
+    with pytest.raises(OSError, match="--format json is for standard output"):
+        _check_free("-", [], [])
