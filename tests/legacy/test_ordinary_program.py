@@ -34,7 +34,7 @@ def command(name: str, *arguments: str, cwd: Path) -> Ended:
 def test_it_learns(tmp_path: Path) -> None:
     ended = command("run", "--no-report", str(SCRIPT), cwd=tmp_path)
     assert ended.code == 0, ended.err[-4000:]
-    assert numbers(ended.out)["accuracy"] > 0.75
+    assert numbers(ended.out)["accuracy"] > 0.65
     assert (tmp_path / "model.index").exists()
 
 

@@ -36,4 +36,4 @@ def test_recommenders_xdeepfm(tmp_path: Path) -> None:
     before, after = map(float, re.findall(r"^auc ([0-9.]+), then ([0-9.]+)", ended.out, re.M)[0])
     assert before < 0.7 and after > 0.9
     assert "moved [True, True, True, True]" in ended.out
-    assert ended.err.splitlines()[-1].endswith("session runs executed those of 4.")
+    assert ended.err.splitlines()[-1].endswith("and the updates of all 4 ran.")

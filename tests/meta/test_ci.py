@@ -104,9 +104,9 @@ def collected(*arguments: str) -> tuple[list[str], int]:
     """Return the tests that pytest would run, and how many of its files' tests there are."""
     done = run_python("-m", "pytest", "--collect-only", "-q", *arguments)
     names = [line for line in done.stdout.splitlines() if "::" in line]
-    (count,) = re.findall(r"(\d+) tests collected", done.stdout)
-    assert done.returncode == 0 and names, done.stdout + done.stderr
-    return names, int(count)
+    count = re.search(r"(\d+) tests collected", done.stdout.splitlines()[-1])
+    assert done.returncode == 0 and names and count, done.stdout[-2000:] + done.stderr
+    return names, int(count[1])
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,8 @@ def command(*arguments: str, cwd: Path) -> Any:
         capture_output=True,
         text=True,
         timeout=SECONDS,
+        # pytest may itself run where Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
@@ -257,7 +260,7 @@ def test_the_program_imports_tensorflow_itself(arguments: list, tmp_path: Path) 
 def test_a_program_without_tensorflow(arguments: list, code: int, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text("print('here')")
     done = command(*arguments, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (code, "here\n")
+    assert done.returncode == code and done.stdout.startswith("here\n")
     assert "tf1_bn: the program did not import TensorFlow" in done.stderr
     assert not (tmp_path / "r.npz").exists()
 

@@ -254,7 +254,9 @@ def test_ways_of_packing_that_unpack_without_a_limit(method: int, tmp_path: Path
         ('{"a": NaN}', "holds the number 'NaN'"),
         ('{"a": -Infinity}', "holds the number '-Infinity'"),
         ('{"a": 1e999}', "holds the number '1e999'"),
-        ('{"a": ' + "9" * 10**6 + "}", "holds a number of 1000000 digits"),
+        pytest.param(
+            '{"a": ' + "9" * 10**6 + "}", "holds a number of 1000000 digits", id="a million digits"
+        ),
         ('{"a": 1, "a": 2}', "two values for one key"),
     ],
 )

@@ -29,11 +29,11 @@ def _variable(name: str) -> Any:
     """A variable of the layer, None before it is built; a `build` of a subclass may set it."""
 
     def take(layer: Any, value: Any) -> None:
-        if getattr(layer._made, name) is None:
+        if getattr(layer._vars, name) is None:
             layer._track(name, value)
-        object.__setattr__(layer, "_made", layer._made._replace(**{name: value}))
+        object.__setattr__(layer, "_vars", layer._vars._replace(**{name: value}))
 
-    return property(operator.attrgetter(f"_made.{name}"), take)
+    return property(operator.attrgetter(f"_vars.{name}"), take)
 
 
 class LayerAttributes:
@@ -44,7 +44,7 @@ class LayerAttributes:
     _spec: BatchNormSpec
     _geometry: Geometry | None
     # Before the layer is built, that of the class, which holds nothing.
-    _made = BatchNormVariables(None, None, None, None)
+    _vars = BatchNormVariables(None, None, None, None)
     _input_spec: Any
 
     momentum = _argument("momentum")

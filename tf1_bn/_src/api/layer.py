@@ -175,7 +175,7 @@ class BatchNormalization(LayerAttributes, GraphLayer):
         with self._making():
             variables = create_variables(self._spec, geometry, self.add_weight)
         # As in `_start_layer`: its weights are tracked already.
-        self.__dict__.update(_made=variables, _geometry=geometry, _dtype=dtype, built=True)
+        self.__dict__.update(_vars=variables, _geometry=geometry, _dtype=dtype, built=True)
 
     @as_written
     def call(self, inputs: Any, training: Any = False) -> Tensor:
@@ -194,14 +194,14 @@ class BatchNormalization(LayerAttributes, GraphLayer):
         if checked is None or not checked.holds(self._spec, inputs, training):
             # A subclass has made another tensor of the inputs, or trains when it likes.
             checked = check_call(self._spec, inputs, training, self._dtype)
-        assert self._made is not LayerAttributes._made, "call needs the variables that build makes"
+        assert self._vars is not LayerAttributes._vars, "call needs the variables that build makes"
         trains = checked.trains
         flag = resolve_training(training, trains) if trains is None else trains
         plan = plan_call(
             self._spec,
             checked.geometry,
             self._choose(checked.geometry),
-            self._made,
+            self._vars,
             self._moments_fn(),
             flag,
             bool(self.trainable),
