@@ -72,7 +72,9 @@ def _stream(name: str) -> Any:
     Python itself flushes both at its end, and would make a failure of a success.
     """
     stream = getattr(sys, name)
-    if not (callable(getattr(stream, "write", None)) and callable(getattr(stream, "flush", None))):
+    whole = callable(getattr(stream, "write", None)) and callable(getattr(stream, "flush", None))
+    # None says that there is none.
+    if stream is not None and not whole:
         setattr(sys, name, getattr(sys, f"__{name}__"))
     return getattr(sys, name)
 
