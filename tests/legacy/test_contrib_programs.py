@@ -64,7 +64,8 @@ def test_a_program_does_as_on_tf1(name: str, tmp_path: Path) -> None:
     losses, expected = flat(found["losses"]), flat(record["losses"])
     np.testing.assert_allclose(losses[:-1], expected[:-1], rtol=1e-5)
     np.testing.assert_allclose(losses[-1:], expected[-1:], rtol=LAST.get(name, 1e-4))
-    if not is_tf1:
+    # Before 2.16 TensorFlow's own layer may serve the program, which is not watched.
+    if tf_version() >= (2, 16):
         assert f"and the updates of all {LAYERS[name]} ran." in ended.err
 
 
