@@ -96,9 +96,7 @@ def _of_name(home: str, name: str) -> str:
 
 def _is_contribs(full: str) -> bool:
     """Whether `--contrib` serves a module; an estimator is there up to TensorFlow 2.15."""
-    return (
-        re.match(r"tensorflow(\._api\.v2|\.compat\.v1)*\.(contrib|estimator)\b", full) is not None
-    )
+    return _CONTRIBS.match(full) is not None
 
 
 def _only_moved(home: str, name: str) -> bool:
