@@ -13,8 +13,8 @@ from tests.meta.project import PACKAGE, parse, run_python
 # From the bottom up; rooms on one line do not know each other. ARCHITECTURE.md draws the same.
 LEVELS = (
     ("version", "files", "plan"),
-    ("runtime",),
-    ("settings", "kernels", "state"),
+    ("runtime", "discovery.reading"),
+    ("settings", "kernels", "state", "discovery"),
     ("objects", "call"),
     ("scaling",),
     ("api",),
@@ -27,7 +27,7 @@ LEVELS = (
     ("cli",),
 )
 ROOMS = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-PURE = ("version", "files", "plan", "proof.report", "proof.recording", "proof.causes")
+PURE = ("version", "files", "plan", "discovery", "proof.report", "proof.recording", "proof.causes")
 MOST_FILES, MOST_ROOMS = 9, 22
 SOURCE = PACKAGE / "_src"
 # The public names, which are made of what is behind them.
