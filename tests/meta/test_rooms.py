@@ -28,7 +28,8 @@ LEVELS = (
 )
 ROOMS = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 PURE = ("version", "files", "plan", "discovery", "proof.report", "proof.recording", "proof.causes")
-MOST_FILES, MOST_ROOMS = 9, 22
+# 22 rooms rebuild the layer and run programs; doctor, scan and rescue have rooms beside them.
+MOST_FILES, MOST_ROOMS = 9, 28
 SOURCE = PACKAGE / "_src"
 # The public names, which are made of what is behind them.
 FACES = ("__init__", "__main__", "contrib", "repair", "testing")
