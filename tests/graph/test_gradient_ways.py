@@ -25,6 +25,7 @@ from tests.graph.ways_cases import (
     JACOBIANS,
     OF_REPLICAS,
     OLD,
+    REFUSED_V2,
     SECOND,
     Derivatives,
     Truth,
@@ -137,6 +138,12 @@ def _check(found: dict, kernel: str, way: str, phase: str, prefix: str = "") -> 
 def test_in_a_graph(kernel: str, way: str, phases: list, of_graphs: dict) -> None:
     for phase in _phases_here(way, phases):
         _check(of_graphs, kernel, way, phase)
+
+
+@pytest.mark.parametrize("way", REFUSED_V2)
+def test_tensorflow_fails_for_what_is_left_out(way: str, of_graphs: dict) -> None:
+    """Once it does not, the layers have to do it as well."""
+    assert f"a sine | {way} | fed, v2 | error" in of_graphs
 
 
 @pytest.mark.parametrize(("kernel", "way", "phases"), _by_kernel_and_way("function"))

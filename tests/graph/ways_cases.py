@@ -224,6 +224,8 @@ OF_FUNCTIONS = (
     "check_numerics, gradients",
 )
 OF_FED = ("tf.gradients twice", "nested tapes")
+# TensorFlow itself fails for these behind its functional `tf.cond`, whatever ops stand in it.
+REFUSED_V2 = ("tape over tf.gradients", "jacobian of gradient")
 # Every way is tried on these, and on the others only where all pairs are asked for.
 FEW = ("fused", "composed", "rows", "columns", "renorm rows")
 ALL = os.environ.get("TF1_BN_TEST_WAYS", "") == "all"
@@ -268,7 +270,11 @@ def pairs(kind: str) -> list:
             always = (OF_GRADIENTS + tapes) if full else OF_GRADIENTS[:2] + tapes[:2]
             found += [(kernel, way, "True") for way in always]
             found += [(kernel, way, "fed, v1") for way in OF_GRADIENTS[: None if ALL else 2]]
-            found += [(kernel, way, "fed, v2") for way in always if ALL or way in OF_FED]
+            found += [
+                (kernel, way, "fed, v2")
+                for way in always
+                if (ALL or way in OF_FED) and way not in REFUSED_V2
+            ]
         else:
             always = OF_FUNCTIONS if full else OF_FUNCTIONS[:3]
             mapped = KERNELS[kernel].why in ("composed", "columns")

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import tf1_bn
-from tests.graph.ways_cases import KERNELS, STILL, data_of, pairs
+from tests.graph.ways_cases import KERNELS, REFUSED_V2, STILL, data_of, pairs
 
 JIT = (
     "jit_compile"
@@ -276,6 +276,26 @@ def graph_v2(found: Found) -> None:
     tf.disable_v2_behavior()
     tf.enable_control_flow_v2()
     in_graphs(found, {"fed, v2": _fed})
+    for way in REFUSED_V2:
+        with tf.Graph().as_default():
+            name = f"a sine | {way} | fed, v2"
+            x = tf.placeholder(tf.float32, [4, 3])
+            found.attempt(name, functools.partial(GRAPH_WAYS[way], Sine(), x))
+
+
+class Sine:
+    """What a subject is asked for, without a layer: sin(gamma * x) behind a conditional."""
+
+    def __init__(self) -> None:
+        with tf.variable_scope("sine", use_resource=True):
+            self.gamma = tf.get_variable("gamma", [3])
+        self.layer, self.variables = self, [self.gamma]
+
+    def loss(self, x: Any, flag: Any = None) -> Any:
+        return tf.reduce_sum(tf.cond(_fed(), lambda: tf.sin(self.gamma * x) * x, lambda: x))
+
+    def penalty(self, slope: Any) -> Any:
+        return tf.reduce_sum(tf.square(slope))
 
 
 def _fed() -> Any:
