@@ -14,6 +14,7 @@ from .options import INTERRUPTED, USAGE_ERROR, split_at_dashes
 from .record import add_record
 from .repair import add_repair
 from .run import add_run, run_command, split_at_program
+from .scan import add_scan
 from .verify import add_verify
 
 # Of `run`; others are often a program's own, too.
@@ -58,7 +59,7 @@ def _other_command(given: Sequence[str]) -> int:
     parser, commands = _parsers()
     if given[:1] and given[0] in commands:
         name, parser = given[0], commands[given[0]]
-        ours, behind = split_at_dashes(given[1:]) if name != "repair" else (list(given[1:]), [])
+        ours, behind = split_at_dashes(given[1:]) if name not in ("repair", "scan") else (list(given[1:]), [])
         # Options may stand between FILE and SCRIPT.
         parsed, unknown = parser.parse_known_intermixed_args(ours)
         if unknown:
@@ -110,7 +111,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     commands.required = True
     # Named in the error of a command line without a command.
     commands.dest = "command_name"
-    for add in (add_run, add_record, add_verify, add_repair):
+    for add in (add_run, add_record, add_verify, add_repair, add_scan):
         add(commands)
     return parser, commands.choices
 

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BN100 and BN201 to BN203: what new TensorFlow does not have, and what brings it back."""
+
+from __future__ import annotations
+
+from typing import Iterator, NamedTuple, Sequence, Tuple
+
+from ...files.text_table import counted
+from ...programs.old_names.heirs import HEIRS, sentence
+from ...programs.old_names.neighbours import LAYERS, RNN_CELLS, names
+from ...programs.old_names.tensorflow_names import rows_of
+from ..source.facts import Facts, Use
+from ..source.norms import Norm, below, norm_of
+from ..source.tree import Tree
+from .finding import Finding
+
+ALIAS, NEIGHBOURS, CONTRIB = "--tf1-alias", "--neighbours", "--contrib"
+_NORMS = ("batch_normalization", "BatchNormalization", "batch_norm", "BatchNorm")
+_NEIGHBOURS = {
+    *(f"layers.{name}" for name in names(LAYERS)),
+    *(f"nn.rnn_cell.{name}" for name in names(RNN_CELLS)),
+}
+# Names that TensorFlow 2 shows below tensorflow.compat.v1 alone.
+_TF1_ONLY = frozenset(
+    "placeholder placeholder_with_default Session InteractiveSession get_variable variable_scope "
+    "get_variable_scope GraphKeys get_collection add_to_collection global_variables_initializer "
+    "local_variables_initializer trainable_variables global_variables ConfigProto GPUOptions "
+    "reset_default_graph get_default_graph set_random_seed AUTO_REUSE app flags logging gfile "
+    "initialize_all_variables all_variables assign random_normal random_uniform to_float to_int32 "
+    "truncated_normal_initializer random_normal_initializer constant_initializer log losses metrics "
+    "disable_v2_behavior disable_eager_execution layers contrib".split()
+)
+
+
+class Fate(NamedTuple):
+    """What became of a name: the option that brings it back, or a sentence where none does."""
+
+    option: str
+    text: str
+
+
+def needs_of(norm: Norm) -> Tuple[str, ...]:
+    """The options of `run` without which a call stops on new TensorFlow."""
+    inner = below(norm.name)
+    if inner is None or norm.is_ours:
+        return ()
+    found = [CONTRIB] if inner.startswith("contrib.") else []
+    is_plain = not any(name.startswith("tensorflow.compat.v1") for name in norm.call.names)
+    return tuple([ALIAS] * (is_plain and inner.startswith("layers.")) + found)
+
+
+def call_rules(tree: Tree) -> Iterator[Finding]:
+    """A note for each call of batch normalization that is not tf1_bn's."""
+    for facts in tree.files:
+        for norm in map(norm_of, facts.calls):
+            if norm is not None and not norm.is_ours:
+                place = (facts.path, norm.call.line, norm.call.column)
+                how = " ".join(("python -m tf1_bn run", *needs_of(norm)))
+                kept = ", kept as a value," if norm.call.is_kept else ""
+                yield Finding(*place, "BN100", f"{norm.name}{kept} works under `{how}`")
+
+
+def name_rules(tree: Tree) -> Iterator[Finding]:
+    """The names of a file that are gone: one finding for each, or for what one option brings."""
+    for facts in tree.files:
+        served: dict[str, list[Use]] = {}
+        for use in facts.uses:
+            fate = _fate(use)
+            if fate is None:
+                continue
+            if not fate.option:
+                text = f"{fate.text}{_times(use.count)}"
+                yield Finding(facts.path, use.line, use.column, "BN202", text)
+            else:
+                served.setdefault(fate.option, []).append(use)
+        for option, uses in sorted(served.items()):
+            yield _brought_back(facts, option, uses)
+
+
+def _fate(use: Use) -> Fate | None:
+    """What became of a used name; None where it is there, or is batch normalization."""
+    inner = [each for each in map(below, use.names) if each is not None]
+    if len(inner) != len(use.names) or not inner:
+        return None
+    name = inner[0]
+    words = name.split(".")
+    if words[-1] in _NORMS and words[0] in ("layers", "contrib", "python"):
+        return None
+    if ".".join(words[:2]) in _NEIGHBOURS or ".".join(words[:3]) in _NEIGHBOURS:
+        return Fate(NEIGHBOURS, "")
+    if words[0] in ("contrib", "estimator"):
+        return _of_contrib(words)
+    is_plain = all(each == "tensorflow" or not _is_v1(each) for each in use.names)
+    if is_plain and (words[0] in _TF1_ONLY or name.startswith("train.") and _is_optimizer(words)):
+        return Fate(ALIAS, "")
+    return None
+
+
+def _is_v1(name: str) -> bool:
+    return name.startswith("tensorflow.compat.v1")
+
+
+def _is_optimizer(words: Sequence[str]) -> bool:
+    return words[-1].endswith("Optimizer") or words[-1] in ("Saver", "get_or_create_global_step")
+
+
+def _of_contrib(words: Sequence[str]) -> Fate | None:
+    if len(words) == 1:
+        # Alone it says nothing: the names behind it do.
+        return None
+    for count in range(len(words), 0, -1):
+        module = ".".join(words[:count])
+        rows = rows_of(module)
+        if rows:
+            if count == len(words):
+                return Fate(CONTRIB, "")
+            full = f"{module}.{words[count]}"
+            whole = any(row.names is None for row in rows) and full not in HEIRS
+            if whole or any(words[count] in (row.names or ()) for row in rows):
+                return Fate(CONTRIB, "")
+            break
+        if module in HEIRS:
+            break
+    asked = ".".join(words)
+    return Fate("", sentence(asked)[:-1])
+
+
+def _brought_back(facts: Facts, option: str, uses: Sequence[Use]) -> Finding:
+    first = uses[0]
+    total = sum(use.count for use in uses)
+    if option == ALIAS:
+        text = f"{_shown(first)} is TF1's: run it with {ALIAS}, or import tensorflow.compat.v1"
+        return Finding(facts.path, first.line, first.column, "BN203", text)
+    others = f" and {counted(len(uses) - 1, 'other name')}" if len(uses) > 1 else ""
+    used = f", used {total} times," if total > len(uses) else ""
+    verb = "are" if others else "is"
+    slim = ", much of it from TF-Slim" if option == CONTRIB else ""
+    text = f"{_shown(first)}{others}{used} {verb} gone: `run {option}` brings back{slim}"
+    return Finding(facts.path, first.line, first.column, "BN201", text.replace("brings back", "brings " + ("them" if others else "it") + " back"))
+
+
+def _shown(use: Use) -> str:
+    return f"tf.{below(use.names[0])}"
+
+
+def _times(count: int) -> str:
+    return f" (used {count} times)" if count > 1 else ""
+
+
+def options_of(tree: Tree) -> list[str]:
+    """The options of `run` that the files of a tree need together."""
+    found: set[str] = set()
+    for facts in tree.files:
+        for norm in map(norm_of, facts.calls):
+            found.update(needs_of(norm) if norm is not None else ())
+        fates = [_fate(use) for use in facts.uses]
+        found.update(fate.option for fate in fates if fate is not None and fate.option)
+    return [option for option in (ALIAS, NEIGHBOURS, CONTRIB) if option in found]

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which value a name has: the scopes of one file, and what is bound in each."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Iterator
+
+from .facts import Target
+
+_LONGEST = 200
+_BUILTIN = frozenset(dir(builtins))
+# What `from tensorflow.contrib.layers import *` may have given.
+_OF_STARS = ("batch_norm", "batch_normalization", "BatchNormalization", "BatchNorm", "arg_scope")
+
+
+class Scope:
+    """The names of a module, a class or a function.
+
+    Attributes:
+      key: how names show it: "" of the module, `.f` of a function, `.C().m` of a method.
+      is_class: functions inside do not see its names.
+      is_loose: a branch is being read, so a name keeps what it was, too.
+    """
+
+    def __init__(self, key: str, above: Scope | None = None, is_class: bool = False) -> None:
+        self.key, self.above, self.is_class = key, above, is_class
+        self.is_loose = False
+        self.bound: dict[str, Target | None] = {}
+        self.globals: set[str] = set()
+
+    def bind(self, name: str, target: Target | None) -> None:
+        """Binds a name to what it may be; None is a value nobody knows."""
+        if name in self.globals:
+            self.top().bind(name, target)
+            return
+        old = self.bound.get(name)
+        self.bound[name] = either(old, target) if self.is_loose and old is not None else target
+
+    def find(self, name: str, stars: list[str]) -> Target | None:
+        """What a name is, looked up as Python does; of builtins `builtins.len`."""
+        for scope in self._seen():
+            if name in scope.bound:
+                return scope.bound[name]
+        if name in _BUILTIN:
+            return Target((f"builtins.{name}",))
+        given = [each for each in stars if name in _OF_STARS or not each.startswith("tensorflow")]
+        return Target(tuple(member(each, name) for each in given)) if given else None
+
+    def top(self) -> Scope:
+        """The module's scope."""
+        scope = self
+        while scope.above is not None:
+            scope = scope.above
+        return scope
+
+    def _seen(self) -> Iterator[Scope]:
+        yield self
+        scope = self.above
+        while scope is not None:
+            if not scope.is_class:
+                yield scope
+            scope = scope.above
+
+
+def member(module: str, name: str) -> str:
+    """The dotted name of what a module holds; `<` in front of one are the dots of its import."""
+    return f"{module}{'' if module.endswith('<') else '.'}{name}"
+
+
+def either(one: Target | None, other: Target | None) -> Target | None:
+    """One of two values; the known one where only one is.
+
+    >>> either(Target(("tensorflow.layers",)), Target(("tf_slim",))).names
+    ('tensorflow.layers', 'tf_slim')
+    """
+    if one is None or other is None:
+        return one or other
+    names = tuple(dict.fromkeys((*one.names, *other.names)))
+    return one if one.names == names else Target(names)
+
+
+def attribute(base: Target | None, name: str) -> Target:
+    """What `base.name` is.
+
+    >>> attribute(None, "minimize").names
+    ('?.minimize',)
+    """
+    if base is None:
+        return Target((f"?.{name}",))
+    return Target(tuple(f"{each}.{name}" for each in base.names if len(each) < _LONGEST))
+
+
+def result(base: Target | None) -> Target | None:
+    """What a call of `base` gives."""
+    if base is None or base.names[:1] == () or base.names[0].startswith("?"):
+        return None
+    return Target(tuple(f"{each}()" for each in base.names if len(each) < _LONGEST)) or None

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the expressions of one file in the order of execution, and notes calls and uses."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any, Callable, Mapping
+
+from .facts import Argument, Call, Import, Target, Use
+from .names import Scope, attribute, either, result
+
+_UPDATES = re.compile(
+    r"update_?ops?$|update_?ops_|^(extra|bn|batch_?norm)_?updates?$|^updates$|^create_train_op$"
+    r"|^optimize_loss$|^gan_train_ops$|^RunUpdateOps$|^update_ops_for$",
+    re.IGNORECASE,
+)
+NORMS = ("batch_normalization", "batch_norm", "BatchNormalization", "BatchNorm")
+_KEPT = ("SyncBatchNormalization", *NORMS)
+# Modules whose functions build no layers and run no updates.
+HARMLESS = frozenset(
+    "abc argparse ast base64 builtins bisect codecs collections configparser contextlib copy csv "
+    "cProfile cv2 datetime decimal difflib enum errno fnmatch fractions functools gc getopt glob "
+    "gym gzip h5py hashlib heapq html http imageio importlib inspect io itertools json librosa "
+    "logging math matplotlib mnist mpl_toolkits msgpack multiprocessing numbers numpy operator os "
+    "pandas pathlib pickle PIL platform pprint queue random re requests scipy select seaborn shlex "
+    "shutil signal six skimage sklearn socket statistics string struct subprocess sys tarfile "
+    "tempfile termcolor textwrap threading time timeit tqdm traceback types typing unittest urllib "
+    "urllib2 uuid warnings wave weakref yaml zipfile zlib absl __future__".split()
+)
+_OURS = frozenset(("tensorflow", "tf_slim", "tf1_bn"))
+# Of TensorFlow's many functions, those that a rule asks for.
+_ASKED = frozenset(
+    (*_KEPT, "apply", "__call__", "minimize", "apply_gradients", "get_collection", "arg_scope")
+    + ("control_dependencies", "Graph", "create_train_op", "optimize_loss")
+)
+
+
+class Reader:
+    """What has been read of a file so far, and where the reading is."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.scope = Scope("")
+        self.stars: list[str] = []
+        self.attributes: dict[str, Target | None] = {}
+        self.calls: list[Call] = []
+        self.imports: list[Import] = []
+        self.strangers: dict[str, int] = {}
+        self.loaded: set[str] = set()
+        self.has_updates = False
+        self.functions: dict[str, Mapping[str, Argument | None]] = {}
+        self.later: list[Callable[[], None]] = []
+        # Conditions and loops around, within the scope; questions for the version around.
+        self.bends, self.guards = 0, 0
+        self.into: str | None = None
+        self._uses: dict[tuple[str, ...], Use] = {}
+        self._order = 0
+
+    @property
+    def uses(self) -> list[Use]:
+        return list(self._uses.values())
+
+    def word(self, name: str) -> None:
+        """Looks whether an identifier, or a text, speaks of update ops."""
+        if not self.has_updates and len(name) < 80 and _UPDATES.search(name):
+            self.has_updates = True
+
+    def note(self, target: Target | None, node: Any) -> None:
+        """Notes the use of an imported name."""
+        if target is None or self.guards:
+            return
+        names = tuple(each for each in target.names if each[:1] not in ".?" and "()" not in each)
+        roots = {each.split(".")[0] for each in names}
+        if not names or roots <= HARMLESS or any(len(each) > 150 for each in names):
+            return
+        known = self._uses.get(names)
+        if known is not None:
+            self._uses[names] = known._replace(count=known.count + 1)
+        else:
+            self._uses[names] = Use(names, *self.place(node), 1)
+
+    def place(self, node: Any) -> tuple[int, int]:
+        """Line and column, both from 1, the column in characters."""
+        line = self.lines[node.lineno - 1] if node.lineno <= len(self.lines) else ""
+        before = line.encode("utf-8", "surrogatepass")[: node.col_offset]
+        return node.lineno, len(before.decode("utf-8", "replace")) + 1
+
+    # -- expressions -----------------------------------------------------------------------------
+
+    def value(self, node: Any, is_inner: bool = False) -> Target | None:
+        """Reads an expression and returns what it may be; `is_inner` if a longer name goes on."""
+        kind = type(node).__name__
+        read = getattr(self, f"_{kind.lower()}", None)
+        if read is not None:
+            found: Target | None = read(node, is_inner)
+            return found
+        if kind in ("ListComp", "SetComp", "DictComp", "GeneratorExp"):
+            self._comprehension(node)
+        elif kind != "JoinedStr":
+            # Before Python 3.12 the places inside of such a text are wrong.
+            for child in ast.iter_child_nodes(node):
+                self.value(child)
+        return None
+
+    def _name(self, node: Any, is_inner: bool) -> Target | None:
+        self.word(node.id)
+        self.loaded.add(node.id)
+        return self._seen(self.scope.find(node.id, self.stars), node, is_inner)
+
+    def _attribute(self, node: Any, is_inner: bool) -> Target | None:
+        base = self.value(node.value, is_inner=True)
+        self.word(node.attr)
+        self.loaded.add(node.attr)
+        found: Target | None = attribute(base, node.attr)
+        if found is not None and len(found.names) == 1 and found.names[0] in self.attributes:
+            found = self.attributes[found.names[0]]
+        return self._seen(found, node, is_inner)
+
+    def _seen(self, target: Target | None, node: Any, is_inner: bool) -> Target | None:
+        if not is_inner:
+            self.note(target, node)
+            if target and any(each.split(".")[-1] in _KEPT for each in target.names):
+                self._add(target, node, (), {}, False, is_kept=True)
+        return target
+
+    def _call(self, node: Any, is_inner: bool) -> Target | None:
+        into, self.into = self.into, None
+        target = self.value(node.func, is_inner=True)
+        self.note(target, node.func)
+        is_open = any(isinstance(each, ast.Starred) for each in node.args)
+        is_open = is_open or any(each.arg is None for each in node.keywords)
+        values = [self._argument(each) for each in node.args]
+        named = {each.arg: self._argument(each.value) for each in node.keywords}
+        for each in node.keywords:
+            self.word(each.arg or "")
+        arguments = {name: value[1] for name, value in named.items() if name is not None}
+        if target is None:
+            self._stranger(("?",))
+            return None
+        if target.names == ("functools.partial",) and values and values[0][0] is not None:
+            inner = values[0][0]
+            given = tuple(each[1] for each in values[1:])
+            if is_open:
+                # What is given is not known.
+                arguments["*"] = Argument(False, None)
+            return Target(inner.names, (*inner.positional, *given), tuple(arguments.items()))
+        positional = (*target.positional, *(each[1] for each in values))
+        self.into = into
+        self._add(target, node, positional, {**dict(target.keywords), **arguments}, is_open)
+        self.into = None
+        return result(target)
+
+    def _argument(self, node: Any) -> tuple[Target | None, Argument]:
+        target = self.value(node)
+        is_literal, value = literal(node)
+        if is_literal:
+            return target, Argument(True, value)
+        name = node.id if isinstance(node, ast.Name) else getattr(node, "attr", None)
+        known = target is not None and not target.names[0].startswith(("?", "."))
+        return target, Argument(False, target.names[0] if target and known else name)
+
+    def _ifexp(self, node: Any, is_inner: bool) -> Target | None:
+        self.value(node.test)
+        self.bends += 1
+        found = either(self.value(node.body), self.value(node.orelse))
+        self.bends -= 1
+        return found
+
+    def _namedexpr(self, node: Any, is_inner: bool) -> Target | None:
+        found = self.value(node.value)
+        self.scope.bind(node.target.id, found)
+        return found
+
+    def _lambda(self, node: Any, is_inner: bool) -> None:
+        self.inside("lambda", node.args, lambda: self.value(node.body))
+
+    def _constant(self, node: Any, is_inner: bool) -> None:
+        if isinstance(node.value, str):
+            self.word(node.value)
+
+    def _str(self, node: Any, is_inner: bool) -> None:
+        self.word(node.s)
+
+    def _comprehension(self, node: Any) -> None:
+        outer, self.scope = self.scope, Scope(self.scope.key, self.scope)
+        self.bends += 1
+        for each in node.generators:
+            self.value(each.iter)
+            self.unknown(each.target)
+            for condition in each.ifs:
+                self.value(condition)
+        for part in ("key", "value", "elt"):
+            if getattr(node, part, None) is not None:
+                self.value(getattr(node, part))
+        self.bends -= 1
+        self.scope = outer
+
+    # -- what statements use as well -------------------------------------------------------------
+
+    def inside(self, name: str, arguments: Any, read: Callable[[], Any]) -> str:
+        """Reads a function's body later, when its module is read to the end; returns its key."""
+        for default in [*arguments.defaults, *arguments.kw_defaults]:
+            if default is not None:
+                self.value(default)
+        above = self.scope
+        dot = "()." if above.is_class else "." if not above.key else ".<locals>."
+        scope = Scope(f"{above.key}{dot}{name}", above)
+        given = parameters(arguments)
+        self.functions[scope.key] = given
+        for parameter in given:
+            self.word(parameter)
+            scope.bound[parameter] = None
+        is_method = above.is_class and scope.bound
+        if is_method:
+            scope.bound[next(iter(scope.bound))] = Target((f"{above.key}()",))
+
+        def later() -> None:
+            outer, bends, guards = self.scope, self.bends, self.guards
+            self.scope, self.bends, self.guards = scope, 0, 0
+            read()
+            self.scope, self.bends, self.guards = outer, bends, guards
+
+        self.later.append(later)
+        return scope.key
+
+    def unknown(self, node: Any) -> None:
+        """Binds the names of a target of assignment to what nobody knows."""
+        for each in ast.walk(node):
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
+                self.word(each.id)
+                self.scope.bind(each.id, None)
+            elif not isinstance(each, (ast.Tuple, ast.List, ast.Starred)) and each is node:
+                self.value(each)
+
+    def _stranger(self, names: tuple[str, ...]) -> None:
+        if all(each.split(".")[0] not in HARMLESS | _OURS for each in names):
+            self.strangers.setdefault(self.scope.key, self._order)
+
+    def _add(self, target: Target, node: Any, given: Any, named: Any, is_open: bool, is_kept: bool = False) -> None:
+        self._order += 1
+        names = target.names
+        lasts = {each.replace("()", "").split(".")[-1] for each in names}
+        roots = {each.split(".")[0] for each in names}
+        if not names[:1] or not any(each.startswith(".") for each in names):
+            self._stranger(names)
+        if not lasts & _ASKED and (not roots - HARMLESS - _OURS or roots == {"?"}):
+            return
+        is_open = is_open or "*" in named
+        self.calls.append(
+            Call(
+                names,
+                *self.place(node),
+                tuple(given),
+                named,
+                is_open,
+                self.scope.key,
+                self._order,
+                not self.bends,
+                is_kept,
+                self.into,
+            )
+        )
+
+
+def literal(node: Any) -> tuple[bool, Any]:
+    """Whether a node is a plain literal, and its value; Python 3.7 has other classes of nodes."""
+    kind = type(node).__name__
+    if kind in ("Constant", "NameConstant"):
+        return True, node.value
+    if kind in ("Num", "Str"):
+        return True, node.n if kind == "Num" else node.s
+    return False, None
+
+
+def parameters(arguments: Any) -> dict[str, Argument | None]:
+    """The names of all parameters, in order, with the literal that is a default."""
+    plain = [*getattr(arguments, "posonlyargs", ()), *arguments.args]
+    rest = [each for each in (arguments.vararg, arguments.kwarg) if each is not None]
+    missing = [None] * (len(plain) - len(arguments.defaults))
+    defaults = [*missing, *arguments.defaults, *arguments.kw_defaults, *(None for _ in rest)]
+    found: dict[str, Argument | None] = {}
+    for each, default in zip([*plain, *arguments.kwonlyargs, *rest], defaults):
+        known = (False, None) if default is None else literal(default)
+        found[each.arg] = Argument(*known) if known[0] else None
+    return found

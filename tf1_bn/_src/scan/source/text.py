@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A source file as a syntax tree, or why there is none."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+import warnings
+from typing import NamedTuple
+
+from ...files.whole_files import open_regular
+
+MOST_BYTES = 5 * 2**20
+_PYTHON_2 = (
+    ("a print statement", re.compile(r"^\s*print\s+[^\s(=.,:\[)]|^\s*print\s*(?:>>|[\"'])")),
+    ("`except E, e`", re.compile(r"^\s*except\s+[\w.]+\s*,\s*\w+\s*:|^\s*except\s*\(.*\)\s*,\s*\w+\s*:")),
+    ("`raise E, text`", re.compile(r"^\s*raise\s+[\w.]+\s*,")),
+    ("an exec statement", re.compile(r"^\s*exec\s+[^\s(=.,:]")),
+    ("a text with ur in front", re.compile(r"(?<![\w\"'])[uU][rR][\"']")),
+    ("`<>`", re.compile(r"[\w)\]]\s*<>\s*[\w(\[\"'-]")),
+    ("an octal number such as 0777", re.compile(r"(?<![\w.\"'])0[0-7]+[lL]?(?![\w.\"'])")),
+    ("a long number such as 1L", re.compile(r"(?<![\w.\"'])\d+[lL](?![\w\"'])")),
+    ("backquotes", re.compile(r"^[^#\"'`]*`[^`\"']+`")),
+    ("a tuple among a function's arguments", re.compile(r"^\s*def\s+\w+\(.*\([\w, ]+\).*\):")),
+)
+_MENTION = re.compile(r"batch_norm|BatchNorm")
+
+
+class Unreadable(NamedTuple):
+    """Why a file was not checked.
+
+    Attributes:
+      code: BN001 (could not be read), BN002 (Python 2) or BN003 (no Python parses it).
+      line, column: where the trouble is.
+      text: what it is.
+    """
+
+    code: str
+    line: int
+    column: int
+    text: str
+
+
+class Source(NamedTuple):
+    """A file that was parsed, with its lines as Python counts them."""
+
+    tree: ast.Module
+    lines: list[str]
+
+
+def parse_file(path: str) -> Source | Unreadable:
+    """Reads and parses a file; never raises but for KeyboardInterrupt."""
+    try:
+        with open_regular(path, MOST_BYTES) as opened:
+            raw = opened.read()
+    except (OSError, ValueError) as error:
+        return Unreadable("BN001", 1, 1, f"could not be read: {_why(error)}")
+    return parse(raw)
+
+
+def parse(raw: bytes) -> Source | Unreadable:
+    """Parses what stands in a file."""
+    if b"\0" in raw:
+        return Unreadable("BN001", 1, 1, "could not be read: it is no text, it has zero bytes")
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
+        text = raw.decode(encoding)
+    except (SyntaxError, UnicodeError, LookupError) as error:
+        return Unreadable("BN001", 1, 1, f"could not be read: {_why(error)}")
+    # As Python counts them: a form feed ends no line.
+    lines = re.split(r"\r\n|\r|\n", text)
+    try:
+        with warnings.catch_warnings():
+            # Of invalid escapes in the files of others.
+            warnings.simplefilter("ignore")
+            return Source(ast.parse(raw), lines)
+    except (RecursionError, MemoryError):
+        return Unreadable("BN003", 1, 1, "could not be parsed: it is nested too deeply")
+    except (SyntaxError, ValueError) as error:
+        return _refused(error, lines)
+
+
+def _refused(error: Exception, lines: list[str]) -> Unreadable:
+    line = getattr(error, "lineno", None) or 1
+    column = max(getattr(error, "offset", None) or 1, 1)
+    mentions = [number for number, each in enumerate(lines, 1) if _MENTION.search(each)]
+    about = f"; it speaks of batch norm in {_listed(mentions)}" if mentions else ""
+    old = _python_2(lines, line)
+    if old:
+        where, what = old
+        text = f"is Python 2, by {what}, and was not checked: convert it with 2to3 first{about}"
+        return Unreadable("BN002", where, 1, text)
+    return Unreadable("BN003", line, column, f"could not be parsed: {_why(error)}{about}")
+
+
+def _python_2(lines: list[str], refused: int) -> tuple[int, str] | None:
+    """The line that only Python 2 takes, nearest to the one that was refused; None if none is."""
+    near = range(max(refused - 2, 1), min(refused + 1, len(lines)) + 1)
+    for number in sorted(near, key=lambda each: abs(each - refused)):
+        code = lines[number - 1][:1000]
+        for what, pattern in _PYTHON_2:
+            if not code.lstrip().startswith("#") and pattern.search(code):
+                return number, what
+    return None
+
+
+def _listed(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:4]))
+    more = f" and {len(numbers) - 4} more" if len(numbers) > 4 else ""
+    return f"{'lines' if len(numbers) > 1 else 'line'} {shown}{more}"
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, SyntaxError):
+        return str(error.msg)
+    return str(error).split("\n")[0]
