@@ -77,7 +77,8 @@ def make_session(graph: Any = None) -> Any:
 
 def _is_pure(item: Any) -> bool:
     """Tests of these folders need no TensorFlow in their process; one of tests/unit holds that."""
-    return not {TESTS / "unit", TESTS / "meta", TESTS / "mutations"}.isdisjoint(_file(item).parents)
+    pure = {TESTS / name for name in ("unit", "meta", "mutations", "scan")}
+    return not pure.isdisjoint(_file(item).parents)
 
 
 def _installed_tensorflow() -> str:

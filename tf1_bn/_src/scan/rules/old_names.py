@@ -63,18 +63,13 @@ def call_rules(tree: Tree) -> Iterator[Finding]:
 def name_rules(tree: Tree) -> Iterator[Finding]:
     """The names of a file that are gone: one finding for each, or for what one option brings."""
     for facts in tree.files:
-        served: dict[str, list[Use]] = {}
+        gone: dict[Fate, list[Use]] = {}
         for use in facts.uses:
             fate = _fate(use)
-            if fate is None:
-                continue
-            if not fate.option:
-                text = f"{fate.text}{_times(use.count)}"
-                yield Finding(facts.path, use.line, use.column, "BN202", text)
-            else:
-                served.setdefault(fate.option, []).append(use)
-        for option, uses in sorted(served.items()):
-            yield _brought_back(facts, option, uses)
+            if fate is not None:
+                gone.setdefault(fate, []).append(use)
+        for fate, uses in gone.items():
+            yield _brought_back(facts, fate.option, uses) if fate.option else _lost(facts, fate, uses)
 
 
 def _fate(use: Use) -> Fate | None:
@@ -121,30 +116,36 @@ def _of_contrib(words: Sequence[str]) -> Fate | None:
             break
         if module in HEIRS:
             break
-    asked = ".".join(words)
-    return Fate("", sentence(asked)[:-1])
+    # All before the sentence's colon is the name.
+    return Fate("", sentence(".".join(words)).partition(": ")[2].rstrip("."))
+
+
+def _lost(facts: Facts, fate: Fate, uses: Sequence[Use]) -> Finding:
+    longest = max(uses, key=lambda use: len(use.names[0]))
+    first = uses[0]
+    text = f"{_shown(longest)} is gone, and tf1_bn does not bring it back: {fate.text}"
+    return Finding(facts.path, first.line, first.column, "BN202", text)
 
 
 def _brought_back(facts: Facts, option: str, uses: Sequence[Use]) -> Finding:
     first = uses[0]
-    total = sum(use.count for use in uses)
+    place = (facts.path, first.line, first.column)
     if option == ALIAS:
         text = f"{_shown(first)} is TF1's: run it with {ALIAS}, or import tensorflow.compat.v1"
-        return Finding(facts.path, first.line, first.column, "BN203", text)
-    others = f" and {counted(len(uses) - 1, 'other name')}" if len(uses) > 1 else ""
+        return Finding(*place, "BN203", text)
+    total = sum(use.count for use in uses)
     used = f", used {total} times," if total > len(uses) else ""
-    verb = "are" if others else "is"
-    slim = ", much of it from TF-Slim" if option == CONTRIB else ""
-    text = f"{_shown(first)}{others}{used} {verb} gone: `run {option}` brings back{slim}"
-    return Finding(facts.path, first.line, first.column, "BN201", text.replace("brings back", "brings " + ("them" if others else "it") + " back"))
+    slim = ", most of it from TF-Slim" if option == CONTRIB else ""
+    if len(uses) == 1:
+        text = f"{_shown(first)}{used} is gone: `run {option}` brings it back{slim}"
+    else:
+        others = counted(len(uses) - 1, "other name")
+        text = f"{_shown(first)} and {others}{used} are gone: `run {option}` brings them back{slim}"
+    return Finding(*place, "BN201", text)
 
 
 def _shown(use: Use) -> str:
     return f"tf.{below(use.names[0])}"
-
-
-def _times(count: int) -> str:
-    return f" (used {count} times)" if count > 1 else ""
 
 
 def options_of(tree: Tree) -> list[str]:

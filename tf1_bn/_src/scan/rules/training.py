@@ -24,13 +24,14 @@ def trains(call: Call) -> bool:
 
 def training_rules(tree: Tree) -> Iterator[Finding]:
     """What is wrong with `training`, file by file."""
-    scoped = any(_is_scope_of_training(call) for each in tree.files for call in each.calls)
-    for facts in tree.files:
-        if any(trains(call) for call in facts.calls):
-            found = [norm for norm in map(norm_of, facts.calls) if norm is not None]
-            called = [norm for norm in found if norm.is_called]
-            yield from _missing(facts, [norm for norm in called if norm.library == "layers"])
-            yield from _fixed(facts, called, scoped)
+    for group in tree.groups:
+        scoped = any(_is_scope_of_training(call) for each in group for call in each.calls)
+        for facts in group:
+            if any(trains(call) for call in facts.calls):
+                found = [norm for norm in map(norm_of, facts.calls) if norm is not None]
+                called = [norm for norm in found if norm.is_called]
+                yield from _missing(facts, [norm for norm in called if norm.library == "layers"])
+                yield from _fixed(facts, called, scoped)
 
 
 def _missing(facts: Facts, called: Sequence[Norm]) -> Iterator[Finding]:

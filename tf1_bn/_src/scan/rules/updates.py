@@ -17,16 +17,16 @@ _MOST_STEPS = 3
 
 def updates_rules(tree: Tree) -> Iterator[Finding]:
     """Train ops of files, connected by imports, in which nobody speaks of update ops."""
-    handlers = [each for each in tree.files if each.has_updates]
+    handlers = [each for each in tree.files if _handles(each)]
     # These may load any other file.
-    dynamic = any(_DYNAMIC_LOADS(each) for each in handlers)
+    dynamic = any(_loads_by_name(each) for each in handlers)
     for group in tree.groups:
-        if any(each.has_updates for each in group):
+        if any(_handles(each) for each in group):
             continue
         found = [(facts, norm) for facts in group for norm in _updating(facts, group)]
-        kept = any(norm.call.is_kept for _, norm in found)
         if not found:
             continue
+        kept = any(norm.call.is_kept for _, norm in found)
         outside = sorted({name for each in group for name in tree.outside[each.path]})
         for facts in group:
             train = next((call for call in facts.calls if trains(call)), None)
@@ -56,7 +56,13 @@ def _finding(
     return Finding(*place, "BN110", text + mend)
 
 
-def _DYNAMIC_LOADS(facts: Facts) -> bool:
+def _handles(facts: Facts) -> bool:
+    """Whether a file may see to the update ops."""
+    ours = ("tf1_bn.minimize", "tf1_bn.updates")
+    return facts.has_updates or any(name in ours for use in facts.uses for name in use.names)
+
+
+def _loads_by_name(facts: Facts) -> bool:
     return any(one.module.split(".")[0] in _DYNAMIC for one in facts.imports) or (
         "__import__" in facts.loaded
     )

@@ -35,6 +35,13 @@ _ASKED = frozenset(
     + ("control_dependencies", "Graph", "create_train_op", "optimize_loss")
 )
 
+# By the kind of a node, the method that reads it; Str is Python 3.7's.
+_READ = {
+    kind: f"_on_{kind.lower()}"
+    for kind in ("Name", "Attribute", "Call", "IfExp", "NamedExpr", "Lambda", "Constant", "Str")
+}
+_READABLE = (ast.expr, ast.keyword, getattr(ast, "slice", ast.expr))
+
 
 class Reader:
     """What has been read of a file so far, and where the reading is."""
@@ -55,6 +62,7 @@ class Reader:
         self.bends, self.guards = 0, 0
         self.into: str | None = None
         self._uses: dict[tuple[str, ...], Use] = {}
+        self._words: set[str] = set()
         self._order = 0
 
     @property
@@ -63,21 +71,19 @@ class Reader:
 
     def word(self, name: str) -> None:
         """Looks whether an identifier, or a text, speaks of update ops."""
-        if not self.has_updates and len(name) < 80 and _UPDATES.search(name):
-            self.has_updates = True
+        if not self.has_updates and name not in self._words and len(name) < 80:
+            self._words.add(name)
+            self.has_updates = _UPDATES.search(name) is not None
 
     def note(self, target: Target | None, node: Any) -> None:
         """Notes the use of an imported name."""
         if target is None or self.guards:
             return
-        names = tuple(each for each in target.names if each[:1] not in ".?" and "()" not in each)
-        roots = {each.split(".")[0] for each in names}
-        if not names or roots <= HARMLESS or any(len(each) > 150 for each in names):
-            return
+        names = target.names
         known = self._uses.get(names)
         if known is not None:
             self._uses[names] = known._replace(count=known.count + 1)
-        else:
+        elif _is_foreign(names):
             self._uses[names] = Use(names, *self.place(node), 1)
 
     def place(self, node: Any) -> tuple[int, int]:
@@ -91,24 +97,29 @@ class Reader:
     def value(self, node: Any, is_inner: bool = False) -> Target | None:
         """Reads an expression and returns what it may be; `is_inner` if a longer name goes on."""
         kind = type(node).__name__
-        read = getattr(self, f"_{kind.lower()}", None)
-        if read is not None:
-            found: Target | None = read(node, is_inner)
+        name = _READ.get(kind)
+        if name is not None:
+            found: Target | None = getattr(self, name)(node, is_inner)
             return found
         if kind in ("ListComp", "SetComp", "DictComp", "GeneratorExp"):
             self._comprehension(node)
         elif kind != "JoinedStr":
             # Before Python 3.12 the places inside of such a text are wrong.
-            for child in ast.iter_child_nodes(node):
-                self.value(child)
+            for field in node._fields:
+                self._part(getattr(node, field, None))
         return None
 
-    def _name(self, node: Any, is_inner: bool) -> Target | None:
+    def _part(self, part: Any) -> None:
+        for each in part if isinstance(part, list) else (part,):
+            if isinstance(each, _READABLE):
+                self.value(each)
+
+    def _on_name(self, node: Any, is_inner: bool) -> Target | None:
         self.word(node.id)
         self.loaded.add(node.id)
         return self._seen(self.scope.find(node.id, self.stars), node, is_inner)
 
-    def _attribute(self, node: Any, is_inner: bool) -> Target | None:
+    def _on_attribute(self, node: Any, is_inner: bool) -> Target | None:
         base = self.value(node.value, is_inner=True)
         self.word(node.attr)
         self.loaded.add(node.attr)
@@ -124,7 +135,7 @@ class Reader:
                 self._add(target, node, (), {}, False, is_kept=True)
         return target
 
-    def _call(self, node: Any, is_inner: bool) -> Target | None:
+    def _on_call(self, node: Any, is_inner: bool) -> Target | None:
         into, self.into = self.into, None
         target = self.value(node.func, is_inner=True)
         self.note(target, node.func)
@@ -160,26 +171,26 @@ class Reader:
         known = target is not None and not target.names[0].startswith(("?", "."))
         return target, Argument(False, target.names[0] if target and known else name)
 
-    def _ifexp(self, node: Any, is_inner: bool) -> Target | None:
+    def _on_ifexp(self, node: Any, is_inner: bool) -> Target | None:
         self.value(node.test)
         self.bends += 1
         found = either(self.value(node.body), self.value(node.orelse))
         self.bends -= 1
         return found
 
-    def _namedexpr(self, node: Any, is_inner: bool) -> Target | None:
+    def _on_namedexpr(self, node: Any, is_inner: bool) -> Target | None:
         found = self.value(node.value)
         self.scope.bind(node.target.id, found)
         return found
 
-    def _lambda(self, node: Any, is_inner: bool) -> None:
+    def _on_lambda(self, node: Any, is_inner: bool) -> None:
         self.inside("lambda", node.args, lambda: self.value(node.body))
 
-    def _constant(self, node: Any, is_inner: bool) -> None:
+    def _on_constant(self, node: Any, is_inner: bool) -> None:
         if isinstance(node.value, str):
             self.word(node.value)
 
-    def _str(self, node: Any, is_inner: bool) -> None:
+    def _on_str(self, node: Any, is_inner: bool) -> None:
         self.word(node.s)
 
     def _comprehension(self, node: Any) -> None:
@@ -261,6 +272,13 @@ class Reader:
                 self.into,
             )
         )
+
+
+def _is_foreign(names: tuple[str, ...]) -> bool:
+    """Whether they are of other modules, and not of harmless ones."""
+    if any(each[:1] in ".?" or "()" in each or len(each) > 150 for each in names):
+        return False
+    return any(each.split(".")[0] not in HARMLESS for each in names)
 
 
 def literal(node: Any) -> tuple[bool, Any]:

@@ -64,7 +64,7 @@ class _Walk:
 
     def body(self, statements: list[Any]) -> None:
         for each in statements:
-            read = getattr(self, f"_{type(each).__name__.lower()}", self._other)
+            read = getattr(self, f"_on_{type(each).__name__.lower()}", self._other)
             read(each)
 
     def _other(self, node: Any) -> None:
@@ -76,7 +76,7 @@ class _Walk:
             elif type(child).__name__ == "match_case":
                 self._bent(child.body)  # type: ignore[attr-defined]
 
-    def _expr(self, node: Any) -> None:
+    def _on_expr(self, node: Any) -> None:
         if literal(node.value)[0]:
             # A docstring speaks of anything.
             return
@@ -86,14 +86,14 @@ class _Walk:
 
     # -- names -----------------------------------------------------------------------------------
 
-    def _import(self, node: Any) -> None:
+    def _on_import(self, node: Any) -> None:
         for alias in node.names:
             self.reader.imports.append(Import(0, alias.name))
             top = alias.name.split(".")[0]
             self.reader.scope.bind(alias.asname or top, Target((alias.name if alias.asname else top,)))
             self.reader.note(Target((alias.name,)), node)
 
-    def _importfrom(self, node: Any) -> None:
+    def _on_importfrom(self, node: Any) -> None:
         module = node.module or ""
         self.reader.imports.append(Import(node.level, module))
         # Of this tree, until it is known where the file stands.
@@ -108,7 +108,7 @@ class _Walk:
             self.reader.scope.bind(alias.asname or alias.name, target)
             self.reader.note(target, node)
 
-    def _assign(self, node: Any) -> None:
+    def _on_assign(self, node: Any) -> None:
         (first, *others) = node.targets
         is_plain = not others and isinstance(first, ast.Name)
         self.reader.into = first.id if is_plain and isinstance(node.value, ast.Call) else None
@@ -117,7 +117,7 @@ class _Walk:
         for each in node.targets:
             self._bind(each, target, node.value)
 
-    def _annassign(self, node: Any) -> None:
+    def _on_annassign(self, node: Any) -> None:
         target = self.reader.value(node.value) if node.value is not None else None
         if node.value is not None:
             self._bind(node.target, target, node.value)
@@ -137,18 +137,18 @@ class _Walk:
         else:
             self.reader.unknown(place)
 
-    def _augassign(self, node: Any) -> None:
+    def _on_augassign(self, node: Any) -> None:
         self.reader.value(node.value)
         self.reader.unknown(node.target)
         if isinstance(node.target, ast.Name):
             self.reader.loaded.add(node.target.id)
 
-    def _global(self, node: Any) -> None:
+    def _on_global(self, node: Any) -> None:
         self.reader.scope.globals.update(node.names)
 
     # -- what runs later -------------------------------------------------------------------------
 
-    def _functiondef(self, node: Any) -> None:
+    def _on_functiondef(self, node: Any) -> None:
         reader = self.reader
         for each in node.decorator_list:
             reader.value(each)
@@ -156,9 +156,9 @@ class _Walk:
         key = reader.inside(node.name, node.args, lambda: self.body(node.body))
         reader.scope.bind(node.name, Target((key,)))
 
-    _asyncfunctiondef = _functiondef
+    _on_asyncfunctiondef = _on_functiondef
 
-    def _classdef(self, node: Any) -> None:
+    def _on_classdef(self, node: Any) -> None:
         reader = self.reader
         for each in [*node.decorator_list, *node.bases, *(k.value for k in node.keywords)]:
             reader.value(each)
@@ -181,13 +181,14 @@ class _Walk:
         scope.is_loose = loose
         reader.bends -= 1
 
-    def _if(self, node: Any) -> None:
+    def _on_if(self, node: Any) -> None:
         # A long chain of elif is one node inside the other.
         guards = self.reader.guards
         while True:
             self.reader.value(node.test)
-            self.reader.guards += bool(_VERSION.search(_words(node.test)))
-            if "__main__" in _words(node.test):
+            words = _words(node.test)
+            self.reader.guards += bool(_VERSION.search(words))
+            if "__main__" in words:
                 self.body(node.body)
             else:
                 self._bent(node.body)
@@ -197,27 +198,27 @@ class _Walk:
         self._bent(node.orelse)
         self.reader.guards = guards
 
-    def _for(self, node: Any) -> None:
+    def _on_for(self, node: Any) -> None:
         self.reader.value(node.iter)
         self.reader.unknown(node.target)
         self._bent(node.body, node.orelse)
 
-    _asyncfor = _for
+    _on_asyncfor = _on_for
 
-    def _while(self, node: Any) -> None:
+    def _on_while(self, node: Any) -> None:
         self.reader.value(node.test)
         self._bent(node.body, node.orelse)
 
-    def _with(self, node: Any) -> None:
+    def _on_with(self, node: Any) -> None:
         for item in node.items:
             self.reader.value(item.context_expr)
             if item.optional_vars is not None:
                 self.reader.unknown(item.optional_vars)
         self.body(node.body)
 
-    _asyncwith = _with
+    _on_asyncwith = _on_with
 
-    def _try(self, node: Any) -> None:
+    def _on_try(self, node: Any) -> None:
         caught = [_words(each.type) if each.type else "Exception" for each in node.handlers]
         is_meant = any(word in each for each in caught for word in _MEANT)
         self.reader.guards += is_meant
@@ -227,12 +228,16 @@ class _Walk:
         self.reader.guards -= is_meant
         self.body(node.finalbody)
 
-    _trystar = _try
+    _on_trystar = _on_try
 
 
 def _words(node: Any) -> str:
     """The identifiers and texts of an expression."""
-    found = []
-    for each in ast.walk(node):
-        found += [getattr(each, part, "") for part in ("id", "attr", "s", "value")]
-    return " ".join(each for each in found if isinstance(each, str))
+    found, waiting = [], [node]
+    while waiting:
+        inner = vars(waiting.pop()).values()
+        found += [each for each in inner if isinstance(each, str)]
+        waiting += [each for each in inner if isinstance(each, ast.AST)]
+        listed = [one for each in inner if isinstance(each, list) for one in each]
+        waiting += [one for one in listed if isinstance(one, ast.AST)]
+    return " ".join(found)
