@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BN101 to BN104: what the calls of a file that trains say of `training`."""
+"""BN101 to BN104: what the calls of code that trains say of `training`."""
 
 from __future__ import annotations
 
 from typing import Iterator, Sequence
 
+from ...files.text_table import counted
 from ..source.facts import Call, Facts
 from ..source.norms import Norm, norm_of
 from ..source.reader import HARMLESS
@@ -12,6 +13,8 @@ from ..source.tree import Tree
 from .finding import Finding
 
 _TRAINING = ("minimize", "apply_gradients", "create_train_op", "optimize_loss")
+# Where `var_list` stands in these.
+_OF_SOME = {"minimize": ("var_list", 2), "compute_gradients": ("var_list", 1)}
 
 
 def trains(call: Call) -> bool:
@@ -22,52 +25,79 @@ def trains(call: Call) -> bool:
     )
 
 
+def trains_some(group: Sequence[Facts]) -> bool:
+    """Whether only chosen variables may be trained: the others may be frozen on purpose."""
+    for call in (call for facts in group for call in facts.calls):
+        last = call.names[0].split(".")[-1]
+        if last in _OF_SOME and (call.is_open or call.argument(*_OF_SOME[last]) is not None):
+            return True
+        if last == "gradients" and call.names[0].startswith("tensorflow"):
+            return True
+    return False
+
+
 def training_rules(tree: Tree) -> Iterator[Finding]:
-    """What is wrong with `training`, file by file."""
+    """What is wrong with `training`, by files that belong together."""
     for group in tree.groups:
+        if not any(trains(call) for facts in group for call in facts.calls):
+            continue
+        pairs = [(facts, norm) for facts in group for norm in map(norm_of, facts.calls) if norm]
+        called = [(facts, norm) for facts, norm in pairs if norm.is_called]
         scoped = any(_is_scope_of_training(call) for each in group for call in each.calls)
+        yield from _missing(called, trains_some(group))
         for facts in group:
-            if any(trains(call) for call in facts.calls):
-                found = [norm for norm in map(norm_of, facts.calls) if norm is not None]
-                called = [norm for norm in found if norm.is_called]
-                yield from _missing(facts, [norm for norm in called if norm.library == "layers"])
-                yield from _fixed(facts, called, scoped)
+            own = [norm for home, norm in called if home is facts]
+            yield from _always_on(facts, own, scoped)
+        yield from _always_off(called)
 
 
-def _missing(facts: Facts, called: Sequence[Norm]) -> Iterator[Finding]:
-    missing = [norm for norm in called if norm.leaves_out()]
-    is_all = len(missing) == len(called)
-    for norm in missing:
+def _missing(called: Sequence[tuple[Facts, Norm]], is_some: bool) -> Iterator[Finding]:
+    missing = [(facts, norm) for facts, norm in called if _leaves_out(norm)]
+    for facts, norm in missing:
         where = (facts.path, norm.call.line, norm.call.column)
-        if is_all:
+        said = "`training` is left out, which means False"
+        if len(missing) == len(called) and not is_some:
             text = (
-                "`training` is left out, which means False: the file trains, but this layer uses "
-                "moving statistics that never move from 0 and 1; pass training=True, or a placeholder"
+                f"{said}: the moving statistics are used in training too, and stay 0 and 1; pass "
+                "training=True, or a placeholder"
             )
             yield Finding(*where, "BN101", text)
         else:
-            text = (
-                "`training` is left out, which means False, while other calls of this file give "
-                "it; write training=False if that is meant"
-            )
+            others = "the code trains" if is_some else "other calls give it"
+            text = f"{said}, while {others}; write training=False if that is meant"
             yield Finding(*where, "BN102", text)
 
 
-def _fixed(facts: Facts, called: Sequence[Norm], scoped: bool) -> Iterator[Finding]:
-    on = [norm for norm in called if norm.says(True)]
-    off = [norm for norm in called if norm.says(False) and not norm.leaves_out()]
-    for norm in on:
-        # Both literals in one file are two phases; and an arg_scope may give another value.
-        given = "training=True" if norm.library == "layers" else "is_training=True"
-        if off or not norm.call.is_straight or (norm.training is None and scoped):
-            continue
-        said = given if norm.training else "is_training is left out, which means True"
-        text = f"{said}: validation and export through this call use the batch's statistics too"
-        yield Finding(facts.path, norm.call.line, norm.call.column, "BN103", text)
-    if off and len(off) == len(called):
-        for norm in off:
+def _leaves_out(norm: Norm) -> bool:
+    return norm.library == "layers" and norm.leaves_out()
+
+
+def _always_on(facts: Facts, called: Sequence[Norm], scoped: bool) -> Iterator[Finding]:
+    # Both literals in one file are two phases; and an arg_scope may give another value.
+    if any(norm.says(False) for norm in called):
+        return
+    on = [
+        norm
+        for norm in called
+        if norm.says(True) and norm.call.is_straight and not (norm.training is None and scoped)
+    ]
+    if on:
+        first = on[0]
+        name = "training" if first.library == "layers" else "is_training"
+        said = f"{name} is always True" if first.training else f"{name}, left out, is always True"
+        more = f" (and in {counted(len(on) - 1, 'other call')})" if len(on) > 1 else ""
+        text = f"{said} here{more}: evaluation through it uses the batch's statistics too"
+        yield Finding(facts.path, first.call.line, first.call.column, "BN103", text)
+
+
+def _always_off(called: Sequence[tuple[Facts, Norm]]) -> Iterator[Finding]:
+    off = [(facts, norm) for facts, norm in called if norm.says(False)]
+    if len(off) < len(called):
+        return
+    for facts, norm in off:
+        if not _leaves_out(norm):
             text = (
-                "training is False in each call of a file that trains: right for frozen layers; "
+                "training is False in each call of code that trains: right for frozen layers; "
                 "otherwise the moving statistics never move"
             )
             yield Finding(facts.path, norm.call.line, norm.call.column, "BN104", text)

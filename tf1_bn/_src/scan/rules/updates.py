@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Sequence
+from typing import Iterator, Mapping, Sequence
 
 from ..source.facts import Argument, Call, Facts
 from ..source.norms import Norm, norm_of
 from ..source.tree import Tree
 from .finding import Finding
-from .training import trains
+from .training import trains, trains_some
 
 _DYNAMIC = ("importlib", "imp", "__import__")
 _MOST_STEPS = 3
@@ -17,29 +17,37 @@ _MOST_STEPS = 3
 
 def updates_rules(tree: Tree) -> Iterator[Finding]:
     """Train ops of files, connected by imports, in which nobody speaks of update ops."""
-    handlers = [each for each in tree.files if _handles(each)]
     # These may load any other file.
-    dynamic = any(_loads_by_name(each) for each in handlers)
+    loads = any(_loads_by_name(each) for each in tree.files if _handles(each))
     for group in tree.groups:
         if any(_handles(each) for each in group):
             continue
         found = [(facts, norm) for facts in group for norm in _updating(facts, group)]
-        if not found:
-            continue
-        kept = any(norm.call.is_kept for _, norm in found)
-        outside = sorted({name for each in group for name in tree.outside[each.path]})
-        for facts in group:
-            train = next((call for call in facts.calls if trains(call)), None)
-            if train is not None:
-                yield _finding(facts, train, found, outside, dynamic or kept)
+        if found:
+            doubt = "code that is loaded by name does" if loads else _doubt(tree, group, found)
+            for facts in group:
+                train = next((call for call in facts.calls if trains(call)), None)
+                if train is not None:
+                    yield _finding(facts, train, found, doubt)
+
+
+def _doubt(
+    tree: Tree, group: Sequence[Facts], found: Sequence[tuple[Facts, Norm]]
+) -> str:
+    """Why nothing may be wrong after all, as the end of a sentence; "" where that is not seen."""
+    outside = sorted({name for each in group for name in tree.outside[each.path]})
+    if outside:
+        return f"{outside[0]} does"
+    if any(norm.call.is_kept for _, norm in found):
+        return "its parameters say otherwise"
+    is_on = any(_is_all(True, norm, facts, group) for facts, norm in found)
+    if trains_some(group) and not is_on:
+        return "these layers are not trained"
+    return ""
 
 
 def _finding(
-    facts: Facts,
-    train: Call,
-    found: Sequence[tuple[Facts, Norm]],
-    outside: Sequence[str],
-    is_guess: bool,
+    facts: Facts, train: Call, found: Sequence[tuple[Facts, Norm]], doubt: str
 ) -> Finding:
     home, first = found[0]
     where = f"line {first.call.line}" if home is facts else f"{home.path}:{first.call.line}"
@@ -49,9 +57,8 @@ def _finding(
         f"{calls} in {where} stay 0 and 1"
     )
     place = (facts.path, train.line, train.column)
-    if outside or is_guess:
-        code = outside[0] if outside else "code that is loaded by name"
-        return Finding(*place, "BN111", f"{text}, unless {code} does")
+    if doubt:
+        return Finding(*place, "BN111", f"{text}, unless {doubt}")
     mend = "; make the train op depend on them, or use tf1_bn.minimize"
     return Finding(*place, "BN110", text + mend)
 
@@ -70,35 +77,41 @@ def _loads_by_name(facts: Facts) -> bool:
 
 def _updating(facts: Facts, group: Sequence[Facts]) -> Iterator[Norm]:
     """The calls of a file whose update ops go to UPDATE_OPS, and perhaps train."""
+    placed = any(each.has_places for each in group)
     for norm in map(norm_of, facts.calls):
-        if norm is None or norm.is_ours and norm.call.is_kept:
-            continue
-        if norm.call.is_kept and norm.library == "layers":
+        # Where the updates of contrib's go, an arg_scope or a dict of parameters may say.
+        if norm is None or (norm.library == "contrib" and placed):
             continue
         if norm.call.is_kept:
-            yield norm
-        elif norm.is_collected and not norm.says(False):
-            value = None if norm.training is None else norm.training
-            if value is None or not _is_off(value, norm.call.scope, facts, group, _MOST_STEPS):
+            if norm.library == "contrib":
                 yield norm
+        elif norm.is_collected and not norm.says(False) and not _is_all(False, norm, facts, group):
+            yield norm
 
 
-def _is_off(
-    value: Argument, scope: str, facts: Facts, group: Sequence[Facts], steps: int
+def _is_all(wanted: bool, norm: Norm, facts: Facts, group: Sequence[Facts]) -> bool:
+    """Whether `training` is certainly this value, in all calls of the function around it."""
+    if norm.training is None:
+        return norm.says(wanted)
+    return _is(wanted, norm.training, norm.call.scope, facts, group, _MOST_STEPS)
+
+
+def _is(
+    wanted: bool, value: Argument, scope: str, facts: Facts, group: Sequence[Facts], steps: int
 ) -> bool:
-    """Whether each caller that can be seen gives False for it."""
     if value.is_literal:
-        return not value.value
+        return bool(value.value) == wanted
     given = facts.functions.get(scope, {})
     if value.value not in given or not steps:
         return False
-    place = list(given).index(value.value)
     callers = [
         (each, call) for each in group for call in each.calls if _calls(call, scope, each, facts)
     ]
-    found = [_given(call, value.value, place, scope, given) for _, call in callers]
-    return bool(callers) and all(
-        each is not None and _is_off(each, call.scope, home, group, steps - 1)
+    found = [_given(call, value.value, scope, given) for _, call in callers]
+    # One that trains is enough to train; all must not, for all to be off.
+    decides = any if wanted else all
+    return bool(callers) and decides(
+        each is not None and _is(wanted, each, call.scope, home, group, steps - 1)
         for each, (home, call) in zip(found, callers)
     )
 
@@ -110,12 +123,12 @@ def _calls(call: Call, scope: str, caller: Facts, home: Facts) -> bool:
 
 
 def _given(
-    call: Call, name: str, place: int, scope: str, defaults: object
+    call: Call, name: str, scope: str, parameters: Mapping[str, Argument | None]
 ) -> Argument | None:
-    """What a call gives for a parameter; None where that is not seen."""
+    """What a call gives for a parameter of a function; None where that is not seen."""
     if call.is_open or call.is_kept:
         return None
     # The object itself stands in front of a method's arguments.
-    place -= "()." in scope
+    place = list(parameters).index(name) - ("()." in scope)
     found = call.argument(name, place) if place >= 0 else None
-    return found or (defaults[name] if isinstance(defaults, dict) else None)
+    return found or parameters[name]

@@ -96,6 +96,7 @@ class Facts(NamedTuple):
       strangers: by scope, the order of the first call that could lead anywhere.
       loaded: names that are read somewhere.
       has_updates: some identifier speaks of update ops.
+      has_places: some identifier says where contrib's update ops go.
       silenced: by line, the codes of a `noqa`; an empty set stands for all.
     """
 
@@ -108,4 +109,5 @@ class Facts(NamedTuple):
     strangers: Mapping[str, int]
     loaded: FrozenSet[str]
     has_updates: bool
+    has_places: bool
     silenced: Mapping[int, FrozenSet[str]]

@@ -32,7 +32,7 @@ _OURS = frozenset(("tensorflow", "tf_slim", "tf1_bn"))
 # Of TensorFlow's many functions, those that a rule asks for.
 _ASKED = frozenset(
     (*_KEPT, "apply", "__call__", "minimize", "apply_gradients", "get_collection", "arg_scope")
-    + ("control_dependencies", "Graph", "create_train_op", "optimize_loss")
+    + ("compute_gradients", "gradients", "Graph", "create_train_op", "optimize_loss")
 )
 
 # By the kind of a node, the method that reads it; Str is Python 3.7's.
@@ -55,7 +55,7 @@ class Reader:
         self.imports: list[Import] = []
         self.strangers: dict[str, int] = {}
         self.loaded: set[str] = set()
-        self.has_updates = False
+        self.has_updates, self.has_places = False, False
         self.functions: dict[str, Mapping[str, Argument | None]] = {}
         self.later: list[Callable[[], None]] = []
         # Conditions and loops around, within the scope; questions for the version around.
@@ -71,9 +71,10 @@ class Reader:
 
     def word(self, name: str) -> None:
         """Looks whether an identifier, or a text, speaks of update ops."""
-        if not self.has_updates and name not in self._words and len(name) < 80:
+        if name not in self._words and len(name) < 80:
             self._words.add(name)
-            self.has_updates = _UPDATES.search(name) is not None
+            self.has_places = self.has_places or name == "updates_collections"
+            self.has_updates = self.has_updates or _UPDATES.search(name) is not None
 
     def note(self, target: Target | None, node: Any) -> None:
         """Notes the use of an imported name."""
@@ -103,8 +104,9 @@ class Reader:
             return found
         if kind in ("ListComp", "SetComp", "DictComp", "GeneratorExp"):
             self._comprehension(node)
-        elif kind != "JoinedStr":
-            # Before Python 3.12 the places inside of such a text are wrong.
+        elif kind == "JoinedStr":
+            self._text(node)
+        else:
             for field in node._fields:
                 self._part(getattr(node, field, None))
         return None
@@ -192,6 +194,14 @@ class Reader:
 
     def _on_str(self, node: Any, is_inner: bool) -> None:
         self.word(node.s)
+
+    def _text(self, node: Any) -> None:
+        """Reads an f-string's names alone: before Python 3.12 the places inside are wrong."""
+        for each in ast.walk(node):
+            name = getattr(each, "id", None) or getattr(each, "attr", None)
+            if isinstance(name, str):
+                self.word(name)
+                self.loaded.add(name)
 
     def _comprehension(self, node: Any) -> None:
         outer, self.scope = self.scope, Scope(self.scope.key, self.scope)

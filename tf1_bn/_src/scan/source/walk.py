@@ -42,6 +42,7 @@ def facts_of(path: str, source: Source) -> Facts:
         strangers=reader.strangers,
         loaded=frozenset(reader.loaded),
         has_updates=reader.has_updates,
+        has_places=reader.has_places,
         silenced=_silenced(source.lines),
     )
 
