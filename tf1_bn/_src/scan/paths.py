@@ -26,7 +26,7 @@ def listing_of(paths: Sequence[str]) -> Listing:
     for path in paths:
         found = _below(path, lost) if os.path.isdir(path) else [path]
         for each in found:
-            files.setdefault(os.path.abspath(each), os.path.normpath(each))
+            files.setdefault(os.path.abspath(each), os.path.normpath(each) if each else each)
     return Listing(list(files.values()), lost)
 
 

@@ -14,7 +14,7 @@ from .rules.old_names import options_of
 from .rules.table import findings_of
 from .source.facts import Facts
 from .source.norms import Norm, norm_of
-from .source.text import Unreadable, parse_file
+from .source.text import DEEP, Unreadable, parse_file
 from .source.tree import tree_of
 from .source.walk import facts_of
 
@@ -101,7 +101,7 @@ def _facts(path: str) -> Facts | Unreadable:
     try:
         return facts_of(path, source)
     except RecursionError:
-        return Unreadable("BN003", 1, 1, "could not be parsed: it is nested too deeply")
+        return Unreadable("BN003", 1, 1, DEEP)
 
 
 @contextlib.contextmanager

@@ -6,13 +6,20 @@ from __future__ import annotations
 import ast
 import io
 import re
+import sys
+import threading
 import tokenize
 import warnings
 from typing import NamedTuple
 
 from ...files.whole_files import open_regular
 
-MOST_BYTES = 5 * 2**20
+# Before 3.11 Python ends, without a word, on a tree that is too deep for its stack.
+_IS_FRAIL = sys.version_info < (3, 11)
+MOST_BYTES = (1 if _IS_FRAIL else 5) * 2**20
+# A chain such as `a.b.b` goes one level down every two bytes.
+_SAFE_BYTES, _STACK_BYTES = 2**15, 2**29
+DEEP = "is nested too deeply to be checked"
 _PYTHON_2 = (
     ("a print statement", re.compile(r"^\s*print\s+[^\s(=.,:\[)]|^\s*print\s*(?:>>|[\"'])")),
     ("`except E, e`", re.compile(r"^\s*except\s+[\w.]+\s*,\s*\w+\s*:|^\s*except\s*\(.*\)\s*,\s*\w+\s*:")),
@@ -25,6 +32,7 @@ _PYTHON_2 = (
     ("backquotes", re.compile(r"^[^#\"'`]*`[^`\"']+`")),
     ("a tuple among a function's arguments", re.compile(r"^\s*def\s+\w+\(.*\([\w, ]+\).*\):")),
 )
+_PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
 _MENTION = re.compile(r"batch_norm|BatchNorm")
 
 
@@ -75,11 +83,37 @@ def parse(raw: bytes) -> Source | Unreadable:
         with warnings.catch_warnings():
             # Of invalid escapes in the files of others.
             warnings.simplefilter("ignore")
-            return Source(ast.parse(raw), lines)
+            return Source(_tree(raw), lines)
     except (RecursionError, MemoryError):
-        return Unreadable("BN003", 1, 1, "could not be parsed: it is nested too deeply")
+        return Unreadable("BN003", 1, 1, DEEP)
     except (SyntaxError, ValueError) as error:
         return _refused(error, lines)
+
+
+def _tree(raw: bytes) -> ast.Module:
+    if not _IS_FRAIL or len(raw) < _SAFE_BYTES:
+        return ast.parse(raw)
+    found: list[ast.Module] = []
+    trouble: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            found.append(ast.parse(raw))
+        except BaseException as error:
+            trouble.append(error)
+
+    before = threading.stack_size(_STACK_BYTES)
+    try:
+        thread = threading.Thread(target=read)
+        thread.start()
+    except RuntimeError:
+        raise MemoryError("no stack") from None
+    finally:
+        threading.stack_size(before)
+    thread.join()
+    if trouble:
+        raise trouble[0]
+    return found[0]
 
 
 def _refused(error: Exception, lines: list[str]) -> Unreadable:
@@ -92,7 +126,7 @@ def _refused(error: Exception, lines: list[str]) -> Unreadable:
         where, what = old
         text = f"is Python 2, by {what}, and was not checked: convert it with 2to3 first{about}"
         return Unreadable("BN002", where, 1, text)
-    return Unreadable("BN003", line, column, f"could not be parsed: {_why(error)}{about}")
+    return Unreadable("BN003", line, column, f"{_PYTHON} cannot parse it: {_why(error)}{about}")
 
 
 def _python_2(lines: list[str], refused: int) -> tuple[int, str] | None:
