@@ -118,6 +118,7 @@ def test_numpy_is_required_and_tensorflow_is_an_extra(metadata: Message) -> None
         "tensorflow",
         "contrib",
         "benchmarks",
+        "fix",
         "plot",
         "test",
     }

@@ -20,14 +20,18 @@ LEVELS = (
     ("api",),
     ("contrib", "repair", "proof.report", "proof.recording"),
     ("programs.old_names",),
-    ("programs",),
-    ("proof", "programs.watching"),
+    ("programs", "scan.source"),
+    ("proof", "programs.watching", "scan"),
     ("proof.record",),
     ("proof.verify", "proof.parity"),
     ("cli",),
 )
 ROOMS = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-PURE = ("version", "files", "plan", "discovery", "proof.report", "proof.recording", "proof.causes")
+PURE = (
+    *("version", "files", "plan", "discovery", "scan"),
+    *("proof.report", "proof.recording", "proof.causes"),
+    *(f"programs.old_names.{name}" for name in ("heirs", "neighbours", "tensorflow_names")),
+)
 # 22 rooms rebuild the layer and run programs; doctor, scan and rescue have rooms beside them.
 MOST_FILES, MOST_ROOMS = 9, 28
 SOURCE = PACKAGE / "_src"

@@ -5,7 +5,9 @@ from tensorflow.contrib.layers.python import layers as tf_layers
 
 
 def normalize(inp, activation, reuse, scope):
-    return tf_layers.batch_norm(inp, activation_fn=activation, reuse=reuse, scope=scope, updates_collections=None)
+    return tf_layers.batch_norm(
+        inp, activation_fn=activation, reuse=reuse, scope=scope, updates_collections=None
+    )
 
 
 def forward(inp, weights, reuse=False):

@@ -59,7 +59,9 @@ def _other_command(given: Sequence[str]) -> int:
     parser, commands = _parsers()
     if given[:1] and given[0] in commands:
         name, parser = given[0], commands[given[0]]
-        ours, behind = split_at_dashes(given[1:]) if name not in ("repair", "scan") else (list(given[1:]), [])
+        ours, behind = (
+            split_at_dashes(given[1:]) if name not in ("repair", "scan") else (list(given[1:]), [])
+        )
         # Options may stand between FILE and SCRIPT.
         parsed, unknown = parser.parse_known_intermixed_args(ours)
         if unknown:

@@ -13,7 +13,7 @@ from typing import Iterator, NamedTuple, Sequence
 from ..files.whole_files import open_regular, written_beside
 from .scan import Result
 from .source.norms import Norm
-from .source.text import MOST_BYTES, Source, parse
+from .text import MOST_BYTES, Source, parse
 
 _MISSING = "--fix needs LibCST, which is not installed: pip install 'libcst>=1.0', or tf1_bn[fix]"
 
@@ -45,7 +45,9 @@ class Fix(NamedTuple):
         )
         name = self.path.replace(os.sep, "/").lstrip("/")
         rows = difflib.unified_diff(old, new, f"a/{name}", f"b/{name}")
-        ended = (row if row.endswith("\n") else f"{row}\n\\ No newline at end of file\n" for row in rows)
+        ended = (
+            row if row.endswith("\n") else f"{row}\n\\ No newline at end of file\n" for row in rows
+        )
         return "".join(ended)
 
 

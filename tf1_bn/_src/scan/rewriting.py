@@ -8,17 +8,14 @@ from typing import Any, Collection, Sequence
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
+from .source.words import HOMES
+
 _OURS = {
     "batch_normalization": "batch_normalization",
     "batch_norm": "batch_normalization",
     "BatchNormalization": "BatchNormalization",
     "BatchNorm": "BatchNormalization",
 }
-_HOMES = (
-    "tensorflow.layers",
-    "tensorflow.compat.v1.layers",
-    "tensorflow.python.layers.normalization",
-)
 
 
 class Untouched(Exception):
@@ -49,7 +46,7 @@ def _imported_names(module: cst.Module) -> set[str]:
     for line in module.body:
         for each in _imports(line):
             if _is_ours_whole(each):
-                found.update(_bound(alias) for alias in each.names)  # type: ignore[union-attr]
+                found.update(_bound(alias) for alias in each.names)
     return found
 
 
@@ -63,7 +60,7 @@ def _is_ours_whole(node: cst.ImportFrom) -> bool:
     if node.module is None or node.relative or isinstance(node.names, cst.ImportStar):
         return False
     listed = [alias.name.value for alias in node.names]
-    return _dotted(node.module) in _HOMES and all(name in _OURS for name in listed)
+    return _dotted(node.module) in HOMES and all(name in _OURS for name in listed)
 
 
 def _bound(alias: cst.ImportAlias) -> str:

@@ -14,9 +14,9 @@ from .rules.old_names import options_of
 from .rules.table import findings_of
 from .source.facts import Facts
 from .source.norms import Norm, norm_of
-from .source.text import DEEP, Unreadable, parse_file
 from .source.tree import tree_of
 from .source.walk import facts_of
+from .text import DEEP, Unreadable, parse_file
 
 UNREAD = ("BN001", "BN002", "BN003")
 # Python's own limit is that of programs; sources have long chains.
@@ -99,7 +99,7 @@ def _facts(path: str) -> Facts | Unreadable:
     if isinstance(source, Unreadable):
         return source
     try:
-        return facts_of(path, source)
+        return facts_of(path, source.tree, source.lines)
     except RecursionError:
         return Unreadable("BN003", 1, 1, DEEP)
 

@@ -23,7 +23,11 @@ def collected_rules(tree: Tree) -> Iterator[Finding]:
 
 def _collects(call: Call) -> bool:
     key = call.argument("key", 0)
-    if key is None or key.value is None or not any(n.endswith(".get_collection") for n in call.names):
+    if (
+        key is None
+        or key.value is None
+        or not any(n.endswith(".get_collection") for n in call.names)
+    ):
         return False
     words = str(key.value)
     return words == "update_ops" if key.is_literal else words.split(".")[-1] == "UPDATE_OPS"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, NamedTuple, Sequence, Tuple
+from typing import Iterator, NamedTuple, Sequence
 
 from ...files.text_table import counted
 from ...programs.old_names.heirs import HEIRS, sentence
@@ -12,24 +12,25 @@ from ...programs.old_names.tensorflow_names import rows_of
 from ..source.facts import Facts, Use
 from ..source.norms import Norm, below, norm_of
 from ..source.tree import Tree
+from ..source.words import NORMS
 from .finding import Finding
 
 ALIAS, NEIGHBOURS, CONTRIB = "--tf1-alias", "--neighbours", "--contrib"
-_NORMS = ("batch_normalization", "BatchNormalization", "batch_norm", "BatchNorm")
 _NEIGHBOURS = {
     *(f"layers.{name}" for name in names(LAYERS)),
     *(f"nn.rnn_cell.{name}" for name in names(RNN_CELLS)),
 }
 # Names that TensorFlow 2 shows below tensorflow.compat.v1 alone.
-_TF1_ONLY = frozenset(
-    "placeholder placeholder_with_default Session InteractiveSession get_variable variable_scope "
-    "get_variable_scope GraphKeys get_collection add_to_collection global_variables_initializer "
-    "local_variables_initializer trainable_variables global_variables ConfigProto GPUOptions "
-    "reset_default_graph get_default_graph set_random_seed AUTO_REUSE app flags logging gfile "
-    "initialize_all_variables all_variables assign random_normal random_uniform to_float to_int32 "
-    "truncated_normal_initializer random_normal_initializer constant_initializer log losses metrics "
-    "disable_v2_behavior disable_eager_execution layers contrib".split()
-)
+_TF1_NAMES = """
+    AUTO_REUSE ConfigProto GPUOptions GraphKeys InteractiveSession Session add_to_collection
+    all_variables app assign constant_initializer contrib disable_eager_execution
+    disable_v2_behavior flags get_collection get_default_graph get_variable get_variable_scope gfile
+    global_variables global_variables_initializer initialize_all_variables layers
+    local_variables_initializer log logging losses metrics placeholder placeholder_with_default
+    random_normal random_normal_initializer random_uniform reset_default_graph set_random_seed
+    to_float to_int32 trainable_variables truncated_normal_initializer variable_scope
+"""
+_TF1_ONLY = frozenset(_TF1_NAMES.split())
 
 
 class Fate(NamedTuple):
@@ -39,7 +40,7 @@ class Fate(NamedTuple):
     text: str
 
 
-def needs_of(norm: Norm) -> Tuple[str, ...]:
+def needs_of(norm: Norm) -> tuple[str, ...]:
     """The options of `run` without which a call stops on new TensorFlow."""
     inner = below(norm.name)
     if inner is None or norm.is_ours:
@@ -69,7 +70,8 @@ def name_rules(tree: Tree) -> Iterator[Finding]:
             if fate is not None:
                 gone.setdefault(fate, []).append(use)
         for fate, uses in gone.items():
-            yield _brought_back(facts, fate.option, uses) if fate.option else _lost(facts, fate, uses)
+            tell = _brought_back if fate.option else _lost
+            yield tell(facts, fate, uses)
 
 
 def _fate(use: Use) -> Fate | None:
@@ -79,7 +81,7 @@ def _fate(use: Use) -> Fate | None:
         return None
     name = inner[0]
     words = name.split(".")
-    if words[-1] in _NORMS and words[0] in ("layers", "contrib", "python"):
+    if words[-1] in NORMS and words[0] in ("layers", "contrib", "python"):
         return None
     if ".".join(words[:2]) in _NEIGHBOURS or ".".join(words[:3]) in _NEIGHBOURS:
         return Fate(NEIGHBOURS, "")
@@ -127,13 +129,14 @@ def _lost(facts: Facts, fate: Fate, uses: Sequence[Use]) -> Finding:
     return Finding(facts.path, first.line, first.column, "BN202", text)
 
 
-def _brought_back(facts: Facts, option: str, uses: Sequence[Use]) -> Finding:
+def _brought_back(facts: Facts, fate: Fate, uses: Sequence[Use]) -> Finding:
+    option = fate.option
     first = uses[0]
     place = (facts.path, first.line, first.column)
     if option == ALIAS:
         text = f"{_shown(first)} is TF1's: run it with {ALIAS}, or import tensorflow.compat.v1"
         return Finding(*place, "BN203", text)
-    total = sum(use.count for use in uses)
+    total = sum(use.times for use in uses)
     used = f", used {total} times," if total > len(uses) else ""
     slim = ", most of it from TF-Slim" if option == CONTRIB else ""
     if len(uses) == 1:

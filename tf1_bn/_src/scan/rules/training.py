@@ -8,8 +8,8 @@ from typing import Iterator, Sequence
 from ...files.text_table import counted
 from ..source.facts import Call, Facts
 from ..source.norms import Norm, norm_of
-from ..source.reader import HARMLESS
 from ..source.tree import Tree
+from ..source.words import HARMLESS
 from .finding import Finding
 
 _TRAINING = ("minimize", "apply_gradients", "create_train_op", "optimize_loss")

@@ -31,9 +31,7 @@ def updates_rules(tree: Tree) -> Iterator[Finding]:
                     yield _finding(facts, train, found, doubt)
 
 
-def _doubt(
-    tree: Tree, group: Sequence[Facts], found: Sequence[tuple[Facts, Norm]]
-) -> str:
+def _doubt(tree: Tree, group: Sequence[Facts], found: Sequence[tuple[Facts, Norm]]) -> str:
     """Why nothing may be wrong after all, as the end of a sentence; "" where that is not seen."""
     outside = sorted({name for each in group for name in tree.outside[each.path]})
     if outside:
@@ -46,9 +44,7 @@ def _doubt(
     return ""
 
 
-def _finding(
-    facts: Facts, train: Call, found: Sequence[tuple[Facts, Norm]], doubt: str
-) -> Finding:
+def _finding(facts: Facts, train: Call, found: Sequence[tuple[Facts, Norm]], doubt: str) -> Finding:
     home, first = found[0]
     where = f"line {first.call.line}" if home is facts else f"{home.path}:{first.call.line}"
     calls = "call" if len(found) == 1 else f"{len(found)} calls, the first"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, FrozenSet, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Mapping, NamedTuple, Sequence
 
 
 class Argument(NamedTuple):
@@ -28,9 +28,9 @@ class Target(NamedTuple):
       positional, keywords: what `functools.partial` has given already.
     """
 
-    names: Tuple[str, ...]
-    positional: Tuple[Argument, ...] = ()
-    keywords: Tuple[Tuple[str, Argument], ...] = ()
+    names: tuple[str, ...]
+    positional: tuple[Argument, ...] = ()
+    keywords: tuple[tuple[str, Argument], ...] = ()
 
 
 class Call(NamedTuple):
@@ -48,10 +48,10 @@ class Call(NamedTuple):
       into: the variable that takes the result; "" where it is dropped; None where it is used.
     """
 
-    names: Tuple[str, ...]
+    names: tuple[str, ...]
     line: int
     column: int
-    positional: Tuple[Argument, ...]
+    positional: tuple[Argument, ...]
     keywords: Mapping[str, Argument]
     is_open: bool
     scope: str
@@ -68,12 +68,12 @@ class Call(NamedTuple):
 
 
 class Use(NamedTuple):
-    """The first use of a dotted name in a file, and how many there are."""
+    """The first use of a dotted name in a file, and how many times it is used."""
 
-    names: Tuple[str, ...]
+    names: tuple[str, ...]
     line: int
     column: int
-    count: int
+    times: int
 
 
 class Import(NamedTuple):
@@ -104,10 +104,10 @@ class Facts(NamedTuple):
     calls: Sequence[Call]
     uses: Sequence[Use]
     imports: Sequence[Import]
-    exports: Mapping[str, Tuple[str, ...]]
+    exports: Mapping[str, tuple[str, ...]]
     functions: Mapping[str, Mapping[str, Argument | None]]
     strangers: Mapping[str, int]
-    loaded: FrozenSet[str]
+    loaded: frozenset[str]
     has_updates: bool
     has_places: bool
-    silenced: Mapping[int, FrozenSet[str]]
+    silenced: Mapping[int, frozenset[str]]

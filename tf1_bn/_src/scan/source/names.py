@@ -7,11 +7,10 @@ import builtins
 from typing import Iterator
 
 from .facts import Target
+from .words import STARS
 
 _LONGEST = 200
 _BUILTIN = frozenset(dir(builtins))
-# What `from tensorflow.contrib.layers import *` may have given.
-_OF_STARS = ("batch_norm", "batch_normalization", "BatchNormalization", "BatchNorm", "arg_scope")
 
 
 class Scope:
@@ -44,7 +43,7 @@ class Scope:
                 return scope.bound[name]
         if name in _BUILTIN:
             return Target((f"builtins.{name}",))
-        given = [each for each in stars if name in _OF_STARS or not each.startswith("tensorflow")]
+        given = [each for each in stars if name in STARS or not each.startswith("tensorflow")]
         return Target(tuple(member(each, name) for each in given)) if given else None
 
     def top(self) -> Scope:
@@ -95,4 +94,4 @@ def result(base: Target | None) -> Target | None:
     """What a call of `base` gives."""
     if base is None or base.names[:1] == () or base.names[0].startswith("?"):
         return None
-    return Target(tuple(f"{each}()" for each in base.names if len(each) < _LONGEST)) or None
+    return Target(tuple(f"{each}()" for each in base.names if len(each) < _LONGEST))

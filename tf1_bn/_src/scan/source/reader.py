@@ -4,36 +4,13 @@
 from __future__ import annotations
 
 import ast
-import re
-from typing import Any, Callable, Mapping
+from typing import Any, Callable
 
-from .facts import Argument, Call, Import, Target, Use
+from .facts import Argument, Call, Target
+from .ledger import Ledger
 from .names import Scope, attribute, either, result
-
-_UPDATES = re.compile(
-    r"update_?ops?$|update_?ops_|^(extra|bn|batch_?norm)_?updates?$|^updates$|^create_train_op$"
-    r"|^optimize_loss$|^gan_train_ops$|^RunUpdateOps$|^update_ops_for$",
-    re.IGNORECASE,
-)
-NORMS = ("batch_normalization", "batch_norm", "BatchNormalization", "BatchNorm")
-_KEPT = ("SyncBatchNormalization", *NORMS)
-# Modules whose functions build no layers and run no updates.
-HARMLESS = frozenset(
-    "abc argparse ast base64 builtins bisect codecs collections configparser contextlib copy csv "
-    "cProfile cv2 datetime decimal difflib enum errno fnmatch fractions functools gc getopt glob "
-    "gym gzip h5py hashlib heapq html http imageio importlib inspect io itertools json librosa "
-    "logging math matplotlib mnist mpl_toolkits msgpack multiprocessing numbers numpy operator os "
-    "pandas pathlib pickle PIL platform pprint queue random re requests scipy select seaborn shlex "
-    "shutil signal six skimage sklearn socket statistics string struct subprocess sys tarfile "
-    "tempfile termcolor textwrap threading time timeit tqdm traceback types typing unittest urllib "
-    "urllib2 uuid warnings wave weakref yaml zipfile zlib absl __future__".split()
-)
-_OURS = frozenset(("tensorflow", "tf_slim", "tf1_bn"))
-# Of TensorFlow's many functions, those that a rule asks for.
-_ASKED = frozenset(
-    (*_KEPT, "apply", "__call__", "minimize", "apply_gradients", "get_collection", "arg_scope")
-    + ("compute_gradients", "gradients", "Graph", "create_train_op", "optimize_loss")
-)
+from .nodes import literal, parameters
+from .words import ASKED, FOLLOWED_NOT, KEPT
 
 # By the kind of a node, the method that reads it; Str is Python 3.7's.
 _READ = {
@@ -47,51 +24,22 @@ class Reader:
     """What has been read of a file so far, and where the reading is."""
 
     def __init__(self, lines: list[str]) -> None:
-        self.lines = lines
+        self.ledger = Ledger(lines)
         self.scope = Scope("")
         self.stars: list[str] = []
         self.attributes: dict[str, Target | None] = {}
         self.calls: list[Call] = []
-        self.imports: list[Import] = []
         self.strangers: dict[str, int] = {}
-        self.loaded: set[str] = set()
-        self.has_updates, self.has_places = False, False
-        self.functions: dict[str, Mapping[str, Argument | None]] = {}
         self.later: list[Callable[[], None]] = []
         # Conditions and loops around, within the scope; questions for the version around.
         self.bends, self.guards = 0, 0
         self.into: str | None = None
-        self._uses: dict[tuple[str, ...], Use] = {}
-        self._words: set[str] = set()
         self._order = 0
 
-    @property
-    def uses(self) -> list[Use]:
-        return list(self._uses.values())
-
-    def word(self, name: str) -> None:
-        """Looks whether an identifier, or a text, speaks of update ops."""
-        if name not in self._words and len(name) < 80:
-            self._words.add(name)
-            self.has_places = self.has_places or name == "updates_collections"
-            self.has_updates = self.has_updates or _UPDATES.search(name) is not None
-
     def note(self, target: Target | None, node: Any) -> None:
-        """Notes the use of an imported name."""
-        if target is None or self.guards:
-            return
-        names = target.names
-        known = self._uses.get(names)
-        if known is not None:
-            self._uses[names] = known._replace(count=known.count + 1)
-        elif _is_foreign(names):
-            self._uses[names] = Use(names, *self.place(node), 1)
-
-    def place(self, node: Any) -> tuple[int, int]:
-        """Line and column, both from 1, the column in characters."""
-        line = self.lines[node.lineno - 1] if node.lineno <= len(self.lines) else ""
-        before = line.encode("utf-8", "surrogatepass")[: node.col_offset]
-        return node.lineno, len(before.decode("utf-8", "replace")) + 1
+        """Notes the use of an imported name, but not where it is asked for with a way out."""
+        if target is not None and not self.guards:
+            self.ledger.use(target, node)
 
     # -- expressions -----------------------------------------------------------------------------
 
@@ -117,14 +65,12 @@ class Reader:
                 self.value(each)
 
     def _on_name(self, node: Any, is_inner: bool) -> Target | None:
-        self.word(node.id)
-        self.loaded.add(node.id)
+        self.ledger.read(node.id)
         return self._seen(self.scope.find(node.id, self.stars), node, is_inner)
 
     def _on_attribute(self, node: Any, is_inner: bool) -> Target | None:
         base = self.value(node.value, is_inner=True)
-        self.word(node.attr)
-        self.loaded.add(node.attr)
+        self.ledger.read(node.attr)
         found: Target | None = attribute(base, node.attr)
         if found is not None and len(found.names) == 1 and found.names[0] in self.attributes:
             found = self.attributes[found.names[0]]
@@ -133,7 +79,7 @@ class Reader:
     def _seen(self, target: Target | None, node: Any, is_inner: bool) -> Target | None:
         if not is_inner:
             self.note(target, node)
-            if target and any(each.split(".")[-1] in _KEPT for each in target.names):
+            if target and any(each.split(".")[-1] in KEPT for each in target.names):
                 self._add(target, node, (), {}, False, is_kept=True)
         return target
 
@@ -146,7 +92,7 @@ class Reader:
         values = [self._argument(each) for each in node.args]
         named = {each.arg: self._argument(each.value) for each in node.keywords}
         for each in node.keywords:
-            self.word(each.arg or "")
+            self.ledger.word(each.arg or "")
         arguments = {name: value[1] for name, value in named.items() if name is not None}
         if target is None:
             self._stranger(("?",))
@@ -190,18 +136,17 @@ class Reader:
 
     def _on_constant(self, node: Any, is_inner: bool) -> None:
         if isinstance(node.value, str):
-            self.word(node.value)
+            self.ledger.word(node.value)
 
     def _on_str(self, node: Any, is_inner: bool) -> None:
-        self.word(node.s)
+        self.ledger.word(node.s)
 
     def _text(self, node: Any) -> None:
         """Reads an f-string's names alone: before Python 3.12 the places inside are wrong."""
         for each in ast.walk(node):
             name = getattr(each, "id", None) or getattr(each, "attr", None)
             if isinstance(name, str):
-                self.word(name)
-                self.loaded.add(name)
+                self.ledger.read(name)
 
     def _comprehension(self, node: Any) -> None:
         outer, self.scope = self.scope, Scope(self.scope.key, self.scope)
@@ -228,9 +173,9 @@ class Reader:
         dot = "()." if above.is_class else "." if not above.key else ".<locals>."
         scope = Scope(f"{above.key}{dot}{name}", above)
         given = parameters(arguments)
-        self.functions[scope.key] = given
+        self.ledger.functions[scope.key] = given
         for parameter in given:
-            self.word(parameter)
+            self.ledger.word(parameter)
             scope.bound[parameter] = None
         is_method = above.is_class and scope.bound
         if is_method:
@@ -249,29 +194,37 @@ class Reader:
         """Binds the names of a target of assignment to what nobody knows."""
         for each in ast.walk(node):
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
-                self.word(each.id)
+                self.ledger.word(each.id)
                 self.scope.bind(each.id, None)
             elif not isinstance(each, (ast.Tuple, ast.List, ast.Starred)) and each is node:
                 self.value(each)
 
     def _stranger(self, names: tuple[str, ...]) -> None:
-        if all(each.split(".")[0] not in HARMLESS | _OURS for each in names):
+        if all(each.split(".")[0] not in FOLLOWED_NOT for each in names):
             self.strangers.setdefault(self.scope.key, self._order)
 
-    def _add(self, target: Target, node: Any, given: Any, named: Any, is_open: bool, is_kept: bool = False) -> None:
+    def _add(
+        self,
+        target: Target,
+        node: Any,
+        given: Any,
+        named: Any,
+        is_open: bool,
+        is_kept: bool = False,
+    ) -> None:
         self._order += 1
         names = target.names
         lasts = {each.replace("()", "").split(".")[-1] for each in names}
         roots = {each.split(".")[0] for each in names}
         if not names[:1] or not any(each.startswith(".") for each in names):
             self._stranger(names)
-        if not lasts & _ASKED and (not roots - HARMLESS - _OURS or roots == {"?"}):
+        if not lasts & ASKED and (not roots - FOLLOWED_NOT or roots == {"?"}):
             return
         is_open = is_open or "*" in named
         self.calls.append(
             Call(
                 names,
-                *self.place(node),
+                *self.ledger.place(node),
                 tuple(given),
                 named,
                 is_open,
@@ -282,33 +235,3 @@ class Reader:
                 self.into,
             )
         )
-
-
-def _is_foreign(names: tuple[str, ...]) -> bool:
-    """Whether they are of other modules, and not of harmless ones."""
-    if any(each[:1] in ".?" or "()" in each or len(each) > 150 for each in names):
-        return False
-    return any(each.split(".")[0] not in HARMLESS for each in names)
-
-
-def literal(node: Any) -> tuple[bool, Any]:
-    """Whether a node is a plain literal, and its value; Python 3.7 has other classes of nodes."""
-    kind = type(node).__name__
-    if kind in ("Constant", "NameConstant"):
-        return True, node.value
-    if kind in ("Num", "Str"):
-        return True, node.n if kind == "Num" else node.s
-    return False, None
-
-
-def parameters(arguments: Any) -> dict[str, Argument | None]:
-    """The names of all parameters, in order, with the literal that is a default."""
-    plain = [*getattr(arguments, "posonlyargs", ()), *arguments.args]
-    rest = [each for each in (arguments.vararg, arguments.kwarg) if each is not None]
-    missing = [None] * (len(plain) - len(arguments.defaults))
-    defaults = [*missing, *arguments.defaults, *arguments.kw_defaults, *(None for _ in rest)]
-    found: dict[str, Argument | None] = {}
-    for each, default in zip([*plain, *arguments.kwonlyargs, *rest], defaults):
-        known = (False, None) if default is None else literal(default)
-        found[each.arg] = Argument(*known) if known[0] else None
-    return found

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import os
-from typing import Iterable, Mapping, NamedTuple, Sequence, Tuple
+from typing import Iterable, Mapping, NamedTuple, Sequence
 
 from .facts import Call, Facts, Use
-from .reader import HARMLESS
+from .words import FOLLOWED_NOT
 
-_OURS = ("tensorflow", "tf_slim", "tf1_bn")
 _MOST_STEPS = 4
 
 
@@ -32,8 +31,8 @@ class _Index:
     """Finds the file of a module."""
 
     def __init__(self, files: Iterable[Facts]) -> None:
-        self.by_last: dict[str, list[tuple[Tuple[str, ...], str]]] = {}
-        self.by_words: dict[Tuple[str, ...], str] = {}
+        self.by_last: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+        self.by_words: dict[tuple[str, ...], str] = {}
         for each in files:
             words = _words(each.path)
             self.by_words[words] = each.path
@@ -46,7 +45,7 @@ class _Index:
         folder = _words(os.path.join(os.path.dirname(importer), "x"))[:-1]
         if level:
             return self.by_words.get((*folder[: len(folder) - level + 1], *asked))
-        if not asked or asked[0] in HARMLESS or asked[0] in _OURS:
+        if not asked or asked[0] in FOLLOWED_NOT:
             return None
         fits = [
             (words[: -len(asked)], path)
@@ -80,7 +79,7 @@ def _outside(facts: Facts, index: _Index) -> list[str]:
     found = []
     for one in facts.imports:
         root = one.module.split(".")[0]
-        if not one.level and (root in HARMLESS or root in _OURS):
+        if not one.level and root in FOLLOWED_NOT:
             continue
         parent = one.module.rpartition(".")[0]
         asked = (one.module, parent) if parent or one.level else (one.module,)
@@ -108,7 +107,7 @@ def _groups(files: Sequence[Facts], neighbours: Mapping[str, set[str]]) -> list[
 def _linked(facts: Facts, index: _Index, by_path: Mapping[str, Facts]) -> Facts:
     """The facts with names that go through other files of the tree followed."""
 
-    def follow(names: Tuple[str, ...]) -> Tuple[str, ...]:
+    def follow(names: tuple[str, ...]) -> tuple[str, ...]:
         found = [_followed(name, facts.path, index, by_path) for name in names]
         return tuple(dict.fromkeys(found))
 
@@ -136,7 +135,7 @@ def _step(
     bare = name.lstrip("<")
     level = len(name) - len(bare)
     words = bare.split(".")
-    if name[:1] in ".?@" or (not level and (words[0] in HARMLESS or words[0] in _OURS)):
+    if name[:1] in ".?@" or (not level and words[0] in FOLLOWED_NOT):
         return None
     for count in range(min(len(words) - 1, 8), -1 if level else 0, -1):
         path = index.find(importer, level, ".".join(words[:count]))
@@ -144,11 +143,13 @@ def _step(
         if path is not None and exported:
             rest = "".join(f".{word}" for word in words[count + 1 :])
             target = exported[0]
-            return (f"@{path}:{target}{rest}" if target.startswith(".") else f"{target}{rest}"), path
+            return (
+                f"@{path}:{target}{rest}" if target.startswith(".") else f"{target}{rest}"
+            ), path
     return None
 
 
-def _words(path: str) -> Tuple[str, ...]:
+def _words(path: str) -> tuple[str, ...]:
     """A module's path as words; a package is its folder."""
     plain = os.path.normpath(os.path.abspath(path))
     words = tuple(os.path.splitext(plain)[0].replace("\\", "/").split("/"))

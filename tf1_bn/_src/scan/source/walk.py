@@ -9,24 +9,25 @@ from typing import Any
 
 from .facts import Facts, Import, Target
 from .names import Scope, member
-from .reader import Reader, literal
-from .text import Source
+from .nodes import literal, words_of
+from .reader import Reader
 
-_NOQA = re.compile(r"#\s*noqa(?::\s*(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*))?", re.IGNORECASE)
+_CODE = r"[A-Z]+[0-9]+"
+_NOQA = re.compile(rf"#\s*noqa(?::\s*(?P<codes>{_CODE}(?:[,\s]+{_CODE})*))?", re.IGNORECASE)
 _VERSION = re.compile(r"version|hasattr|tf2|v2_enabled", re.IGNORECASE)
 # A failed import or lookup in front of these is meant.
 _MEANT = ("ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException")
 
 
-def facts_of(path: str, source: Source) -> Facts:
+def facts_of(path: str, tree: ast.Module, lines: list[str]) -> Facts:
     """Returns what is known of a parsed file.
 
     Raises:
       RecursionError: it is nested too deeply.
     """
-    reader = Reader(source.lines)
+    reader = Reader(lines)
     walk = _Walk(reader)
-    walk.body(source.tree.body)
+    walk.body(tree.body)
     while reader.later:
         waiting, reader.later = reader.later, []
         for read in waiting:
@@ -35,15 +36,15 @@ def facts_of(path: str, source: Source) -> Facts:
     return Facts(
         path=path,
         calls=reader.calls,
-        uses=reader.uses,
-        imports=reader.imports,
+        uses=reader.ledger.uses,
+        imports=reader.ledger.imports,
         exports={name: target.names for name, target in bound if target and target.names},
-        functions=reader.functions,
+        functions=reader.ledger.functions,
         strangers=reader.strangers,
-        loaded=frozenset(reader.loaded),
-        has_updates=reader.has_updates,
-        has_places=reader.has_places,
-        silenced=_silenced(source.lines),
+        loaded=frozenset(reader.ledger.loaded),
+        has_updates=reader.ledger.has_updates,
+        has_places=reader.ledger.has_places,
+        silenced=_silenced(lines),
     )
 
 
@@ -52,7 +53,7 @@ def _silenced(lines: list[str]) -> dict[int, frozenset[str]]:
     for number, line in enumerate(lines, 1):
         match = _NOQA.search(line) if "noqa" in line.lower() else None
         if match:
-            codes = re.findall(r"[A-Z]+[0-9]+", (match.group("codes") or "").upper())
+            codes = re.findall(_CODE, (match.group("codes") or "").upper())
             found[number] = frozenset(codes)
     return found
 
@@ -89,22 +90,26 @@ class _Walk:
 
     def _on_import(self, node: Any) -> None:
         for alias in node.names:
-            self.reader.imports.append(Import(0, alias.name))
+            self.reader.ledger.imports.append(Import(0, alias.name))
             top = alias.name.split(".")[0]
-            self.reader.scope.bind(alias.asname or top, Target((alias.name if alias.asname else top,)))
+            self.reader.scope.bind(
+                alias.asname or top, Target((alias.name if alias.asname else top,))
+            )
             self.reader.note(Target((alias.name,)), node)
 
     def _on_importfrom(self, node: Any) -> None:
         module = node.module or ""
-        self.reader.imports.append(Import(node.level, module))
+        self.reader.ledger.imports.append(Import(node.level, module))
         # Of this tree, until it is known where the file stands.
         base = module if not node.level else f"{'<' * node.level}{module}"
         for alias in node.names:
             if alias.name == "*":
                 self.reader.stars.append(base)
                 continue
-            self.reader.word(alias.name)
-            self.reader.imports.append(Import(node.level, f"{module}.{alias.name}".strip(".")))
+            self.reader.ledger.word(alias.name)
+            self.reader.ledger.imports.append(
+                Import(node.level, f"{module}.{alias.name}".strip("."))
+            )
             target = Target((member(base, alias.name),))
             self.reader.scope.bind(alias.asname or alias.name, target)
             self.reader.note(target, node)
@@ -125,12 +130,12 @@ class _Walk:
 
     def _bind(self, place: Any, target: Target | None, value: Any) -> None:
         if isinstance(place, ast.Name):
-            self.reader.word(place.id)
+            self.reader.ledger.word(place.id)
             if target is not None or literal(value) != (True, None):
                 self.reader.scope.bind(place.id, target)
         elif isinstance(place, ast.Attribute):
             owner = self.reader.value(place.value, is_inner=True)
-            self.reader.word(place.attr)
+            self.reader.ledger.word(place.attr)
             if owner is not None and owner.names[:1] and owner.names[0].startswith("."):
                 self.reader.attributes[f"{owner.names[0]}.{place.attr}"] = target
         elif isinstance(place, (ast.Tuple, ast.List)) and isinstance(value, (ast.Tuple, ast.List)):
@@ -142,7 +147,7 @@ class _Walk:
         self.reader.value(node.value)
         self.reader.unknown(node.target)
         if isinstance(node.target, ast.Name):
-            self.reader.loaded.add(node.target.id)
+            self.reader.ledger.loaded.add(node.target.id)
 
     def _on_global(self, node: Any) -> None:
         self.reader.scope.globals.update(node.names)
@@ -153,7 +158,7 @@ class _Walk:
         reader = self.reader
         for each in node.decorator_list:
             reader.value(each)
-        reader.word(node.name)
+        reader.ledger.word(node.name)
         key = reader.inside(node.name, node.args, lambda: self.body(node.body))
         reader.scope.bind(node.name, Target((key,)))
 
@@ -187,7 +192,7 @@ class _Walk:
         guards = self.reader.guards
         while True:
             self.reader.value(node.test)
-            words = _words(node.test)
+            words = words_of(node.test)
             self.reader.guards += bool(_VERSION.search(words))
             if "__main__" in words:
                 self.body(node.body)
@@ -220,7 +225,7 @@ class _Walk:
     _on_asyncwith = _on_with
 
     def _on_try(self, node: Any) -> None:
-        caught = [_words(each.type) if each.type else "Exception" for each in node.handlers]
+        caught = [words_of(each.type) if each.type else "Exception" for each in node.handlers]
         is_meant = any(word in each for each in caught for word in _MEANT)
         self.reader.guards += is_meant
         self.body(node.body)
@@ -230,15 +235,3 @@ class _Walk:
         self.body(node.finalbody)
 
     _on_trystar = _on_try
-
-
-def _words(node: Any) -> str:
-    """The identifiers and texts of an expression."""
-    found, waiting = [], [node]
-    while waiting:
-        inner = vars(waiting.pop()).values()
-        found += [each for each in inner if isinstance(each, str)]
-        waiting += [each for each in inner if isinstance(each, ast.AST)]
-        listed = [one for each in inner if isinstance(each, list) for one in each]
-        waiting += [one for one in listed if isinstance(one, ast.AST)]
-    return " ".join(found)

@@ -12,7 +12,7 @@ import tokenize
 import warnings
 from typing import NamedTuple
 
-from ...files.whole_files import open_regular
+from ..files.whole_files import open_regular
 
 # Before 3.11 Python ends, without a word, on a tree that is too deep for its stack.
 _IS_FRAIL = sys.version_info < (3, 11)
@@ -22,7 +22,10 @@ _SAFE_BYTES, _STACK_BYTES = 2**15, 2**29
 DEEP = "is nested too deeply to be checked"
 _PYTHON_2 = (
     ("a print statement", re.compile(r"^\s*print\s+[^\s(=.,:\[)]|^\s*print\s*(?:>>|[\"'])")),
-    ("`except E, e`", re.compile(r"^\s*except\s+[\w.]+\s*,\s*\w+\s*:|^\s*except\s*\(.*\)\s*,\s*\w+\s*:")),
+    (
+        "`except E, e`",
+        re.compile(r"^\s*except\s+[\w.]+\s*,\s*\w+\s*:|^\s*except\s*\(.*\)\s*,\s*\w+\s*:"),
+    ),
     ("`raise E, text`", re.compile(r"^\s*raise\s+[\w.]+\s*,")),
     ("an exec statement", re.compile(r"^\s*exec\s+[^\s(=.,:]")),
     ("a text with ur in front", re.compile(r"(?<![\w\"'])[uU][rR][\"']")),

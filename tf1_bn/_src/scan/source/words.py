@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names that are looked for in sources; nothing here imports any of them."""
+
+from __future__ import annotations
+
+import re
+
+# Whose names are followed.
+ROOTS = frozenset(("tensorflow", "tf_slim", "tf1_bn"))
+# Where tf.layers' batch norm is imported from.
+HOMES = (
+    "tensorflow.layers",
+    "tensorflow.compat.v1.layers",
+    "tensorflow.python.layers.normalization",
+)
+NORMS = ("batch_normalization", "batch_norm", "BatchNormalization", "BatchNorm")
+KEPT = ("SyncBatchNormalization", *NORMS)
+# Of TensorFlow's many functions, those that a rule asks for.
+ASKED = frozenset(
+    (*KEPT, "apply", "__call__", "minimize", "apply_gradients", "compute_gradients", "gradients")
+    + ("get_collection", "arg_scope", "Graph", "create_train_op", "optimize_loss")
+)
+# What `from tensorflow.contrib.layers import *` may have given.
+STARS = (*NORMS, "arg_scope")
+_UPDATES = re.compile(
+    r"update_?ops?$|update_?ops_|^(extra|bn|batch_?norm)_?updates?$|^updates$|^create_train_op$"
+    r"|^optimize_loss$|^gan_train_ops$|^RunUpdateOps$|^update_ops_for$",
+    re.IGNORECASE,
+)
+# Modules whose functions build no layers and run no updates.
+_HARMLESS = """
+    abc absl argparse ast base64 bisect builtins cProfile codecs collections configparser contextlib
+    copy csv cv2 datetime decimal difflib enum errno fnmatch fractions functools gc getopt glob gym
+    gzip h5py hashlib heapq html http imageio importlib inspect io itertools json librosa logging
+    math matplotlib mnist mpl_toolkits msgpack multiprocessing numbers numpy operator os pandas
+    pathlib pickle PIL platform pprint queue random re requests scipy seaborn select shlex shutil
+    signal six skimage sklearn socket statistics string struct subprocess sys tarfile tempfile
+    termcolor textwrap threading time timeit tqdm traceback types typing unittest urllib urllib2
+    uuid warnings wave weakref yaml zipfile zlib __future__
+"""
+HARMLESS = frozenset(_HARMLESS.split())
+FOLLOWED_NOT = HARMLESS | ROOTS
+
+
+def is_of_updates(word: str) -> bool:
+    """Whether an identifier, or a text, speaks of update ops or of what runs them.
+
+    >>> is_of_updates("UPDATE_OPS"), is_of_updates("extra_update_ops"), is_of_updates("update")
+    (True, True, False)
+    """
+    return _UPDATES.search(word) is not None
