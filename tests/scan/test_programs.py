@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.scan.support import HERE, by_level, found, marked
-from tf1_bn._src.scan.rules.finding import CODES
+from tf1_bn._src.scan.finding import CODES
 from tf1_bn._src.scan.scan import scan
 
 FIRES = sorted((HERE / "fires").glob("*.py"))

@@ -69,8 +69,7 @@ def scan_command(parsed: Any) -> int:
 
 def _scan(parsed: Any) -> int:
     # None of the other commands needs these.
-    from ..scan.documents import as_json, as_sarif
-    from ..scan.lines import as_lines, code_lines
+    from ..scan.report import as_json, as_lines, as_sarif, code_lines
     from ..scan.scan import kept, scan
 
     if parsed.list_codes:

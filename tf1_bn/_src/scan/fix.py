@@ -13,7 +13,7 @@ from typing import Iterator, NamedTuple, Sequence
 from ..files.whole_files import open_regular, written_beside
 from .scan import Result
 from .source.norms import Norm
-from .text import MOST_BYTES, Source, parse
+from .source.text import MOST_BYTES, Source, parse
 
 _MISSING = "--fix needs LibCST, which is not installed: pip install 'libcst>=1.0', or tf1_bn[fix]"
 

@@ -9,8 +9,7 @@ from typing import Any, Callable
 from .facts import Argument, Call, Target
 from .ledger import Ledger
 from .names import Scope, attribute, either, result
-from .nodes import literal, parameters
-from .words import ASKED, FOLLOWED_NOT, KEPT
+from .words import ASKED, FOLLOWED_NOT, KEPT, literal, parameters
 
 # By the kind of a node, the method that reads it; Str is Python 3.7's.
 _READ = {

@@ -9,8 +9,8 @@ from typing import Any
 
 from .facts import Facts, Import, Target
 from .names import Scope, member
-from .nodes import literal, words_of
 from .reader import Reader
+from .words import literal, words_of
 
 _CODE = r"[A-Z]+[0-9]+"
 _NOQA = re.compile(rf"#\s*noqa(?::\s*(?P<codes>{_CODE}(?:[,\s]+{_CODE})*))?", re.IGNORECASE)

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Iterator, Mapping, Sequence
 
-from ..source.facts import Argument, Call, Facts
-from ..source.norms import Norm, norm_of
-from ..source.tree import Tree
 from .finding import Finding
+from .source.facts import Argument, Call, Facts
+from .source.norms import Norm, norm_of
+from .source.tree import Tree
 from .training import trains, trains_some
 
 _DYNAMIC = ("importlib", "imp", "__import__")

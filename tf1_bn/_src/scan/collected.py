@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Iterator, Sequence
 
-from ..source.facts import Call, Facts
-from ..source.norms import norm_of
-from ..source.tree import Tree
 from .finding import Finding
+from .source.facts import Call, Facts
+from .source.norms import norm_of
+from .source.tree import Tree
 
 
 def collected_rules(tree: Tree) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import tokenize
 import warnings
 from typing import NamedTuple
 
-from ..files.whole_files import open_regular
+from ...files.whole_files import open_regular
 
 # Before 3.11 Python ends, without a word, on a tree that is too deep for its stack.
 _IS_FRAIL = sys.version_info < (3, 11)

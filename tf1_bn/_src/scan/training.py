@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from typing import Iterator, Sequence
 
-from ...files.text_table import counted
-from ..source.facts import Call, Facts
-from ..source.norms import Norm, norm_of
-from ..source.tree import Tree
-from ..source.words import HARMLESS
+from ..files.text_table import counted
 from .finding import Finding
+from .source.facts import Call, Facts
+from .source.norms import Norm, norm_of
+from .source.tree import Tree
+from .source.words import HARMLESS
 
 _TRAINING = ("minimize", "apply_gradients", "create_train_op", "optimize_loss")
 # Where `var_list` stands in these.

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from typing import Iterator, NamedTuple, Sequence
 
-from ...files.text_table import counted
-from ...programs.old_names.heirs import HEIRS, sentence
-from ...programs.old_names.neighbours import LAYERS, RNN_CELLS, names
-from ...programs.old_names.tensorflow_names import rows_of
-from ..source.facts import Facts, Use
-from ..source.norms import Norm, below, norm_of
-from ..source.tree import Tree
-from ..source.words import NORMS
+from ..files.text_table import counted
+from ..programs.old_names.heirs import HEIRS, sentence
+from ..programs.old_names.neighbours import LAYERS, RNN_CELLS, names
+from ..programs.old_names.tensorflow_names import rows_of
 from .finding import Finding
+from .source.facts import Facts, Use
+from .source.norms import Norm, below, norm_of
+from .source.tree import Tree
+from .source.words import NORMS
 
 ALIAS, NEIGHBOURS, CONTRIB = "--tf1-alias", "--neighbours", "--contrib"
 _NEIGHBOURS = {

@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""What is found in facts: a small file a subject, each with its codes and their levels."""
