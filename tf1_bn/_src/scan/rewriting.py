@@ -30,8 +30,7 @@ def rewritten(source: bytes, places: Collection[tuple[int, int]]) -> bytes:
     """
     try:
         wrapper = MetadataWrapper(cst.parse_module(source), unsafe_skip_copy=True)
-        imported = _imported_names(wrapper.module)
-        change = _Change(places, imported)
+        change = _Change(places)
         module = wrapper.visit(change)
         if change.needs_import:
             module = _with_import(module)
@@ -40,31 +39,12 @@ def rewritten(source: bytes, places: Collection[tuple[int, int]]) -> bytes:
         raise Untouched(f"LibCST cannot read it: {str(error).splitlines()[0]}") from None
 
 
-def _imported_names(module: cst.Module) -> set[str]:
-    """The names that whole statements at the top import from tf.layers' homes."""
-    found: set[str] = set()
-    for line in module.body:
-        for each in _imports(line):
-            if _is_ours_whole(each):
-                found.update(_bound(alias) for alias in each.names)
-    return found
-
-
-def _imports(line: Any) -> list[cst.ImportFrom]:
-    body = line.body if isinstance(line, cst.SimpleStatementLine) else ()
-    return [each for each in body if isinstance(each, cst.ImportFrom)]
-
-
 def _is_ours_whole(node: cst.ImportFrom) -> bool:
     """Whether a statement imports batch norm from tf.layers and nothing else."""
     if node.module is None or node.relative or isinstance(node.names, cst.ImportStar):
         return False
     listed = [alias.name.value for alias in node.names]
     return _dotted(node.module) in HOMES and all(name in _OURS for name in listed)
-
-
-def _bound(alias: cst.ImportAlias) -> str:
-    return str(_dotted(alias.asname.name) if alias.asname else alias.name.value)
 
 
 def _dotted(node: Any) -> str:
@@ -78,22 +58,31 @@ class _Change(cst.CSTTransformer):
 
     METADATA_DEPENDENCIES = (PositionProvider,)
 
-    def __init__(self, places: Collection[tuple[int, int]], imported: Collection[str]) -> None:
+    def __init__(self, places: Collection[tuple[int, int]]) -> None:
         super().__init__()
-        self.places, self.imported = places, imported
+        self.places = places
         self.needs_import = False
+        self.tries = 0
 
     def leave_Attribute(self, original_node: Any, updated_node: Any) -> Any:
-        return self._replaced(original_node, updated_node, original_node.attr.value)
-
-    def leave_Name(self, original_node: Any, updated_node: Any) -> Any:
-        if original_node.value in self.imported:
-            # Its import is rewritten.
+        start = self.get_metadata(PositionProvider, original_node).start
+        name = original_node.attr.value
+        if name not in _OURS or (start.line, start.column + 1) not in self.places:
             return updated_node
-        return self._replaced(original_node, updated_node, original_node.value)
+        self.needs_import = True
+        new = cst.Attribute(cst.Name("tf1_bn"), cst.Name(_OURS[name]))
+        return new.with_changes(lpar=updated_node.lpar, rpar=updated_node.rpar)
+
+    def visit_Try(self, node: Any) -> None:
+        self.tries += 1
+
+    def leave_Try(self, original_node: Any, updated_node: Any) -> Any:
+        self.tries -= 1
+        return updated_node
 
     def leave_ImportFrom(self, original_node: Any, updated_node: Any) -> Any:
-        if not _is_ours_whole(original_node):
+        # One that may fail has its way out already.
+        if self.tries or not _is_ours_whole(original_node):
             return updated_node
         names = [
             alias.with_changes(name=cst.Name(_OURS[alias.name.value]), asname=_kept_name(alias))
@@ -103,14 +92,6 @@ class _Change(cst.CSTTransformer):
 
     def visit_ImportAlias(self, node: Any) -> bool:
         return False
-
-    def _replaced(self, original: Any, updated: Any, name: str) -> Any:
-        start = self.get_metadata(PositionProvider, original).start
-        if name not in _OURS or (start.line, start.column + 1) not in self.places:
-            return updated
-        self.needs_import = True
-        new = cst.Attribute(cst.Name("tf1_bn"), cst.Name(_OURS[name]))
-        return new.with_changes(lpar=updated.lpar, rpar=updated.rpar)
 
 
 def _kept_name(alias: cst.ImportAlias) -> cst.AsName | None:

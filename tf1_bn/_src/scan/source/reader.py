@@ -105,7 +105,7 @@ class Reader:
             return Target(inner.names, (*inner.positional, *given), tuple(arguments.items()))
         positional = (*target.positional, *(each[1] for each in values))
         self.into = into
-        self._add(target, node, positional, {**dict(target.keywords), **arguments}, is_open)
+        self._add(target, node.func, positional, {**dict(target.keywords), **arguments}, is_open)
         self.into = None
         return result(target)
 
