@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Iterator, Sequence
 
 from .finding import Finding
-from .source.facts import Call, Facts
+from .source.facts import Argument, Call, Facts
 from .source.norms import norm_of
 from .source.tree import Tree
 
@@ -59,7 +59,11 @@ def _early(facts: Facts, collection: Call) -> Iterator[Finding]:
         call.order > collection.order for call in graphs
     ):
         return
-    later = [call for call in builders if call.order > collection.order and call.is_straight]
+    later = [
+        call
+        for call in builders
+        if call.order > collection.order and call.is_straight and not _says_false(call)
+    ]
     if not later:
         return
     place = (facts.path, collection.line, collection.column)
@@ -68,10 +72,26 @@ def _early(facts: Facts, collection: Call) -> Iterator[Finding]:
         "they miss its updates; collect them when the model is complete"
     )
     before = facts.strangers.get(collection.scope)
-    if before is not None and before <= collection.order:
+    is_stranger = before is not None and before <= collection.order
+    if is_stranger or _is_built_elsewhere(facts, collection, later):
         yield Finding(*place, "BN113", f"{text}, unless that layer does not train")
     else:
         yield Finding(*place, "BN112", text)
+
+
+def _says_false(call: Call) -> bool:
+    """Whether a function of the file may be told not to train."""
+    given = (*call.positional, *call.keywords.values())
+    return norm_of(call) is None and any(each == Argument(True, False) for each in given)
+
+
+def _is_built_elsewhere(facts: Facts, collection: Call, later: Sequence[Call]) -> bool:
+    """Whether another function builds layers too, perhaps before this one runs."""
+    own = {collection.scope}.union(*(_reached(call, facts) for call in later))
+    others = (call for call in facts.calls if call.scope not in own)
+    return any(
+        _builds(call, facts) and collection.scope not in _reached(call, facts) for call in others
+    )
 
 
 def _builds(call: Call, facts: Facts) -> bool:
@@ -79,18 +99,20 @@ def _builds(call: Call, facts: Facts) -> bool:
     norm = norm_of(call)
     if norm is not None:
         return norm.is_called and not norm.says(False) and norm.is_collected is not False
+    reached = _reached(call, facts)
+    norms = [norm_of(each) for each in facts.calls if each.scope in reached]
+    return any(each and each.is_called and each.is_collected is not False for each in norms)
+
+
+def _reached(call: Call, facts: Facts) -> set[str]:
+    """The functions of the file that a call runs, and those that they call."""
     seen: set[str] = set()
     waiting = [call]
     while waiting:
-        for scope in _scopes(waiting.pop(), facts):
-            if scope not in seen:
-                seen.add(scope)
-                inner = [each for each in facts.calls if each.scope == scope]
-                norms = [each for each in map(norm_of, inner) if each is not None]
-                if any(each.is_called and each.is_collected is not False for each in norms):
-                    return True
-                waiting += inner
-    return False
+        new = set(_scopes(waiting.pop(), facts)) - seen
+        seen |= new
+        waiting += [each for each in facts.calls if each.scope in new]
+    return seen
 
 
 def _scopes(call: Call, facts: Facts) -> list[str]:

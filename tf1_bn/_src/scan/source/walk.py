@@ -117,6 +117,7 @@ class _Walk:
     def _on_assign(self, node: Any) -> None:
         (first, *others) = node.targets
         is_plain = not others and isinstance(first, ast.Name)
+        is_plain = is_plain and first.id not in self.reader.scope.globals
         self.reader.into = first.id if is_plain and isinstance(node.value, ast.Call) else None
         target = self.reader.value(node.value)
         self.reader.into = None
