@@ -33,6 +33,11 @@ ALIAS, CONTRIB = "--tf1-alias", "--contrib"
         ("import tensorflow as t\nclass A:\n tf = t\n y = tf.layers.BatchNormalization()", [ALIAS]),
         ("import tensorflow.compat.v1 as tf\nl = lambda x: tf.layers.batch_normalization(x)", []),
         ("import tensorflow.compat.v1 as tf\n[tf.layers.batch_normalization(x) for x in y]", []),
+        (
+            "import tensorflow as tf\nclass A:\n tf = load()\n def f(self, x):\n"
+            "  return tf.layers.batch_normalization(x)",
+            [ALIAS],
+        ),
         ("def f():\n import tensorflow.compat.v1 as tf\n tf.layers.batch_normalization(x)", []),
         ("def f():\n return tf.layers.batch_normalization(x)\nimport tensorflow as tf", [ALIAS]),
         (
