@@ -56,7 +56,7 @@ ASK = """
 import argparse
 import tensorflow
 import tf1_bn
-from tf1_bn._src.cli.cures import cure
+from tf1_bn._src.programs.cures import cure
 
 names = ("neighbours", "contrib", "tf1_alias", "compat")
 tf1_bn.install()

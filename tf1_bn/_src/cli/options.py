@@ -9,8 +9,8 @@ import re
 import sys
 from typing import Any, Sequence
 
+from ..programs.cures import cure
 from ..programs.program import Program, ProgramFailed, run
-from .cures import cure
 
 USAGE_ERROR = 2
 INTERRUPTED = 130

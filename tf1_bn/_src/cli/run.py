@@ -10,9 +10,9 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn, Sequence
 
 from ..files.streams import say
+from ..programs.cures import cure
 from ..programs.preparation import prepare
 from ..programs.program import Program, ProgramFailed, run
-from .cures import cure
 from .options import add_options
 
 if TYPE_CHECKING:

@@ -100,14 +100,14 @@ def _is_contribs(full: str) -> bool:
 
 
 def _only_moved(home: str, name: str) -> bool:
-    from ..programs.old_names.moved import PROGRAMS, SLIMS
+    from .old_names.moved import PROGRAMS, SLIMS
 
     below = home[len("tensorflow.python.") :] if home.startswith("tensorflow.python.") else ""
     return any(name in table.get(below, ()) for table in (PROGRAMS, SLIMS))
 
 
 def _is_neighbour(home: str, name: str) -> bool:
-    from ..programs.old_names import neighbours
+    from .old_names import neighbours
 
     homes = {"layers": neighbours.LAYERS, "rnn_cell": neighbours.RNN_CELLS}
     return name in neighbours.names(homes.get(home.rpartition(".")[2], {}))
