@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from ..kernels.batch import Affine
 from ..kernels.moments import Moments, MomentsFn
-from ..kernels.renorm import RenormCorrection
 from ..plan.geometry import Geometry
 from ..plan.kernel_choice import KernelChoice
 from ..plan.spec import BatchNormSpec
@@ -63,12 +62,12 @@ class Outcome(NamedTuple):
     Attributes:
       call: what has been built of it.
       moving: what the averages hold when the call runs.
-      correction: that of renorm, `[channels]` each, where no conditional hides it.
+      correction: r and d of renorm, `[channels]` each, where no conditional hides them.
       scopes: the full names that TF1 would give the two updates, after those of renorm; None where
         they come by themselves.
     """
 
     call: Call
     moving: Moments
-    correction: RenormCorrection | None = None
+    correction: Affine | None = None
     scopes: list[str] | None = None

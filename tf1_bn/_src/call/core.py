@@ -12,7 +12,7 @@ from ..kernels.columns import measure_columns
 from ..kernels.composed import composed_batch_norm, measure_composed, measure_given
 from ..kernels.fused import infer_images, infer_rows, measure_images, measure_rows
 from ..kernels.moments import Moments
-from ..kernels.renorm import RenormCorrection, renorm_correction
+from ..kernels.renorm import renorm_correction
 from ..plan.ways import Composed, Rows, Tf1Fused
 from ..runtime.tensorflow_v1 import Tensor, Variable, may_be_compiled, tf
 from ..runtime.training_flag import Phase
@@ -117,7 +117,7 @@ def _adjustment(inputs: Tensor, plan: Plan) -> tuple[Any, Affine | None]:
 
 def train(
     inputs: Tensor, adjustment: Affine | None, filled: Tensor | None, state: State, plan: Plan
-) -> tuple[Tensor, Moments, RenormCorrection | None]:
+) -> tuple[Tensor, Moments, Affine | None]:
     """Normalizes a batch with its own moments, measured by the kernel of the plan.
 
     Args:

@@ -3,17 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Mapping
 
 from ..runtime.tensorflow_v1 import Tensor, scalar, tf
+from .batch import Affine
 from .moments import Moments
-
-
-class RenormCorrection(NamedTuple):
-    """x_hat * r + d is what normalizing with the averages would have given; no gradient."""
-
-    r: Tensor
-    d: Tensor
 
 
 def renorm_correction(
@@ -22,10 +16,11 @@ def renorm_correction(
     renorm_stddev: Tensor,
     epsilon: Any,
     clipping: Mapping[str, Any],
-) -> RenormCorrection:
+) -> Affine:
     """r = sqrt(variance + epsilon) / R and d = (mean - renorm_mean) / R, clipped, no gradient.
 
-    R is renorm_stddev, at least sqrt(epsilon).
+    R is renorm_stddev, at least sqrt(epsilon). Without clipping, x_hat * r + d is what normalizing
+    with the averages would have given.
 
     Args:
       batch: the moments of the batch.
@@ -34,6 +29,9 @@ def renorm_correction(
       epsilon: added to the variance.
       clipping: numbers or scalar tensors under `rmin`, `rmax` (bounds of r) and `dmax` (bound of
         the absolute value of d); a missing key does not clip.
+
+    Returns:
+      r as the scale and d as the offset, of the shape and dtype of the moments.
     """
     dtype = batch.mean.dtype
     averaged_stddev = tf.maximum(renorm_stddev, scalar(epsilon, dtype) ** 0.5)
@@ -46,9 +44,7 @@ def renorm_correction(
         r = tf.minimum(r, bounds["rmax"])
     if "dmax" in bounds:
         d = tf.minimum(tf.maximum(d, -bounds["dmax"]), bounds["dmax"])
-    return RenormCorrection(
-        tf.stop_gradient(r, name="renorm_r"), tf.stop_gradient(d, name="renorm_d")
-    )
+    return Affine(tf.stop_gradient(r, name="renorm_r"), tf.stop_gradient(d, name="renorm_d"))
 
 
 def batch_stddev(batch: Moments, epsilon: Any) -> Tensor:

@@ -47,23 +47,14 @@ class Fold(NamedTuple):
         return _product(self.columns) if self.columns else self.channels
 
 
-class _Channels(NamedTuple):
+def _channels(geometry: Geometry) -> tuple[int, int, bool, int | None]:
     """Where the channels of an input lie.
 
-    Attributes:
-      number: how many there are, of all channel axes together.
-      first: the first axis of channels that is wider than 1.
-      apart: whether other values lie between two channel axes.
-      after: how many values lie behind the last channel axis, None if unknown.
+    Returns:
+      How many there are, of all channel axes together; the first axis of channels that is wider
+      than 1; whether other values lie between two channel axes; how many values lie behind the
+      last channel axis, None if unknown.
     """
-
-    number: int
-    first: int
-    apart: bool
-    after: int | None
-
-
-def _channels(geometry: Geometry) -> _Channels:
     shape, channel_axes = geometry.input_shape, geometry.channel_axes
     # An axis of size 1 has no place.
     wide = [axis for axis in sorted(channel_axes) if shape[axis] != 1]
@@ -71,7 +62,7 @@ def _channels(geometry: Geometry) -> _Channels:
     last = wide[-1] if wide else first
     number = _product(shape[axis] or 0 for axis in wide)
     apart = any(shape[axis] != 1 for axis in range(first, last) if axis not in channel_axes)
-    return _Channels(number, first, apart, _known_product(shape[last + 1 :]))
+    return number, first, apart, _known_product(shape[last + 1 :])
 
 
 def row_fold(geometry: Geometry, ghost_size: int | None, machine: Machine) -> Fold | None:
@@ -91,21 +82,21 @@ def row_fold(geometry: Geometry, ghost_size: int | None, machine: Machine) -> Fo
     >>> row_fold(images, None, Machine()).reason
     'the channels are moved last'
     """
-    channels = _channels(geometry)
-    if not channels.number or channels.apart or not channels.after:
+    number, first, apart, after = _channels(geometry)
+    if not number or apart or not after:
         return None
-    fold = Fold(channels.number, after=channels.after)
+    fold = Fold(number, after=after)
     if ghost_size is not None:
-        between = _known_product(geometry.input_shape[1 : channels.first])
+        between = _known_product(geometry.input_shape[1:first])
         if not between:
             return None
         ghosts = fold._replace(between=between, ghosts=True)
         return _ghost_fold(ghosts, geometry, ghost_size, machine)
-    slow = bool(channels.number % vector_of(machine, geometry.dtype))
-    if channels.after == 1:
+    slow = bool(number % vector_of(machine, geometry.dtype))
+    if after == 1:
         return fold._replace(slow=slow, reason="the channels are last")
     # Behind a first axis of channels lie all their values, which sum as they are.
-    slow = slow or channels.first == 0
+    slow = slow or first == 0
     return fold._replace(transposed=True, slow=slow, reason="the channels are moved last")
 
 
@@ -171,12 +162,12 @@ def column_fold(geometry: Geometry, costs: Costs, vector: int = 1) -> Fold | Non
     >>> column_fold(images, Costs()).reason
     '2400 columns of 3 channels'
     """
-    channels = _channels(geometry)
-    shape, first = geometry.input_shape, channels.first
+    channels, first, *_ = _channels(geometry)
+    shape = geometry.input_shape
     before, behind = shape[:first], shape[first:]
     size = _known_product(behind)
     # A single channel has nothing to broadcast.
-    if not size or channels.number <= 1:
+    if not size or channels <= 1:
         return None
     known = _product(each for each in before if each is not None)
     rows = known * _product(costs.assumed_batch for each in before if each is None)
@@ -186,7 +177,7 @@ def column_fold(geometry: Geometry, costs: Costs, vector: int = 1) -> Fold | Non
         slow = rows < count * costs.column_rows or width % vector > 0
         return slow, width % costs.row_vector > 0, max(0, costs.column_width - width), count
 
-    most = max(1, costs.column_width // channels.number) * costs.row_vector
+    most = max(1, costs.column_width // channels) * costs.row_vector
     count = min((n for n in range(1, most + 1) if known % n == 0), key=demerits, default=0)
     if not count:
         return None
@@ -194,11 +185,11 @@ def column_fold(geometry: Geometry, costs: Costs, vector: int = 1) -> Fold | Non
     spread = tuple(each if axis in channel_axes else 1 for axis, each in enumerate(behind))
     together = (count,) if count > 1 else ()
     return Fold(
-        channels.number,
+        channels,
         columns=(*together, *(each or 0 for each in behind)),
         spread=(*(1 for _ in together), *(each or 0 for each in spread)),
         slow=demerits(count)[0],
-        reason=f"{count * size} columns of {channels.number} channels",
+        reason=f"{count * size} columns of {channels} channels",
     )
 
 

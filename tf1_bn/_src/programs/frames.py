@@ -70,12 +70,9 @@ def hide_in_tensorflow(is_module: bool) -> None:
     try:
         stacks = importlib.import_module("tensorflow.python.util.tf_stack")
         files = frozenset(_files_below_a_program(is_module))
-
-        class Ours(stacks.StackTraceFilter):  # type: ignore[name-defined, misc]
-            def get_filtered_filenames(self) -> frozenset[str]:
-                return files
-
-        Ours().__enter__()
+        ours = stacks.StackTraceFilter()
+        ours.get_filtered_filenames = lambda: files
+        ours.__enter__()
     except (ImportError, AttributeError, TypeError):
         # This TensorFlow knows no such filter, and shows the frames.
         return

@@ -5,20 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Iterator, Tuple
 
 from .tensorflow_v1 import tf
 
-
-class _Opened(NamedTuple):
-    """A scope that is open: its kind and value, the thread that opened it, whether in a replica."""
-
-    kind: str
-    value: Any
-    thread: int
-    in_replica: bool
-
-
+# A scope that is open: its kind and value, the thread that opened it, whether in a replica.
+_Opened = Tuple[str, Any, int, bool]
 # The innermost last; nothing of a graph is kept once a scope is left.
 _opened: list[_Opened] = []
 # Their kinds, in whichever thread and graph: most programs open none, and nothing is looked for.
@@ -30,7 +22,7 @@ _here = threading.local()
 @contextlib.contextmanager
 def opened(kind: str, value: Any) -> Iterator[None]:
     """A scope of this kind and value, which is not None, for calls in this thread and replicas."""
-    scope = _Opened(kind, value, threading.get_ident(), in_replica())
+    scope = (kind, value, threading.get_ident(), in_replica())
     try:
         try:
             ever_opened.add(kind)
@@ -51,15 +43,15 @@ def _close(scope: _Opened) -> None:
 
 def innermost(kind: str) -> Any:
     """The value of the innermost scope of this kind around the running code; None outside."""
-    scopes, me = [scope for scope in _opened if scope.kind == kind], threading.get_ident()
-    mine = [scope.value for scope in scopes if scope.thread == me]
+    scopes, me = [scope[1:] for scope in _opened if scope[0] == kind], threading.get_ident()
+    mine = [value for value, thread, _ in scopes if thread == me]
     if mine:
         return mine[-1]
     inherited = _inherited().get(kind)
     if inherited is not None or not in_replica():
         return inherited
     # A strategy runs replicas in threads of its own, inside what its caller has opened.
-    around = [scope.value for scope in scopes if not scope.in_replica]
+    around = [value for value, _, by_replica in scopes if not by_replica]
     return around[-1] if around else None
 
 

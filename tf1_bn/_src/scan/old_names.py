@@ -8,7 +8,7 @@ from typing import Iterator, NamedTuple, Sequence
 from ..files.text_table import counted
 from ..programs.old_names.heirs import HEIRS, sentence
 from ..programs.old_names.neighbours import LAYERS, RNN_CELLS, names
-from ..programs.old_names.tensorflow_names import rows_of
+from ..programs.old_names.tensorflow_names import ALL, homes_of
 from .finding import Finding
 from .source.facts import Facts, Use
 from .source.norms import Norm, below, norm_of
@@ -107,13 +107,13 @@ def _of_contrib(words: Sequence[str]) -> Fate | None:
         return None
     for count in range(len(words), 0, -1):
         module = ".".join(words[:count])
-        rows = rows_of(module)
-        if rows:
+        homes = homes_of(module)
+        if homes:
             if count == len(words):
                 return Fate(CONTRIB, "")
             full = f"{module}.{words[count]}"
-            whole = any(row.names is None for row in rows) and full not in HEIRS
-            if whole or any(words[count] in (row.names or ()) for row in rows):
+            found = {name for listed in homes.values() for name in listed.split()}
+            if words[count] in found or (ALL in found and full not in HEIRS):
                 return Fate(CONTRIB, "")
             break
         if module in HEIRS:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import numbers
 import re
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Mapping
 
 # One `name=value` of a text. A list stands in brackets, and an index may follow the name.
 _ASSIGNED = re.compile(
@@ -15,18 +15,6 @@ _ASSIGNED = re.compile(
     r"(?:\[(?P<items>[^\]]*)\]|(?P<value>[^,\[]*))(?:$|,\s*)"
 )
 _BOOLS = {"true": True, "True": True, "false": False, "False": False}
-
-
-class _Kind(NamedTuple):
-    """What a setting may be set to.
-
-    Attributes:
-      type: of the value, or of each item of a list.
-      is_list: whether it is a list.
-    """
-
-    type: Any
-    is_list: bool
 
 
 class HParams:
@@ -46,7 +34,8 @@ class HParams:
         """
         if hparam_def is not None:
             raise ValueError("HParams of a protocol buffer went with contrib: give keyword values.")
-        self._hparam_types: dict[str, _Kind] = {}
+        # By name: the type of the value, or of each item of a list, and whether it is a list.
+        self._hparam_types: dict[str, tuple[Any, bool]] = {}
         self._model_structure = model_structure
         for name, value in settings.items():
             self.add_hparam(name, value)
@@ -62,7 +51,7 @@ class HParams:
         is_list = isinstance(value, (list, tuple))
         if is_list and not value:
             raise ValueError(f"Multi-valued hyperparameters cannot be empty: {name}")
-        self._hparam_types[name] = _Kind(type(value[0] if is_list else value), is_list)
+        self._hparam_types[name] = type(value[0] if is_list else value), is_list
         setattr(self, name, value)
 
     def set_hparam(self, name: str, value: Any) -> None:
@@ -72,13 +61,12 @@ class HParams:
           KeyError: it is not known.
           ValueError: the value is of another type, or a list where none is due or the reverse.
         """
-        kind = self._hparam_types[name]
-        if isinstance(value, list) != kind.is_list:
-            due = "Must pass" if kind.is_list else "Must not pass"
-            which = "multi" if kind.is_list else "single"
+        kind, is_list = self._hparam_types[name]
+        if isinstance(value, list) != is_list:
+            due, which = ("Must pass", "multi") if is_list else ("Must not pass", "single")
             raise ValueError(f"{due} a list for {which}-valued parameter: {name}")
-        cast = [_cast(name, kind.type, each) for each in value] if kind.is_list else None
-        setattr(self, name, _cast(name, kind.type, value) if cast is None else cast)
+        cast = [_cast(name, kind, each) for each in (value if is_list else [value])]
+        setattr(self, name, cast if is_list else cast[0])
 
     def del_hparam(self, name: str) -> None:
         """Forgets a setting; does nothing if it is not known."""
@@ -125,12 +113,12 @@ class HParams:
         """
         if key not in self._hparam_types:
             return default
-        kind = self._hparam_types[key]
-        if default is not None and kind.type is not type(None):
-            if isinstance(default, list) != kind.is_list:
+        kind, is_list = self._hparam_types[key]
+        if default is not None and kind is not type(None):
+            if isinstance(default, list) != is_list:
                 raise ValueError(f"Hparam '{key}' is a list or default={default} is, not both")
-            for each in default if kind.is_list else [default]:
-                _cast(key, kind.type, each)
+            for each in default if is_list else [default]:
+                _cast(key, kind, each)
         return getattr(self, key)
 
     def set_model_structure(self, model_structure: Any) -> None:
@@ -164,7 +152,7 @@ def _cast(name: str, kind: Any, value: Any) -> Any:
     raise ValueError(f"Could not cast hparam '{name}' of type '{kind}' from value {value!r}")
 
 
-def _parsed(text: str, kinds: Mapping[str, _Kind]) -> dict[str, Any]:
+def _parsed(text: str, kinds: Mapping[str, tuple[Any, bool]]) -> dict[str, Any]:
     """The values of a text by name."""
     found: dict[str, Any] = {}
     at = 0
@@ -181,11 +169,8 @@ def _parsed(text: str, kinds: Mapping[str, _Kind]) -> dict[str, Any]:
         if match.group("index"):
             raise ValueError(f"Cannot set one item of '{name}' alone: give the whole list")
         texts = [match.group("value")] if items is None else re.split(r"[ ,]+", items.strip(" ,"))
-        values = [
-            _from_text(name, kinds[name].type, each, text)
-            for each in texts
-            if each or items is None
-        ]
+        kind, _ = kinds[name]
+        values = [_from_text(name, kind, each, text) for each in texts if each or items is None]
         found[name] = values[0] if items is None else values
     return found
 

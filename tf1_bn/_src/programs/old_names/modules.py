@@ -17,7 +17,7 @@ from typing import Any, Iterator, Sequence
 from ...runtime.tensorflow_v1 import tf
 from .heirs import sentence
 from .optional_slim import check_slim, is_slims, serve_batch_norm, submodule
-from .tensorflow_names import TABLE, rows_of
+from .tensorflow_names import ALL, TABLE, homes_of
 
 ROOTS = ("tensorflow.contrib", "tensorflow.estimator")
 _BELOW = "tensorflow."
@@ -49,9 +49,9 @@ class OldModule(types.ModuleType):
     def __dir__(self) -> list[str]:
         module = self.__name__[len(_BELOW) :]
         found = {name for name in vars(self) if not name.startswith("_")}
-        for row in rows_of(module) or ():
+        for home, names in (homes_of(module) or {}).items():
             with contextlib.suppress(ImportError, AttributeError):
-                found.update(row.names or _public(_home(row.home, module)))
+                found.update(_public(_home(home, module)) if names == ALL else names.split())
         below = [each for each in TABLE if each.startswith(module + ".")]
         return sorted(found | {each[len(module) + 1 :].split(".")[0] for each in below})
 
@@ -71,11 +71,11 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if not any(name.startswith(root + ".") and _is_served(root) for root in ROOTS):
             return None
         module = name[len(_BELOW) :]
-        if rows_of(module) is None and _real(module) is None:
+        homes = homes_of(module)
+        if homes is None and _real(module) is None:
             # With `name` in the error, `from tensorflow.contrib import x` would drop the sentence.
             raise ModuleNotFoundError(sentence(module))
-        rows = rows_of(module)
-        if rows and all(is_slims(row.home) for row in rows):
+        if homes and all(map(is_slims, homes)):
             # It would be empty.
             check_slim(f"tf.{module}")
         return importlib.machinery.ModuleSpec(name, self, is_package=True)
@@ -86,7 +86,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: types.ModuleType) -> None:
         """Leaves a module of the table empty, and puts TF-Slim's own file in place of another."""
         below = module.__name__[len(_BELOW) :]
-        if rows_of(below) is None:
+        if homes_of(below) is None:
             sys.modules[module.__name__] = _real(below)
 
 
@@ -142,20 +142,20 @@ def find(module: str, name: str) -> Any:
       ImportError: TF-Slim has it, and is missing.
     """
     missing = None
-    for row in rows_of(module) or ():
-        if row.names is None or name in row.names:
+    for home, names in (homes_of(module) or {}).items():
+        if names == ALL or name in names.split():
             try:
-                value = getattr(_home(row.home, f"{module}.{name}"), name)
-                if row.names is not None or not _is_foreign(value):
+                value = getattr(_home(home, f"{module}.{name}"), name)
+                if names != ALL or not _is_foreign(value):
                     return value
             except AttributeError:
                 continue
             except ImportError as error:
-                # Another row may have it; what TensorFlow itself dropped nobody can install.
-                if is_slims(row.home) or not (error.name or "").startswith("tensorflow"):
+                # Another home may have it; what TensorFlow itself dropped nobody can install.
+                if is_slims(home) or not (error.name or "").startswith("tensorflow"):
                     missing = missing or error
     below = f"{module}.{name}"
-    if rows_of(below) is not None or (missing is None and _real(below) is not None):
+    if homes_of(below) is not None or (missing is None and _real(below) is not None):
         return importlib.import_module(_BELOW + below)
     if missing is not None:
         raise missing
@@ -163,7 +163,7 @@ def find(module: str, name: str) -> Any:
 
 
 def _home(home: str, asked: str) -> Any:
-    """The module of a row; `asked` is the name that needs it."""
+    """The module that a home names; `asked` is what needs it."""
     if is_slims(home):
         check_slim(f"tf.{asked}")
     if home == "tf" or home.startswith("tf."):
@@ -178,11 +178,10 @@ def _real(module: str) -> Any:
     """TF-Slim's module behind one that is not in the table, whose parent is; None if none is."""
     parent, _, name = module.rpartition(".")
     loaded = sys.modules.get(_BELOW + parent)
-    rows = rows_of(parent)
-    homes = [row.home for row in rows or ()]
-    if rows is None and loaded is not None and is_slims(loaded.__name__):
-        homes = [loaded.__name__]
-    slims = [home for home in homes if is_slims(home)]
+    homes = homes_of(parent)
+    if homes is None and loaded is not None and is_slims(loaded.__name__):
+        homes = {loaded.__name__: ALL}
+    slims = [home for home in homes or {} if is_slims(home)]
     if slims:
         check_slim(f"tf.{module}")
     found = (submodule(home, name) for home in slims)

@@ -7,7 +7,8 @@ without an estimator.
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple, Sequence
+from collections import namedtuple
+from typing import Any, Callable, Sequence
 
 from ...runtime.tensorflow_v1 import Tensor, tf
 
@@ -160,21 +161,13 @@ class ModeKeys:
     PREDICT = "infer"
 
 
-class _Fields(NamedTuple):
-    mode: str
-    predictions: Any = None
-    loss: Any = None
-    train_op: Any = None
-    eval_metric_ops: Any = None
-    export_outputs: Any = None
-    training_chief_hooks: Any = None
-    training_hooks: Any = None
-    scaffold: Any = None
-    evaluation_hooks: Any = None
-    prediction_hooks: Any = None
-
-
-class EstimatorSpec(_Fields):
+class EstimatorSpec(
+    namedtuple(
+        "EstimatorSpec",
+        "mode predictions loss train_op eval_metric_ops export_outputs training_chief_hooks "
+        "training_hooks scaffold evaluation_hooks prediction_hooks",
+    )
+):
     """What a model function returns, checked for its mode.
 
     Attributes:
@@ -188,36 +181,46 @@ class EstimatorSpec(_Fields):
 
     __slots__ = ()
 
-    def __new__(cls, *given: Any, **named: Any) -> EstimatorSpec:
+    def __new__(
+        cls,
+        mode: str,
+        predictions: Any = None,
+        loss: Any = None,
+        train_op: Any = None,
+        eval_metric_ops: Any = None,
+        export_outputs: Any = None,
+        training_chief_hooks: Any = None,
+        training_hooks: Any = None,
+        scaffold: Any = None,
+        evaluation_hooks: Any = None,
+        prediction_hooks: Any = None,
+    ) -> EstimatorSpec:
         """Takes the fields in their order or by name; those left out get a TF1 estimator's values.
 
         Raises:
           TypeError: a field is unknown, or `loss` is no tensor.
           ValueError: what the mode needs is missing, or `loss` is no scalar.
         """
-        fields = _Fields(*given, **named)
-        _check(fields)
-        hooks = [name for name in fields._fields if name.endswith("hooks")]
+        if mode == ModeKeys.TRAIN and train_op is None:
+            raise ValueError("Missing train_op.")
+        if mode in (ModeKeys.TRAIN, ModeKeys.EVAL) and loss is None:
+            raise ValueError("Missing loss.")
+        if mode == ModeKeys.PREDICT and predictions is None:
+            raise ValueError("Missing predictions.")
         return super().__new__(
             cls,
-            **{
-                **fields._asdict(),
-                **{name: tuple(getattr(fields, name) or ()) for name in hooks},
-                "loss": _scalar(fields.loss),
-                "predictions": {} if fields.predictions is None else fields.predictions,
-                "eval_metric_ops": fields.eval_metric_ops or {},
-                "scaffold": fields.scaffold or tf.train.Scaffold(),
-            },
+            mode,
+            {} if predictions is None else predictions,
+            _scalar(loss),
+            train_op,
+            eval_metric_ops or {},
+            export_outputs,
+            tuple(training_chief_hooks or ()),
+            tuple(training_hooks or ()),
+            scaffold or tf.train.Scaffold(),
+            tuple(evaluation_hooks or ()),
+            tuple(prediction_hooks or ()),
         )
-
-
-def _check(fields: _Fields) -> None:
-    if fields.mode == ModeKeys.TRAIN and fields.train_op is None:
-        raise ValueError("Missing train_op.")
-    if fields.mode in (ModeKeys.TRAIN, ModeKeys.EVAL) and fields.loss is None:
-        raise ValueError("Missing loss.")
-    if fields.mode == ModeKeys.PREDICT and fields.predictions is None:
-        raise ValueError("Missing predictions.")
 
 
 def _scalar(loss: Any) -> Any:
