@@ -92,8 +92,7 @@ class BatchNormalization(LayerAttributes, GraphLayer):
         self._start(make_spec(given), name, reuse, scope, dtype)
         if not self._spec.is_usual:
             warn_of_numbers(self._spec)
-        if activity_regularizer is not None:
-            self.activity_regularizer = activity_regularizer
+        self.activity_regularizer = activity_regularizer
         # TF1 counts and names layers, and opens a given scope, when they are constructed.
         self._take_name()
         if scope:
@@ -133,8 +132,7 @@ class BatchNormalization(LayerAttributes, GraphLayer):
 
     def _apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         scope = kwargs.pop("scope", None)
-        if scope is not None:
-            check_scope_name(scope)
+        check_scope_name(scope)
         training = args[0] if args else kwargs.get("training", False)
         checked = check_call(self._spec, inputs, training, self._dtype, self._geometry)
         if self._geometry is not None:
