@@ -44,7 +44,9 @@ def renorm_correction(
         r = tf.minimum(r, bounds["rmax"])
     if "dmax" in bounds:
         d = tf.minimum(tf.maximum(d, -bounds["dmax"]), bounds["dmax"])
-    return Affine(tf.stop_gradient(r, name="renorm_r"), tf.stop_gradient(d, name="renorm_d"))
+    return Affine(
+        scale=tf.stop_gradient(r, name="renorm_r"), offset=tf.stop_gradient(d, name="renorm_d")
+    )
 
 
 def batch_stddev(batch: Moments, epsilon: Any) -> Tensor:
