@@ -24,7 +24,12 @@ ERRORS = {
         PLAIN + "tf.nn.rnn_cell",
         PLAIN + "tf.losses.softmax_cross_entropy",
         PLAIN + "tf.nn.dropout(tf.zeros([3]), keep_prob=0.5)",
+        PLAIN + "tf.squeeze(tf.zeros([3, 1]), squeeze_dims=[1])",
         PLAIN + "tf.zeros([3]).shape[0].value",
+        PLAIN + "size = tf.zeros([3]).shape\n[dim.value for dim in size]",
+        PLAIN + "tf.zeros([3]).eval()",
+        PLAIN + "tf.data.Dataset.range(3).make_one_shot_iterator()",
+        PLAIN + "tf.summary.merge_all",
         PLAIN + "tf.compat.v1.placeholder(tf.float32, [])",
         "from tensorflow import placeholder",
         "import tensorflow.layers as layers",
@@ -48,21 +53,29 @@ ERRORS = {
         V1 + "tf.no_such_thing",
         V1 + "tf.layers.no_such_layer",
         PLAIN + "raise ValueError('of its own')",
+        PLAIN + "raise RuntimeError('no eager execution of plans')",
+        PLAIN + "kind = 3\nkind.value",
+        PLAIN + "tf.zeros([3]).value",
+        PLAIN + "def softmax(rows): pass\nsoftmax(1, dim=3)",
+        PLAIN + "tf.compat.v1.disable_v2_behavior()\nnumber = 3\nshape = number.value",
         "import no_such_module",
     ],
 }
 
 ASK = """
 import argparse
+import linecache
 import tensorflow
 import tf1_bn
 from tf1_bn._src.programs.cures import cure
 
 names = ("neighbours", "contrib", "tf1_alias", "compat")
 tf1_bn.install()
-for program in programs:
+for number, program in enumerate(programs):
+    name = f"program{number}.py"
+    linecache.cache[name] = (len(program), None, program.splitlines(True), name)
     try:
-        exec(program, {})
+        exec(compile(program, name, "exec"), {"__name__": "__main__"})
     except Exception as error:
         plain = argparse.Namespace(**dict.fromkeys(names, False))
         compat = argparse.Namespace(**dict.fromkeys(names, True))

@@ -5,20 +5,33 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import re
 import sys
+import traceback
 from typing import Any, Iterator
 
 _NO_MODULE = re.compile(r"No module named '?(tensorflow[\w.]*|tf_slim)\b")
-_NO_NAME = re.compile(r"module '((?:tensorflow|keras)[\w.]*)' has no attribute '(\w+)'")
+_NO_NAME = re.compile(r"module '((?:tensor(?:flow|board)|keras)[\w.]*)' has no attribute '(\w+)'")
 _NO_IMPORT = re.compile(r"cannot import name '(\w+)' from '(tensorflow[\w.]*)'")
 _LOST = re.compile(r"not available with Keras 3\. .*--neighbours")
 _EAGER = re.compile(r"eager execution|EagerTensor|when eager|Session graph is empty")
-# What tensors' shapes are made of without v2 behaviour.
+# What only tensors of a graph have.
+_OF_TENSORS = re.compile(r"EagerTensor' object has no attribute '(\w+)'$")
+# What tensors' shapes are made of without v2 behaviour, and a line that takes one.
 _DIMENSION = re.compile(r"'(int|NoneType)' object has no attribute 'value'$")
+_TAKES_DIMENSION = re.compile(r"(?i)shape|dim|\]\.value")
+_OF_DATASETS = re.compile(
+    r"Dataset' object has no attribute '(make_\w+_iterator|output_(types|shapes|classes))'$"
+)
 _ARGUMENT = re.compile(r"^(?:(\w+)\(\) g|G)ot an unexpected keyword argument '(\w+)'")
 # TensorFlow 2's functions have these names inside, and TensorFlow 1's have these arguments.
-_OLD_ARGUMENTS = ("keep_prob", "keep_dims", "reduction_indices", "dimension", "concat_dim", "dim")
+_OLD_ARGUMENTS = (
+    *("keep_prob", "keep_dims", "reduction_indices", "dimension", "concat_dim", "dim"),
+    *("squeeze_dims", "partition_strategy", "strict", "return_same_structure"),
+)
+# Whose frames say that an error is TensorFlow's; a program may have functions of these names.
+_LIBRARIES = ("tensorflow", "keras", "tf_keras", "tf_slim", "tf1_bn")
 _CONTRIBS = re.compile(r"tensorflow(\._api\.v2|\.compat\.v1)*\.(contrib|estimator)\b")
 _ALIAS, _CONTRIB, _NEIGHBOURS = "--tf1-alias", "--contrib", "--neighbours"
 _SLIM = "install TF-Slim: pip install 'tf_slim>=1.1.0'"
@@ -62,10 +75,42 @@ def _cure_of(error: BaseException) -> str:
     found = _NO_NAME.search(text) if isinstance(error, AttributeError) else None
     if found:
         return _of_name(*found.groups())
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if isinstance(error, (AttributeError, RuntimeError, ValueError, NotImplementedError)):
-        return _ALIAS if _EAGER.search(text) or _DIMENSION.search(text) else ""
+        return _ALIAS if _is_v2() and _lacks_graph(text, error, frames) else ""
     found = _ARGUMENT.search(text) if isinstance(error, TypeError) else None
-    return _ALIAS if found and _had_argument(*found.groups()) else ""
+    if not (found and frames and _passes_tensorflow(frames)):
+        return ""
+    return _ALIAS if _had_argument(*found.groups()) else ""
+
+
+def _is_v2() -> bool:
+    """Whether TensorFlow is there and behaves as version 2, which the alias ends."""
+    full = sys.modules.get("tensorflow")
+    return full is not None and bool(full.compat.v1.executing_eagerly_outside_functions())
+
+
+def _lacks_graph(text: str, error: BaseException, frames: list[Any]) -> bool:
+    """Whether an error comes of eager execution, or of what else is another thing in version 2."""
+    if _OF_DATASETS.search(text):
+        return True
+    if _DIMENSION.search(text):
+        line = traceback.extract_tb(error.__traceback__)[-1].line if frames else ""
+        return not line or _TAKES_DIMENSION.search(line) is not None
+    found = _OF_TENSORS.search(text)
+    if found:
+        return hasattr(sys.modules["tensorflow"].Tensor, found.group(1))
+    return _EAGER.search(text) is not None and _is_library(frames[-1])
+
+
+def _passes_tensorflow(frames: list[Any]) -> bool:
+    """Whether a program called TensorFlow when it failed; below the program are our own frames."""
+    above = list(itertools.dropwhile(_is_library, frames))
+    return any(map(_is_library, above))
+
+
+def _is_library(frame: Any) -> bool:
+    return str(frame.f_globals.get("__name__", "")).split(".")[0] in _LIBRARIES
 
 
 def _of_import(text: str) -> str:
@@ -90,7 +135,13 @@ def _of_name(home: str, name: str) -> str:
         return _CONTRIB
     if ".compat.v1" in home:
         return _NEIGHBOURS if _is_neighbour(home, name) else ""
-    words = re.sub(r"^tensorflow\.?(_api\.v2\.?)?|^keras[\w.]*\.(?=\w+$)", "", home)
+    # TensorBoard has what is left of tf.summary.
+    words = re.sub(
+        r"^tensorboard\.(?=summary)|\._tf\.summary$|^tensorflow\.?(_api\.v2\.?)?"
+        r"|^keras[\w.]*\.(?=\w+$)",
+        "",
+        home,
+    )
     return _ALIAS if _in_tensorflow_1(words, name) else ""
 
 

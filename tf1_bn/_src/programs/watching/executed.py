@@ -12,10 +12,13 @@ from ...runtime.tensorflow_v1 import Operation, Tensor, tf
 # A moving mean is updated by subtraction; initializers and a Saver assign.
 _UPDATES = ("AssignSub", "AssignSubVariableOp")
 _ASSIGNS = ("Assign", "AssignVariableOp")
+_CHANGES = (*_UPDATES, *_ASSIGNS, "AssignAdd", "AssignAddVariableOp")
 _PASSES_ON = ("Identity", "RefIdentity", "Switch", "RefSwitch", "Enter", "RefEnter")
 # The ops of optimizers, such as ResourceSparseApplyAdam.
 _STEP = re.compile("(Resource)?(Sparse)?Apply[A-Z]")
 _FROM_OUTSIDE = re.compile("Restore|Placeholder")
+# Of a constant in an initializer; no layer has more channels.
+_MOST_NUMBERS = 2**16
 
 
 class Executed(NamedTuple):
@@ -23,12 +26,14 @@ class Executed(NamedTuple):
 
     Attributes:
       ops: all that a run executes.
-      trained_through: those that a step of an optimizer depends on.
+      is_step: whether an optimizer makes a step.
+      trained_through: those that a step depends on, an optimizer's or one of the program's own.
       moved: the variables that something is subtracted from.
-      loaded: the variables that get a value from a checkpoint or from the program.
+      loaded: the variables that get a value from a checkpoint, the program or another variable.
     """
 
     ops: set[str]
+    is_step: bool
     trained_through: set[str]
     moved: set[str]
     loaded: set[str]
@@ -37,10 +42,13 @@ class Executed(NamedTuple):
     def of(cls, fetched: Iterable[Operation], feeds: Any) -> Executed:
         """What running `fetched` executes, with the tensors of `feeds` given from outside."""
         ops = list(needed_ops(fetched))
+        trainable = _trainable(ops[0].graph) if ops else set()
         steps = [op for op in ops if _STEP.match(op.type)]
+        by_hand = [op for op in ops if _changed(op) in trainable]
         return cls(
             {op.name for op in ops},
-            {op.name for op in needed_ops(steps)},
+            bool(steps),
+            {op.name for op in needed_ops([*steps, *by_hand])},
             moved_by(ops),
             {_variable(op.inputs[0].op) for op in ops if _loads(op, feeds)},
         )
@@ -68,15 +76,34 @@ def flag_in(feeds: Any, flag: str, graph: Any) -> bool:
     return bool(feeds.get(_key_of(graph.get_tensor_by_name(flag)), False))
 
 
+def _changed(op: Operation) -> str:
+    """The variable that an op changes which is not the variable's own initializer; or ""."""
+    name = _variable(op.inputs[0].op) if op.type in _CHANGES else ""
+    return "" if op.name == f"{name}/Assign" else name
+
+
+def _trainable(graph: Any) -> set[str]:
+    variables = graph.get_collection_ref(tf.GraphKeys.TRAINABLE_VARIABLES)
+    return {str(getattr(each, "name", "")).split(":")[0] for each in variables} - {""}
+
+
 def _loads(op: Operation, feeds: Any) -> bool:
     if op.type not in _ASSIGNS:
         return False
     value = op.inputs[1]
-    if _key_of(value) in feeds:
+    if _changed(op) or _key_of(value) in feeds:
         return True
     while value.op.type in _PASSES_ON:
         value = value.op.inputs[0]
-    return _FROM_OUTSIDE.match(value.op.type) is not None
+    return _FROM_OUTSIDE.match(value.op.type) is not None or _has_numbers(value)
+
+
+def _has_numbers(value: Tensor) -> bool:
+    """Whether it is a constant that is not all 0, such as an average that somebody knows."""
+    if (value.shape.num_elements() or _MOST_NUMBERS) >= _MOST_NUMBERS:
+        return False
+    constant = tf.get_static_value(value)
+    return constant is not None and bool((constant != 0).any())
 
 
 def _key_of(tensor: Tensor) -> Any:

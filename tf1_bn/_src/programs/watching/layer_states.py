@@ -11,7 +11,7 @@ from .executed import Executed
 Key = Tuple[int, str]
 
 MOVED = "moved"
-# Nothing was to move: called for inference alone, or not trainable.
+# Nothing was to move: called or run for inference alone, or not trainable.
 NO_UPDATES = "no updates"
 # The same, in a graph that a session trained through it, with averages that nobody loaded.
 IDLE = "idle"
@@ -43,6 +43,8 @@ class Seen:
         self._loaded: set[Key] = set()
         self._used: set[Key] = set()
         self._trained_through: set[Key] = set()
+        # Graphs in which something was trained.
+        self._trained: set[int] = set()
         self._outputs: dict[Key, Key] = {}
         self._asked: dict[int, int] = {}
         # Names of the update ops that the program got by graph; None once it has the list itself.
@@ -105,6 +107,8 @@ class Seen:
                 self._used.add(key)
                 if output in executed.trained_through:
                     self._trained_through.add(key)
+        if executed.is_step or any(number == graph for graph, _ in self._trained_through):
+            self._trained.add(number)
 
     def has_layers(self, number: int) -> bool:
         """Whether the graph of this number has any."""
@@ -125,6 +129,9 @@ class Seen:
 
     def state(self, key: Key) -> str:
         """Which of the states a layer is in."""
+        if self.flag(key) and key[0] not in self._trained and key in self._used | self._moved:
+            # The graph was evaluated alone, and nothing was to move.
+            return NO_UPDATES
         if key in self._moved:
             return FLAG_FALSE if self.flag(key) else MOVED
         if key not in self._moving:
