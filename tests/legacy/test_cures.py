@@ -9,7 +9,7 @@ import pytest
 from tests.legacy.process import python, under_run
 from tests.legacy.test_run_as_python import write
 from tests.legacy.test_run_tensorflow import traceback_of
-from tests.testing.support import SMALL_NET
+from tests.testing.support import DENSE_NET
 
 pytestmark = [pytest.mark.tf_min("2.16", reason="older ones have these names"), pytest.mark.slow]
 
@@ -92,18 +92,23 @@ def test_errors_and_their_cures(option: str, tmp_path: Path) -> None:
     assert ended.out.splitlines() == [str([said, ""])] * len(ERRORS[option]), ended.err
 
 
-@pytest.mark.parametrize(
-    "command",
-    [("run",), ("run", "--no-report"), ("record", "-o", "r.npz"), ("verify", str(SMALL_NET))],
+COMMANDS = (
+    ("run",),
+    ("run", "--no-report"),
+    ("record", "-o", "r.npz"),
+    ("verify", str(DENSE_NET)),
 )
-def test_it_is_the_last_line_of_each_command(command: tuple[str, ...], tmp_path: Path) -> None:
+
+
+def test_it_is_the_last_line_of_each_command(tmp_path: Path) -> None:
     """Below a traceback in which only the program stands."""
     write(tmp_path, "program.py", PLAIN + "def f():\n    tf.placeholder\nf()")
     plain = python("program.py", cwd=tmp_path)
-    ended = python("-m", "tf1_bn", *command, "program.py", cwd=tmp_path)
-    assert ended.code != 0
-    assert ended.err.splitlines()[-1].startswith("tf1_bn: add --tf1-alias, or --compat")
-    assert traceback_of(ended.err) == traceback_of(plain.err)
+    for command in COMMANDS:
+        ended = python("-m", "tf1_bn", *command, "program.py", cwd=tmp_path)
+        assert ended.code != 0, command
+        assert ended.err.splitlines()[-1].startswith("tf1_bn: add --tf1-alias, or --compat")
+        assert traceback_of(ended.err) == traceback_of(plain.err), command
     given = under_run("--tf1-alias", "program.py", cwd=tmp_path)
     assert (given.code, "add --" in given.err) == (0, False)
 
