@@ -292,7 +292,8 @@ class Sine:
         self.layer, self.variables = self, [self.gamma]
 
     def loss(self, x: Any, flag: Any = None) -> Any:
-        return tf.reduce_sum(tf.cond(_fed(), lambda: tf.sin(self.gamma * x) * x, lambda: x))
+        scaled = tf.cond(_fed(), lambda: tf.sin(self.gamma * x) * x, lambda: self.gamma * x)
+        return tf.reduce_sum(tf.sin(scaled))
 
     def penalty(self, slope: Any) -> Any:
         return tf.reduce_sum(tf.square(slope))
