@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._src.api.sync_layer import SyncBatchNormalization
     from ._src.api.train_op import minimize, update_ops_for
     from ._src.call.updates import updates
+    from ._src.doctor.check import assert_wired, check
     from ._src.kernels.renorm import renorm_schedule
     from ._src.programs.install import install, uninstall
     from ._src.scaling.batch_statistics import BatchStatistics, merge_statistics
@@ -28,7 +29,9 @@ __all__ = [
     "BatchNormalization",
     "BatchStatistics",
     "SyncBatchNormalization",
+    "assert_wired",
     "batch_normalization",
+    "check",
     "contrib",
     "cross_replica",
     "install",
@@ -51,7 +54,9 @@ _HOMES = {
     "BatchNormalization": "api.layer",
     "BatchStatistics": "scaling.batch_statistics",
     "SyncBatchNormalization": "api.sync_layer",
+    "assert_wired": "doctor.check",
     "batch_normalization": "api.functional",
+    "check": "doctor.check",
     "cross_replica": "scaling.merging",
     "merge_statistics": "scaling.batch_statistics",
     "minimize": "api.train_op",

@@ -22,13 +22,14 @@ LEVELS = (
     ("programs.old_names",),
     ("programs", "scan.source"),
     ("proof", "programs.watching", "scan"),
-    ("proof.record",),
-    ("proof.verify", "proof.parity"),
+    ("proof.record", "doctor.facts"),
+    ("proof.verify", "proof.parity", "doctor.rules"),
+    ("doctor",),
     ("cli",),
 )
 ROOMS = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 PURE = (
-    *("version", "files", "plan", "discovery", "scan"),
+    *("version", "files", "plan", "discovery", "scan", "doctor.facts", "doctor.rules"),
     *("proof.report", "proof.recording", "proof.causes"),
     *(f"programs.old_names.{name}" for name in ("heirs", "neighbours", "tensorflow_names")),
 )

@@ -23,15 +23,23 @@ def find(graph: Any) -> Found:
     Args:
       graph: a `tf.Graph`, which is left as it is, a GraphDef or a MetaGraphDef.
     """
+    return find_in(*read(graph))
+
+
+def read(graph: Any) -> tuple[View, list[str]]:
+    """A view of the whole graph, functions included, and what of them could not be read."""
     if hasattr(graph, "as_graph_def"):
         graph = graph.as_graph_def(add_shapes=True)
-    graph_def = getattr(graph, "graph_def", graph)
-    nodes, unread = expanded(graph_def)
-    view = view_of(nodes)
+    nodes, unread = expanded(getattr(graph, "graph_def", graph))
+    return view_of(nodes), unread
+
+
+def find_in(view: View, unread: list[str]) -> Found:
+    """As `find`, in what `read` gave."""
+    unread = list(unread)
     raws = [*fused_normalizations(view), *composed_normalizations(view, unread)]
     raws.sort(key=lambda raw: view.places[raw.anchor])
-    writes = writes_of(view)
-    by_root = _by_root(writes)
+    by_root = _by_root(writes_of(view))
     calls = [(raw, _writes_for(raw, by_root)) for raw in called(view, raws)]
     calls = [call for call in calls if _is_batch_norm(call, unread)]
     layers = [*_layers(view, calls), *folded_layers(view)]

@@ -3,8 +3,8 @@
 
 A body's argument is a node `_Arg` that reads what the call was given; a call is a node `_Call`, and
 a loop a `_Loop`, that reads what its body returns; a conditional is an `_If` that reads what its
-else-branch returns, then what its then-branch does, and last the predicate. So nobody who follows
-edges has to know of them.
+else-branch returns, then what its then-branch does, and last the predicate; all of them wait for
+the ops that a body runs for their effect. So nobody who follows edges has to know of them.
 """
 
 from __future__ import annotations
@@ -113,9 +113,12 @@ def _call(
     conditional = node.op in _CONDITIONALS
     given = node.inputs[1:] if conditional else node.inputs
     returned: list[Tensor] = []
+    run = list(node.controls)
     for place, name in enumerate(called):
-        part = ("else/", "then/")[place] if conditional else ""
-        returned += _body(library[name], f"{node.name}/{part}", given, body, library, result)
+        prefix = f"{node.name}/" + (("else/", "then/")[place] if conditional else "")
+        returned += _body(library[name], prefix, given, body, library, result)
+        run += [prefix + each for each in library[name].control_ret.values()]
+    node = node._replace(controls=tuple(run))
     if conditional:
         return node._replace(op="_If", inputs=(*returned, node.inputs[0]))
     op = "_Loop" if node.op in _LOOPS else "_Call"

@@ -14,6 +14,7 @@ MERGES = ("Merge", "RefMerge", "_If", "Select", "SelectV2")
 PRODUCTS = ("Mul",)
 SUMS = ("Add", "AddV2", "Sub", "BiasAdd", "BiasAddV1", "AddN", "Neg")
 _SWITCHES = ("Switch", "RefSwitch")
+_MERGED = ("Merge", "RefMerge")
 _PASSING = (
     *("Identity", "IdentityN", "Snapshot", "PreventGradient", "CheckNumerics", "RefIdentity"),
     *("Enter", "RefEnter", "Exit", "ReadVariableOp", "_Arg", "_Call", "_Loop", *_SWITCHES),
@@ -202,6 +203,26 @@ def inside_conditional(view: View, node: Node) -> bool:
     around = (view.nodes[scope].op for scope in scopes if scope in view.nodes)
     if any(op in ("_If", "_Loop") for op in around):
         return True
-    return branch_of(view, (node.name, 0), 12) is not None or any(
-        view.node(each).op in ("Enter", "RefEnter", *_SWITCHES) for each in node.inputs
-    )
+    return _behind_switch(view, node)
+
+
+def _behind_switch(view: View, node: Node, most: int = 120) -> bool:
+    """Whether the way back leads into a branch or a loop, and not only through whole ones."""
+    waiting, seen = [(node.name, 0)], {(node.name, 0)}
+    for name, depth in waiting:
+        current = view.nodes[name]
+        inputs = [each for each in current.inputs if view.node(each).op != "NextIteration"]
+        # The merge at the head of a loop is inside of it.
+        is_head = len(inputs) < len(current.inputs)
+        if current.op in ("Exit", "RefExit") or (current.op in _MERGED and not is_head):
+            depth += 1
+        elif current.op in ("Enter", "RefEnter", *_SWITCHES):
+            depth -= 1
+            if depth < 0:
+                return True
+        for before in (*(each[0] for each in inputs), *current.controls):
+            state = before, depth
+            if before in view.nodes and state not in seen and len(seen) < most:
+                seen.add(state)
+                waiting.append(state)
+    return False

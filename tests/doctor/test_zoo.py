@@ -1,0 +1,78 @@
+"""Each broken program is found by its code, and no correct one gets a warning."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any
+
+import pytest
+
+import tf1_bn
+from tests.doctor.zoo import BROKEN, CORRECT, Layer, Program
+from tf1_bn._src.runtime.tensorflow_v1 import tf
+
+
+def by_contrib(function: Any) -> Layer:
+    """A layer of contrib or slim that takes the arguments of tf.layers."""
+
+    def layer(x: Any, training: Any, name: str, axis: int = -1, **kwargs: Any) -> Any:
+        given = {"momentum": "decay", "reuse": "reuse"}
+        others = {given[key]: value for key, value in kwargs.items()}
+        layout = "NCHW" if axis == 1 else "NHWC"
+        return function(
+            x, is_training=training, scope=name, scale=True, data_format=layout, **others
+        )
+
+    return layer
+
+
+def layers() -> dict[str, Layer]:
+    """All that this TensorFlow has."""
+    found: dict[str, Layer] = {
+        "tf1_bn": tf1_bn.batch_normalization,
+        "tf1_bn.contrib": by_contrib(tf1_bn.contrib.batch_norm),
+        "tf1_bn, composed": functools.partial(tf1_bn.batch_normalization, fused=False),
+        "tf1_bn, in renorm": functools.partial(tf1_bn.batch_normalization, renorm=True),
+    }
+    version = tuple(map(int, tf.__version__.split(".")[:2])) if hasattr(tf, "__version__") else ()
+    if version < (2, 16):
+        found["tf.layers"] = tf.layers.batch_normalization
+        found["tf.layers, composed"] = functools.partial(tf.layers.batch_normalization, fused=False)
+    if version < (2, 0):
+        contrib = importlib.import_module("tensorflow.contrib")
+        found["contrib"] = by_contrib(contrib.layers.batch_norm)
+        found["slim"] = by_contrib(contrib.slim.batch_norm)
+    return found
+
+
+LAYERS = layers()
+
+
+def findings(program: Program, layer: Layer) -> Any:
+    with tf.Graph().as_default():
+        return tf1_bn.check(**program(layer))
+
+
+PARAMETERS = [
+    pytest.param(library, marks=[] if library == "tf1_bn" else [pytest.mark.slow])
+    for library in LAYERS
+]
+
+
+@pytest.mark.filterwarnings("ignore:The update ops of 'bn' stand inside")
+@pytest.mark.parametrize("library", PARAMETERS)
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_program_is_found_by_its_code(name: str, library: str) -> None:
+    program, code = BROKEN[name]
+    found = findings(program, LAYERS[library])
+    assert code in {each.code for each in found}, str(found)
+    # Nothing else is certain but what is wrong.
+    assert {each.code for each in found.of("warning", "error")} <= {code}, str(found)
+
+
+@pytest.mark.parametrize("library", PARAMETERS)
+@pytest.mark.parametrize("name", CORRECT)
+def test_a_correct_program_gets_no_warning(name: str, library: str) -> None:
+    found = findings(CORRECT[name], LAYERS[library])
+    assert found.of("warning", "error") == (), str(found)

@@ -1,0 +1,412 @@
+"""Small programs of TF1, broken and correct, by whichever layer is given.
+
+Each builds a graph and returns what it would hand to `tf1_bn.check`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict
+
+from tf1_bn._src.runtime.tensorflow_v1 import tf
+
+Layer = Callable[..., Any]
+Program = Callable[[Layer], Dict[str, Any]]
+
+
+def images(size: int = 3) -> Any:
+    return tf.placeholder(tf.float32, [None, 8, 8, size])
+
+
+def phase() -> Any:
+    return tf.placeholder_with_default(False, [], "is_training")
+
+
+def weights(name: str, shape: list[int]) -> Any:
+    return tf.get_variable(name, shape, initializer=tf.random_normal_initializer(seed=1))
+
+
+def convolved(x: Any, filters: int, name: str, data_format: str = "NHWC") -> Any:
+    channels = x.shape.as_list()[3 if data_format == "NHWC" else 1]
+    kernel = weights(f"{name}/kernel", [3, 3, channels, filters])
+    return tf.nn.conv2d(x, kernel, strides=[1, 1, 1, 1], padding="SAME", data_format=data_format)
+
+
+def dense(x: Any, units: int, name: str) -> Any:
+    return tf.matmul(x, weights(f"{name}/kernel", [x.shape.as_list()[-1], units]))
+
+
+def loss_of(x: Any) -> Any:
+    return tf.reduce_mean(tf.square(x - 1.0))
+
+
+def minimized(loss: Any, var_list: Any = None, **kwargs: Any) -> Any:
+    return tf.train.GradientDescentOptimizer(0.1).minimize(loss, var_list=var_list, **kwargs)
+
+
+def with_updates(loss: Any, var_list: Any = None, scope: str | None = None) -> Any:
+    with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS, scope)):
+        return minimized(loss, var_list)
+
+
+def net(bn: Layer, training: Any, x: Any = None, **kwargs: Any) -> Any:
+    """Two convolutions with batch normalization and a head."""
+    x = images() if x is None else x
+    for number in (1, 2):
+        x = tf.nn.relu(
+            bn(convolved(x, 4, f"conv{number}"), training=training, name=f"bn{number}", **kwargs)
+        )
+    return dense(tf.reduce_mean(x, [1, 2]), 2, "head")
+
+
+# -- broken ----------------------------------------------------------------------------------------
+
+
+def training_forgotten(bn: Layer) -> dict[str, Any]:
+    return {"train_op": with_updates(loss_of(net(bn, False)))}
+
+
+def training_forgotten_and_saved(bn: Layer) -> dict[str, Any]:
+    train_op = with_updates(loss_of(net(bn, False)))
+    return {"train_op": train_op, "saver": tf.train.Saver()}
+
+
+def training_forgotten_once(bn: Layer) -> dict[str, Any]:
+    x = bn(images(), training=phase(), name="given")
+    x = bn(convolved(x, 4, "conv"), training=False, name="forgotten")
+    return {"train_op": with_updates(loss_of(x))}
+
+
+def updates_forgotten(bn: Layer) -> dict[str, Any]:
+    return {"train_op": minimized(loss_of(net(bn, phase())))}
+
+
+def updates_forgotten_beside_evaluation(bn: Layer) -> dict[str, Any]:
+    train_op = minimized(loss_of(net(bn, True)))
+    with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+        net(bn, False, reuse=True)
+    return {"train_op": train_op}
+
+
+def updates_forgotten_of_one_graph_of_two(bn: Layer) -> dict[str, Any]:
+    """The evaluation may stand in another graph, or nowhere: nobody can tell."""
+    return {"train_op": minimized(loss_of(net(bn, True)))}
+
+
+def updates_forgotten_and_not_asked(bn: Layer) -> dict[str, Any]:
+    minimized(loss_of(net(bn, phase())))
+    return {}
+
+
+def collected_before_all(bn: Layer) -> dict[str, Any]:
+    with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+        loss = loss_of(net(bn, phase()))
+        return {"train_op": minimized(loss)}
+
+
+def collected_before_the_last(bn: Layer) -> dict[str, Any]:
+    training = phase()
+    x = bn(convolved(images(), 4, "conv"), training=training, name="first")
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    x = bn(convolved(x, 4, "other"), training=training, name="second")
+    with tf.control_dependencies(updates):
+        return {"train_op": minimized(loss_of(x))}
+
+
+def inside_a_conditional(bn: Layer) -> dict[str, Any]:
+    x = convolved(images(), 4, "conv")
+    x = tf.cond(
+        phase(),
+        lambda: bn(x, training=True, name="bn"),
+        lambda: bn(x, training=False, name="bn", reuse=tf.AUTO_REUSE),
+    )
+    return {"train_op": minimized(loss_of(x))}
+
+
+def saver_of_trainable(bn: Layer) -> dict[str, Any]:
+    train_op = with_updates(loss_of(net(bn, phase())))
+    return {"train_op": train_op, "saver": tf.train.Saver(tf.trainable_variables())}
+
+
+def only_saver_of_trainable(bn: Layer) -> dict[str, Any]:
+    train_op = with_updates(loss_of(net(bn, phase())))
+    tf.train.Saver(tf.trainable_variables())
+    return {"train_op": train_op}
+
+
+def last_axis_behind_channels_first(bn: Layer) -> dict[str, Any]:
+    x = convolved(tf.placeholder(tf.float32, [4, 3, 8, 8]), 4, "conv", "NCHW")
+    return {"train_op": with_updates(loss_of(bn(tf.nn.relu(x), training=phase(), name="bn")))}
+
+
+def first_axis_behind_channels_last(bn: Layer) -> dict[str, Any]:
+    x = bn(convolved(images(), 4, "conv"), training=phase(), name="bn", axis=1)
+    return {"train_op": with_updates(loss_of(x))}
+
+
+def _gan(bn: Layer, training: Any) -> dict[str, Any]:
+    def discriminated(x: Any, reuse: bool) -> Any:
+        with tf.variable_scope("discriminator", reuse=reuse):
+            x = bn(convolved(x, 4, "conv"), training=training, name="bn", reuse=reuse)
+            return dense(tf.reduce_mean(tf.nn.relu(x), [1, 2]), 1, "head")
+
+    noise = tf.placeholder(tf.float32, [None, 8, 8, 3], "noise")
+    with tf.variable_scope("generator"):
+        fake = bn(convolved(noise, 3, "conv"), training=training, name="bn")
+    with tf.name_scope("real"):
+        on_real = discriminated(tf.placeholder(tf.float32, [None, 8, 8, 3], "real"), False)
+    on_fake = discriminated(fake, True)
+    return {
+        "d_loss": loss_of(on_real) + tf.reduce_mean(tf.square(on_fake)),
+        "g_loss": loss_of(on_fake),
+        "d": tf.trainable_variables("discriminator"),
+        "g": tf.trainable_variables("generator"),
+    }
+
+
+def shared_discriminator_over_all(bn: Layer) -> dict[str, Any]:
+    parts = _gan(bn, True)
+    with_updates(parts["d_loss"], parts["d"])
+    return {"train_op": with_updates(parts["g_loss"], parts["g"])}
+
+
+def validation_moves_the_statistics(bn: Layer) -> dict[str, Any]:
+    loss = loss_of(net(bn, True))
+    with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+        net(bn, True, reuse=True)
+    return {"train_op": with_updates(loss)}
+
+
+def exported_in_training(bn: Layer) -> dict[str, Any]:
+    return {"outputs": net(bn, True)}
+
+
+def frozen_in_training(bn: Layer) -> dict[str, Any]:
+    outputs = net(bn, True)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        return {
+            "graph": tf.graph_util.convert_variables_to_constants(
+                session, tf.get_default_graph().as_graph_def(), [outputs.op.name]
+            )
+        }
+
+
+def one_example(bn: Layer) -> dict[str, Any]:
+    x = bn(dense(tf.placeholder(tf.float32, [1, 3]), 4, "in"), training=True, name="bn")
+    return {"train_op": with_updates(loss_of(x))}
+
+
+def momentum_the_other_way_round(bn: Layer) -> dict[str, Any]:
+    return {"train_op": with_updates(loss_of(net(bn, True, momentum=0.1)))}
+
+
+BROKEN: dict[str, tuple[Program, str]] = {
+    program.__name__: (program, code)
+    for program, code in [
+        (training_forgotten, "BN101"),
+        (training_forgotten_and_saved, "BN101"),
+        (training_forgotten_once, "BN102"),
+        (updates_forgotten, "BN110"),
+        (updates_forgotten_beside_evaluation, "BN110"),
+        (updates_forgotten_of_one_graph_of_two, "BN301"),
+        (updates_forgotten_and_not_asked, "BN301"),
+        (collected_before_all, "BN110"),
+        (collected_before_the_last, "BN112"),
+        (inside_a_conditional, "BN302"),
+        (saver_of_trainable, "BN306"),
+        (only_saver_of_trainable, "BN306"),
+        (last_axis_behind_channels_first, "BN307"),
+        (first_axis_behind_channels_last, "BN307"),
+        (shared_discriminator_over_all, "BN303"),
+        (validation_moves_the_statistics, "BN303"),
+        (exported_in_training, "BN305"),
+        (frozen_in_training, "BN305"),
+        (one_example, "BN308"),
+        (momentum_the_other_way_round, "BN309"),
+    ]
+}
+
+
+# -- correct ---------------------------------------------------------------------------------------
+
+
+def classic(bn: Layer) -> dict[str, Any]:
+    outputs = net(bn, phase())
+    loss = loss_of(outputs)
+    train_op = with_updates(loss)
+    return {"train_op": train_op, "loss": loss, "outputs": outputs, "saver": tf.train.Saver()}
+
+
+def not_asked(bn: Layer) -> dict[str, Any]:
+    classic(bn)
+    return {}
+
+
+def resnet(bn: Layer) -> dict[str, Any]:
+    training, x = phase(), convolved(images(), 4, "stem")
+    for number in range(3):
+        with tf.variable_scope(f"block{number}"):
+            short = x
+            x = tf.nn.relu(bn(x, training=training, name="bn1"))
+            x = tf.nn.relu(bn(convolved(x, 4, "conv1"), training=training, name="bn2"))
+            x = short + convolved(x, 4, "conv2")
+    x = dense(tf.reduce_mean(tf.nn.relu(bn(x, training=training, name="bn")), [1, 2]), 2, "head")
+    step = tf.train.get_or_create_global_step()
+    loss = loss_of(x) + 1e-4 * tf.add_n([tf.nn.l2_loss(v) for v in tf.trainable_variables()])
+    optimizer = tf.train.MomentumOptimizer(0.1, 0.9)
+    train_op = optimizer.apply_gradients(optimizer.compute_gradients(loss), step)
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    return {"train_op": tf.group(train_op, *updates), "saver": tf.train.Saver()}
+
+
+def channels_first(bn: Layer) -> dict[str, Any]:
+    x = convolved(tf.placeholder(tf.float32, [4, 3, 8, 8]), 4, "conv", "NCHW")
+    return {"train_op": with_updates(loss_of(bn(x, training=phase(), name="bn", axis=1)))}
+
+
+def transposed(bn: Layer) -> dict[str, Any]:
+    x = tf.transpose(tf.placeholder(tf.float32, [4, 8, 8, 3]), [0, 3, 1, 2])
+    x = tf.transpose(convolved(x, 4, "conv", "NCHW"), [0, 2, 3, 1])
+    return {"train_op": with_updates(loss_of(bn(x, training=phase(), name="bn")))}
+
+
+def gan_discriminator_step(bn: Layer) -> dict[str, Any]:
+    parts = _gan(bn, True)
+    with_updates(parts["g_loss"], parts["g"], "generator")
+    return {"train_op": with_updates(parts["d_loss"], parts["d"], ".*discriminator")}
+
+
+def gan_generator_step(bn: Layer) -> dict[str, Any]:
+    parts = _gan(bn, True)
+    with_updates(parts["d_loss"], parts["d"], ".*discriminator")
+    return {"train_op": with_updates(parts["g_loss"], parts["g"], "generator")}
+
+
+def gan_with_a_phase(bn: Layer) -> dict[str, Any]:
+    parts = _gan(bn, phase())
+    with_updates(parts["d_loss"], parts["d"], ".*discriminator")
+    return {"train_op": with_updates(parts["g_loss"], parts["g"], "generator")}
+
+
+def towers(bn: Layer) -> dict[str, Any]:
+    training, losses, updates = phase(), [], []
+    for tower in range(2):
+        with tf.name_scope(f"tower_{tower}") as scope:
+            with tf.variable_scope(tf.get_variable_scope(), reuse=tower > 0):
+                losses.append(loss_of(net(bn, training, reuse=tower > 0)))
+            updates = updates or tf.get_collection(tf.GraphKeys.UPDATE_OPS, scope)
+    with tf.control_dependencies(updates):
+        return {"train_op": minimized(tf.add_n(losses) / 2.0)}
+
+
+def hook_that_groups(bn: Layer) -> dict[str, Any]:
+    train_op = minimized(loss_of(net(bn, phase())))
+    tf.group(*tf.get_collection(tf.GraphKeys.UPDATE_OPS), name="run_update_ops")
+    return {"train_op": train_op}
+
+
+def fetched_beside(bn: Layer) -> dict[str, Any]:
+    train_op = minimized(loss_of(net(bn, phase())))
+    return {"train_op": [train_op, {"updates": tf.get_collection(tf.GraphKeys.UPDATE_OPS)}]}
+
+
+def model_fn_in_training(bn: Layer) -> dict[str, Any]:
+    step = tf.train.get_or_create_global_step()
+    loss = loss_of(net(bn, True))
+    with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+        train_op = minimized(loss, global_step=step)
+    return {"train_op": train_op, "loss": loss}
+
+
+def model_fn_in_evaluation(bn: Layer) -> dict[str, Any]:
+    outputs = net(bn, False)
+    return {"outputs": outputs, "loss": loss_of(outputs), "saver": tf.train.Saver()}
+
+
+def trained_and_evaluated(bn: Layer) -> dict[str, Any]:
+    train_op = with_updates(loss_of(net(bn, True)))
+    with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+        outputs = net(bn, False, reuse=True)
+    return {"train_op": train_op, "outputs": outputs, "saver": tf.train.Saver()}
+
+
+def maml(bn: Layer) -> dict[str, Any]:
+    """Inner and outer step normalize by the batch, at test time too."""
+    x, kernel = tf.placeholder(tf.float32, [5, 3]), weights("kernel", [3, 2])
+
+    def forward(kernel: Any, reuse: bool) -> Any:
+        return loss_of(bn(tf.matmul(x, kernel), training=True, name="bn", reuse=reuse))
+
+    (gradient,) = tf.gradients(forward(kernel, False), kernel)
+    return {"train_op": minimized(forward(kernel - 0.1 * gradient, True))}
+
+
+def frozen_backbone(bn: Layer) -> dict[str, Any]:
+    loss = loss_of(net(bn, False))
+    return {"train_op": minimized(loss, tf.trainable_variables("head")), "loss": loss}
+
+
+def frozen_statistics(bn: Layer) -> dict[str, Any]:
+    """Of a checkpoint that has no head; gamma and beta are trained on."""
+    outputs = net(bn, False)
+    old = [v for v in tf.global_variables() if not v.op.name.startswith("head")]
+    tf.train.Saver(old)
+    return {"train_op": minimized(loss_of(outputs)), "saver": tf.train.Saver()}
+
+
+def teacher(bn: Layer) -> dict[str, Any]:
+    """A second network that is never trained, in inference, whose output is a target."""
+    x, training = images(), phase()
+    with tf.variable_scope("teacher"):
+        target = tf.stop_gradient(net(bn, False, x))
+    with tf.variable_scope("student"):
+        student = net(bn, training, x)
+    loss = tf.reduce_mean(tf.square(target - student))
+    return {"train_op": with_updates(loss, tf.trainable_variables("student"))}
+
+
+def momentum_is_fed(bn: Layer) -> dict[str, Any]:
+    """A rate that only the updates need."""
+    loss = loss_of(net(bn, True))
+    rate = tf.placeholder(tf.float32, [], "rate")
+    seen = tf.get_variable("seen", [], trainable=False, initializer=tf.zeros_initializer())
+    with tf.control_dependencies([tf.assign(seen, rate)]):
+        return {"train_op": with_updates(loss)}
+
+
+def clipped(bn: Layer) -> dict[str, Any]:
+    optimizer = tf.train.AdamOptimizer(1e-3)
+    gradients, variables = zip(*optimizer.compute_gradients(loss_of(net(bn, phase()))))
+    gradients, _ = tf.clip_by_global_norm(list(gradients), 1.0)
+    with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+        train_op = optimizer.apply_gradients(zip(gradients, variables))
+    averages = tf.train.ExponentialMovingAverage(0.99)
+    with tf.control_dependencies([train_op]):
+        return {"train_op": averages.apply(tf.trainable_variables())}
+
+
+CORRECT: dict[str, Program] = {
+    program.__name__: program
+    for program in [
+        classic,
+        not_asked,
+        resnet,
+        channels_first,
+        transposed,
+        gan_discriminator_step,
+        gan_generator_step,
+        gan_with_a_phase,
+        towers,
+        hook_that_groups,
+        fetched_beside,
+        model_fn_in_training,
+        model_fn_in_evaluation,
+        trained_and_evaluated,
+        maml,
+        frozen_backbone,
+        frozen_statistics,
+        teacher,
+        momentum_is_fed,
+        clipped,
+    ]
+}

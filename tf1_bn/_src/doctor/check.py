@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doctor of a graph that is being built: what is wrong with its batch normalization."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable, Iterator
+
+from ..runtime.tensorflow_v1 import op_of, tf
+from .facts.case import Case, Question, case_of
+from .facts.finding import CODES, Finding, Findings, ordered
+from .rules.channels import wrong_axis
+from .rules.foreign_data import updates_by_foreign_data
+from .rules.momentum import momentum_of_pytorch
+from .rules.one_value import one_value_a_channel
+from .rules.outputs import outputs_by_batch
+from .rules.phases import forgotten_training
+from .rules.savers import statistics_not_saved
+from .rules.updates import unreached_updates
+from .rules.writers import unordered_writers
+
+RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    forgotten_training,
+    unreached_updates,
+    updates_by_foreign_data,
+    unordered_writers,
+    outputs_by_batch,
+    statistics_not_saved,
+    wrong_axis,
+    one_value_a_channel,
+    momentum_of_pytorch,
+)
+# What a graph may not show to be wrong, and a step that is said to be complete does.
+_UNWIRED = ("BN301",)
+
+
+def check(
+    train_op: Any = None,
+    loss: Any = None,
+    outputs: Any = None,
+    saver: Any = None,
+    graph: Any = None,
+    ignore: Iterable[str] = (),
+) -> Findings:
+    """What is wrong with the batch normalization of a graph, by whatever library it is.
+
+    Looks at the graph and changes nothing. What is given is one op or tensor, its name, or any
+    nesting of lists, tuples and dicts of these.
+
+    Args:
+      train_op: all that one step of training fetches. None for what optimizers put into
+        `tf.GraphKeys.TRAIN_OP`; a step may fetch more than that, so less is certain then.
+      loss: what is trained; it only adds to what the gradients of `train_op` show.
+      outputs: what is served, exported or evaluated.
+      saver: the `tf.train.Saver` that writes the checkpoints; None for all of the graph.
+      graph: a `tf.Graph`, GraphDef or MetaGraphDef; None for that of the first op given, or the
+        default one.
+      ignore: codes that are not to be told, such as "BN304".
+
+    Returns:
+      A tuple of findings, warnings first, whose text is readable: `print(tf1_bn.check(train_op))`.
+
+    Raises:
+      TypeError: an argument is none of these.
+      ValueError: an op or name is not of the graph; a code of `ignore` does not exist.
+    """
+    hidden = _codes(ignore)
+    graph = _graph(graph, (train_op, loss, outputs))
+    train = _names(graph, "train_op", train_op)
+    given = bool(train)
+    if train_op is None and hasattr(graph, "get_collection"):
+        collected = graph.get_collection(tf.GraphKeys.TRAIN_OP)
+        train = tuple(op_of(each).name for each in collected if hasattr(each, "graph"))
+    question = Question(
+        train,
+        given,
+        _names(graph, "loss", loss),
+        _names(graph, "outputs", outputs),
+        _save(graph, saver),
+    )
+    case = case_of(graph, question)
+    return ordered(each for rule in RULES for each in rule(case) if each.code not in hidden)
+
+
+def assert_wired(train_op: Any, *args: Any, **kwargs: Any) -> None:
+    """Raises unless a step of training moves the statistics of the layers it trains.
+
+    For test suites: `check` with the same arguments, which must find no warning. `train_op` counts
+    as all that a step fetches, so updates that it does not run count as wrong in any case.
+
+    Raises:
+      AssertionError: with the findings as its text.
+      TypeError, ValueError: as `check`; `train_op` is None.
+    """
+    if train_op is None:
+        raise TypeError("`train_op` must be what one step of training fetches (got None).")
+    found = check(train_op, *args, **kwargs)
+    wrong = Findings(each for each in found if each.level != "note" or each.code in _UNWIRED)
+    if wrong:
+        raise AssertionError(f"The batch normalization is not wired:\n{wrong}")
+
+
+def _codes(ignore: Iterable[str]) -> tuple[str, ...]:
+    codes = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    unknown = [code for code in codes if code not in CODES]
+    if unknown:
+        raise ValueError(f"`ignore` must hold codes of {sorted(CODES)} (got {unknown}).")
+    return codes
+
+
+def _graph(graph: Any, given: Any) -> Any:
+    if graph is None:
+        first = next((each for each in _flat(given) if hasattr(each, "graph")), None)
+        return tf.get_default_graph() if first is None else first.graph
+    if hasattr(graph, "as_graph_def") or hasattr(graph, "node") or hasattr(graph, "graph_def"):
+        return graph
+    raise TypeError(f"`graph` must be a tf.Graph, GraphDef or MetaGraphDef (got {graph!r}).")
+
+
+def _flat(given: Any) -> Iterator[Any]:
+    if isinstance(given, dict):
+        given = list(given.values())
+    if isinstance(given, (list, tuple, set, frozenset)):
+        for each in given:
+            yield from _flat(each)
+    elif given is not None:
+        yield given
+
+
+def _names(graph: Any, argument: str, given: Any) -> tuple[str, ...]:
+    """The names of ops that are given, each known to be of the graph."""
+    return tuple(_name(graph, argument, each) for each in _flat(given))
+
+
+def _name(graph: Any, argument: str, given: Any) -> str:
+    if isinstance(given, tf.IndexedSlices):
+        given = given.values
+    if isinstance(given, str):
+        name = given.partition(":")[0].lstrip("^")
+    else:
+        try:
+            op = op_of(given)
+            name, home = op.name, op.graph
+        except (AttributeError, TypeError, ValueError):
+            raise TypeError(
+                f"`{argument}` must be an op or tensor of a graph, a name, or a list of these "
+                f"(got {given!r})."
+            ) from None
+        if hasattr(graph, "as_graph_def") and home is not graph:
+            raise ValueError(f"`{argument}` must be of the graph {graph!r} (got {given!r}).")
+    if not _has(graph, name):
+        raise ValueError(f"`{argument}` must be of the graph that is checked (got {given!r}).")
+    return name
+
+
+def _has(graph: Any, name: str) -> bool:
+    if hasattr(graph, "as_graph_def"):
+        try:
+            graph.get_operation_by_name(name)
+        except (KeyError, ValueError):
+            return False
+        return True
+    return any(node.name == name for node in getattr(graph, "graph_def", graph).node)
+
+
+def _save(graph: Any, saver: Any) -> str | None:
+    """The name of the op that a Saver saves by."""
+    if saver is None:
+        return None
+    if not hasattr(saver, "saver_def"):
+        raise TypeError(f"`saver` must be a tf.compat.v1.train.Saver (got {saver!r}).")
+    if saver.saver_def is None:
+        raise ValueError("`saver` was made with defer_build=True: call saver.build() first.")
+    return _name(graph, "saver", str(saver.saver_def.save_tensor_name))

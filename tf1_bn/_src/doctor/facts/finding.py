@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A finding about layers of a graph, and its codes; a code never changes its meaning.
+
+Mistakes that the source shows as well have the code, level and page that they have there.
+"""
+
+from __future__ import annotations
+
+from typing import Iterable, Mapping, NamedTuple, Tuple
+
+from ...scan.finding import CODES as OF_SOURCES
+from ...scan.finding import LEVELS, Code
+
+_MOST_NAMES = 4
+_SHARED = ("BN101", "BN102", "BN104", "BN110", "BN112")
+
+
+class Finding(NamedTuple):
+    """A mistake, and the layers that have it.
+
+    Attributes:
+      code: what kind of mistake.
+      layers: names, in the order of the graph.
+      wrong: what is wrong, as a sentence that the layers begin.
+      follows: what follows from it.
+      mend: the line that mends it.
+    """
+
+    code: str
+    layers: tuple[str, ...]
+    wrong: str
+    follows: str
+    mend: str
+
+    @property
+    def level(self) -> str:
+        return CODES[self.code].level
+
+    def __str__(self) -> str:
+        names = ", ".join(self.layers[:_MOST_NAMES])
+        more = len(self.layers) - _MOST_NAMES
+        names += f" and {more} more" if more > 0 else ""
+        lines = [f"{self.code} {self.level}: {names}: {self.wrong}"]
+        lines += [f"  so:   {self.follows}"] if self.follows else []
+        lines += [f"  mend: {self.mend}"] if self.mend else []
+        return "\n".join(lines)
+
+
+class Findings(Tuple[Finding, ...]):
+    """Findings, warnings first, that print as a text; empty where there is nothing to say."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self)) if self else "no findings"
+
+    def of(self, *levels: str) -> Findings:
+        """Those of these levels."""
+        return Findings(each for each in self if each.level in levels)
+
+
+def ordered(findings: Iterable[Finding]) -> Findings:
+    """By level, the worst first, and by code."""
+    return Findings(sorted(findings, key=lambda each: (-LEVELS.index(each.level), each.code)))
+
+
+CODES: Mapping[str, Code] = {
+    **{code: OF_SOURCES[code] for code in _SHARED},
+    "BN301": Code("note", "The train op does not run the update ops; something else may."),
+    "BN302": Code("warning", "The update ops stand where nothing can run them."),
+    "BN303": Code("warning", "The train op runs updates by data that its loss does not need."),
+    "BN304": Code("note", "Several updates write one statistic, in no order."),
+    "BN305": Code("warning", "An output depends on the other examples of its batch."),
+    "BN306": Code("warning", "A Saver leaves moving statistics out."),
+    "BN307": Code("warning", "What is normalized is not the channels of the convolution."),
+    "BN308": Code("warning", "In training there is one value a channel."),
+    "BN309": Code("note", "The momentum looks like one of PyTorch."),
+}

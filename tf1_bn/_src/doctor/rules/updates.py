@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Updates that a step does not run: forgotten, collected too early, or out of everybody's reach."""
+
+from __future__ import annotations
+
+from os.path import commonprefix
+from typing import Iterator, NamedTuple
+
+from ...discovery.found import FoundCall, FoundLayer, FoundUpdate
+from ..facts.case import Case, Step, affine_of, in_path, is_read, name_of, names_of
+from ..facts.finding import Finding
+
+_FOLLOWS = "its moving statistics stay as they are, and inference normalizes by them, 0 and 1"
+_ESCAPES = ("Merge", "RefMerge", "Exit", "RefExit", "_If", "_Loop")
+_MINIMIZE = "train_op = tf1_bn.minimize(optimizer, loss)"
+_AROUND = (
+    "with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)): "
+    "train_op = optimizer.minimize(loss), behind all layers"
+)
+_KERAS = "Keras collects them in the layer: run layer.updates, or model.updates, with the train op"
+_BRANCH = (
+    'with tf1_bn.updates("in_place"): around the layer; or call the layer outside of the '
+    "conditional or loop and give it the bool: training=is_training"
+)
+
+
+class _Missing(NamedTuple):
+    """A layer, and those of its updates that nothing runs in the step."""
+
+    layer: FoundLayer
+    updates: tuple[FoundUpdate, ...]
+
+
+def unreached_updates(case: Case) -> Iterator[Finding]:
+    """BN110, BN112, BN301 and BN302: statistics of trained layers that a step does not move."""
+    step = case.step
+    if step is None:
+        return
+    missing = [each for each in (_missing(step, layer) for layer in case.found.layers) if each]
+    after = _readers_by_name(case) if missing else {}
+    kinds: dict[str, list[_Missing]] = {}
+    for each in missing:
+        kinds.setdefault(_kind(case, step, each, after), []).append(each)
+    forgotten = kinds.get("BN110", [])
+    early = _collected_early(case, step, forgotten)
+    if early is not None:
+        kinds["BN112"] = kinds.pop("BN110")
+    for code, group in kinds.items():
+        yield from _findings(code, group, early)
+
+
+def _missing(step: Step, layer: FoundLayer) -> _Missing | None:
+    affine = affine_of(layer)
+    if affine and not step.trained.intersection(affine):
+        return None
+    updates = [
+        update
+        for call in layer.calls
+        if call.phase != "inference" and in_path(step, call)
+        for update in call.updates
+    ]
+    # One call of several is enough, as of the first tower.
+    left = tuple(each for each in updates if each.variable not in step.moved)
+    return _Missing(layer, left) if left else None
+
+
+def _kind(case: Case, step: Step, missing: _Missing, after: dict[str, list[str]]) -> str:
+    layer, updates = missing
+    behind = [name for update in updates for name in _behind(update.op, after)]
+    if all(update.inside for update in updates) and not any(
+        case.view.nodes[name].op in _ESCAPES for name in behind
+    ):
+        return "BN302"
+    if not step.given or not affine_of(layer) or not is_read(layer):
+        return "BN301"
+    own = tuple(f"{scope}/" for scope in map(_scope, layer.calls) if scope)
+    # Somebody made what is behind an update and none of the layer's, to run it.
+    runs = (case.view.nodes[name].op == "NoOp" or not name.startswith(own) for name in behind)
+    return "BN301" if any(runs) else "BN110"
+
+
+def _scope(call: FoundCall) -> str:
+    names = [call.output, *(update.op for update in call.updates)]
+    return commonprefix([name.rpartition("/")[0] + "/" for name in names]).rpartition("/")[0]
+
+
+def _readers_by_name(case: Case) -> dict[str, list[str]]:
+    """Who reads a node or waits for it."""
+    after: dict[str, list[str]] = {}
+    for node in case.view.nodes.values():
+        for name in dict.fromkeys([*(each[0] for each in node.inputs), *node.controls]):
+            after.setdefault(name, []).append(node.name)
+    return after
+
+
+def _behind(name: str, after: dict[str, list[str]]) -> list[str]:
+    found: dict[str, None] = {}
+    waiting = [name]
+    while waiting:
+        for reader in after.get(waiting.pop(), ()):
+            if reader not in found:
+                found[reader] = None
+                waiting.append(reader)
+    return list(found)
+
+
+def _collected_early(case: Case, step: Step, forgotten: list[_Missing]) -> str | None:
+    """The last layer that was collected, if all that are forgotten were built behind it."""
+    ran = [
+        (case.view.places[update.op], name_of(layer))
+        for layer in case.found.layers
+        for call in layer.calls
+        for update in call.updates
+        if update.op in step.runs
+    ]
+    if not ran or not forgotten:
+        return None
+    place, last = max(ran)
+    first = min(case.view.places[update.op] for each in forgotten for update in each.updates)
+    return last if place < first else None
+
+
+def _findings(code: str, group: list[_Missing], early: str | None) -> Iterator[Finding]:
+    libraries: dict[str, list[FoundLayer]] = {}
+    for each in group:
+        libraries.setdefault(_mend(each.layer), []).append(each.layer)
+    for mend, layers in libraries.items():
+        names = names_of(layers)
+        if code == "BN112":
+            wrong = f"built behind {early!r}, the last layer whose update ops the train op runs"
+            yield Finding(code, names, wrong, _FOLLOWS, f"collect them last: {mend}")
+        elif code == "BN302":
+            wrong = "the update ops stand in a conditional or a loop, and nothing outside runs them"
+            yield Finding(code, names, wrong, _FOLLOWS, _BRANCH)
+        elif code == "BN110":
+            wrong = "trained, and the train op does not run the update ops"
+            yield Finding(code, names, wrong, _FOLLOWS, mend)
+        else:
+            wrong = "the train op does not run the update ops"
+            follows = (
+                "that is right only if a step fetches them beside it (name all that it fetches: "
+                "train_op=[...]), or if nothing ever normalizes by the moving statistics"
+            )
+            yield Finding(code, names, wrong, follows, mend)
+
+
+def _mend(layer: FoundLayer) -> str:
+    return {"tf1_bn": _MINIMIZE, "Keras": _KERAS}.get(layer.library, _AROUND)
