@@ -51,7 +51,7 @@ def test_updates_of_one_layer_are_not_those_of_the_next() -> None:
 def test_a_function_that_calls_itself_is_said_to_be_unread() -> None:
     signature = SimpleNamespace(name="f", input_arg=[], output_arg=[])
     inside = node("again", "PartitionedCall", f=SimpleNamespace(func=SimpleNamespace(name="f")))
-    function = SimpleNamespace(signature=signature, node_def=[inside], ret={})
+    function = SimpleNamespace(signature=signature, node_def=[inside], ret={}, control_ret={})
     call = node("call", "PartitionedCall", f=SimpleNamespace(func=SimpleNamespace(name="f")))
     found = find(graph([DATA, call, *composed_layer("a", "x")], [function]))
     assert found.unread == ("call/again: the function f calls itself",)
