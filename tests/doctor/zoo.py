@@ -14,7 +14,7 @@ Program = Callable[[Layer], Dict[str, Any]]
 
 
 def images(size: int = 3) -> Any:
-    return tf.placeholder(tf.float32, [None, 8, 8, size])
+    return tf.placeholder(tf.float32, [None, 8, 6, size])
 
 
 def phase() -> Any:
