@@ -54,6 +54,53 @@ def test_arguments_of_contrib_lead_there(make: Any, phrase: str) -> None:
     assert "the nearest here: `training`, `momentum`." in message
 
 
+def test_arguments_of_the_layer_lead_there() -> None:
+    given = {"training": True, "momentum": 0.9, "name": "bn", "gamma_constraint": abs}
+    with pytest.raises(TypeError) as raised:
+        built(tf1_bn.contrib.batch_norm, **given)
+    assert str(raised.value) == (
+        "batch_norm() got an unexpected keyword argument 'training'. "
+        "tf.layers.batch_normalization has `training`, `momentum`, `name`, `gamma_constraint`: "
+        "call tf1_bn.batch_normalization, which takes its arguments and has its defaults; the "
+        "nearest here: `is_training`, `decay`, `scope`."
+    )
+    with pytest.raises(TypeError, match="'bogus'$"):
+        built(tf1_bn.contrib.batch_norm, bogus=1)
+
+
+def test_every_argument_of_the_layer_alone_is_known() -> None:
+    here = set(inspect.signature(tf1_bn.contrib.batch_norm).parameters)
+    for name in set(inspect.signature(tf1_bn.batch_normalization).parameters) - here:
+        with pytest.raises(TypeError, match="call tf1_bn.batch_normalization"):
+            built(tf1_bn.contrib.batch_norm, **{name: None})
+
+
+@pytest.mark.parametrize("make", [tf1_bn.batch_normalization, tf1_bn.BatchNormalization])
+def test_a_flag_in_the_place_of_the_axis(make: Any) -> None:
+    """TF1 takes a bool for 0 or 1, and nobody means it."""
+    layer = make is tf1_bn.BatchNormalization
+    with tf.Graph().as_default():
+        before = () if layer else (tf.placeholder(tf.float32, [None, 3]),)
+        with pytest.warns(
+            UserWarning, match="got True, which counts as 1.*`training=True`"
+        ) as told:
+            make(*before, True)
+        assert [each.filename for each in told] == [__file__]
+        with pytest.raises(TypeError, match="list of ints .* A flag is for `training`"):
+            make(*before, tf.placeholder(tf.bool, []))
+        with pytest.raises(TypeError) as raised:
+            make(*before, "last")
+        assert "training" not in str(raised.value)
+
+
+def test_install_knows_the_other_spelling() -> None:
+    with pytest.raises(TypeError, match="'neighbors'. Did you mean `neighbours`"):
+        tf1_bn.install(neighbors=True)
+    with pytest.raises(TypeError, match="'neighbour'$"):
+        tf1_bn.install(neighbour=True)
+    assert list(inspect.signature(tf1_bn.install).parameters) == ["force", "neighbours", "contrib"]
+
+
 @pytest.mark.parametrize("make", [tf1_bn.batch_normalization, of_class])
 def test_other_unknown_arguments_are_refused_as_ever(make: Any) -> None:
     with pytest.raises(TypeError, match="'bogus'") as raised:
@@ -69,10 +116,9 @@ def test_every_argument_of_contrib_alone_is_known() -> None:
 
 
 def test_what_catches_the_unknown_is_not_shown() -> None:
-    kinds = {
-        each.kind for each in inspect.signature(tf1_bn.batch_normalization).parameters.values()
-    }
-    assert kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    for function in (tf1_bn.batch_normalization, tf1_bn.contrib.batch_norm):
+        kinds = {each.kind for each in inspect.signature(function).parameters.values()}
+        assert kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
 
 @pytest.mark.parametrize("make", [tf1_bn.batch_normalization, of_class, of_contrib])

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tf1_bn
 from tests.graph.support import Snapshot, tf
 from tf1_bn import BatchNormalization, batch_normalization
+from tf1_bn._src.state import origin
 
 
 def _placeholder(*shape: Any, dtype: Any = None) -> Any:
@@ -154,6 +156,28 @@ def test_one_taken_name_does_not_leave_half_a_layer(taken: str) -> None:
         batch_normalization(_placeholder(7, 5), name="bn")
 
     assert tf.global_variables() == before
+
+
+@pytest.mark.parametrize("make", [batch_normalization, tf1_bn.contrib.batch_norm])
+def test_a_taken_name_leads_to_the_line_of_the_program(make: Any) -> None:
+    """TensorFlow 2 shows the last lines that are not its own, and ours would fill them."""
+    named = {"scope": "bn"} if make is tf1_bn.contrib.batch_norm else {"name": "bn"}
+    make(_placeholder(7, 5), **named)
+    with pytest.raises(ValueError, match="already exists") as raised:
+        make(_placeholder(7, 5), **named)
+    shown = [str(raised.value), str(raised.value.__cause__)]
+    assert not any("_src" in text for text in shown)
+    if tf.__version__[0] == "2":
+        here = f'Originally defined at:\n\n  File "{__file__}", line '
+        assert here in shown[0] and (raised.value.__cause__ is None or here in shown[1])
+
+
+def test_a_taken_name_of_another_place_has_no_lines() -> None:
+    text = "Variable bn/gamma already exists, disallowed. Or not? Originally defined at:\n\n  {}"
+    for place, wanted in (("/a.py", None), (origin.__file__, text[: text.index(" Originally")])):
+        error = ValueError(text.format(place))
+        origin.show_lines_of_program(error)
+        assert str(error) == (wanted or text.format(place))
 
 
 def test_a_layer_whose_name_differs_by_case_does_not_hide_half_a_layer() -> None:

@@ -70,6 +70,21 @@ SCRIPTS = {
             raise OSError("hooked")
         fail()
         """,
+    "has a hook that fails": """
+        import sys
+        def hook(kind, value, tb):
+            raise OSError("the hook itself")
+        sys.excepthook = hook
+        def fail():
+            raise KeyError("the program")
+        fail()
+        """,
+    "has a hook that exits": """
+        import sys
+        sys.excepthook = lambda *given: sys.exit(7)
+        1 // 0
+        """,
+    "closes its streams": "import sys\nsys.stdout.close()\nsys.stderr.close()\n",
     "looks back at the error": """
         import atexit, sys
         def look():
@@ -271,7 +286,11 @@ def test_report_to_a_closed_stderr(tmp_path: Path) -> None:
     [
         ((), "a SCRIPT or -m MODULE is required"),
         (("-m",), "a SCRIPT or -m MODULE is required"),
-        (("--neighbors", "x.py"), "unrecognized arguments: --neighbors"),
+        (
+            ("--neighbors", "x.py"),
+            "unrecognized arguments: --neighbors; did you mean --neighbours?",
+        ),
+        (("--steps", "x.py"), "unrecognized arguments: --steps\n"),
     ],
 )
 def test_wrong_command_line(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:

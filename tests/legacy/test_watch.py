@@ -128,12 +128,11 @@ def test_kernels(watch: Watch) -> None:
     layer = tf1_bn.BatchNormalization(name="last")
     layer(rows)
 
-    heading, *lines = watch.kernels()
-    assert heading == "layer        training  inference  why"
-    assert lines == [
-        "net/conv_bn  fused     fused      rank 4 with the channel axis last",
-        "bn           composed  composed   fused=False",
-        f"last         composed  composed   {layer.kernel and layer.kernel.reason}",
+    assert watch.kernels() == [
+        ("layer", "training", "inference", "why"),
+        ("net/conv_bn", "fused", "fused", "rank 4 with the channel axis last"),
+        ("bn", "composed", "composed", "fused=False"),
+        ("last", "composed", "composed", layer.kernel and layer.kernel.reason),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import fcntl
 import io
@@ -25,6 +26,7 @@ from tests.meta.project import ROOT, run_python
 from tests.testing.support import SMALL_NET
 from tests.testing.test_commands import command, environment
 from tests.testing.test_endings import told_to
+from tf1_bn._src.cli import run
 from tf1_bn._src.cli.main import main
 from tf1_bn._src.files.terminal import width_of
 from tf1_bn._src.proof.report import progress
@@ -294,3 +296,23 @@ def test_reports_fit_and_lose_nothing(columns: int) -> None:
     for cell in (row.aspect, row.step, row.expected, row.actual, *row.numbers(), "a cause"):
         assert re.sub(r"\s|,", "", cell) in letters
     assert max(map(len, whole.splitlines())) > 80
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_the_table_of_kernels_fits(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    row = (
+        "net/block_1/conv/bn",
+        "composed",
+        "composed",
+        "fused=False, a tensor as epsilon, rank 5",
+    )
+    watch = argparse.Namespace(kernels=lambda: [("layer", "training", "inference", "why"), row])
+    with terminal(columns) as (stream, shown), told_to(stream, "stderr"):
+        run._tell([watch], argparse.Namespace(kernels=True), os.getpid(), ["a line"])
+        lines = shown().replace("\r", "").splitlines()
+    header = ["layer", "training", "inference", "why"]
+    assert lines[0] == "tf1_bn: a line" and (lines[1].split() == header) == (columns == 200)
+    assert max(map(len, lines)) <= columns
+    letters = re.sub(r"\s", "", "".join(lines))
+    assert all(re.sub(r"\s", "", cell) in letters for cell in row)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import tensorflow
 from tests.testing.test_commands import command
 from tf1_bn._src.cli import rebuilding
 from tf1_bn._src.cli.listening import _wait_for_threads
@@ -36,6 +37,44 @@ def test_what_a_thread_trains_behind_the_last_line_is_kept(tmp_path: Path) -> No
     done = command("record", "program.py", "-o", "r.npz", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(load_recording(str(tmp_path / "r.npz")).calls[0].steps) == 1
+
+
+BEHIND_ITS_ERROR = (
+    IN_A_THREAD.replace("threading.Thread(target=train).start()", "")
+    + """
+import atexit, sys
+def hook(*given):
+    raise OSError("the hook itself")
+sys.excepthook = hook
+atexit.register(print, "the first handler is the last", flush=True)
+atexit.register(lambda: 1 // 0)
+atexit.register(train)
+with tf.Graph().as_default(), tf.Session() as session:
+    try:
+        session.run(tf1_bn.batch_normalization(tf.ones([4, 3])))
+    except tf.errors.FailedPreconditionError as error:
+        sys.stderr.write(str(error))
+raise KeyError("the program")
+"""
+)
+
+
+def test_what_an_exit_handler_trains_is_kept_and_a_failing_hook_hides_nothing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "program.py").write_text(BEHIND_ITS_ERROR)
+    done = command("record", "program.py", "-o", "r.npz", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "the first handler is the last\n"), done.stderr
+    assert [len(call.steps) for call in load_recording(str(tmp_path / "r.npz")).calls] == [0, 1]
+    told = done.stderr.splitlines()
+    last = "the program raised KeyError; 2 batch-norm calls and 1 step recorded in r.npz"
+    assert told[-1] == f"tf1_bn: {last}"
+    wanted = ["Error in sys.excepthook:", "OSError: the hook itself", "Original exception was:"]
+    wanted += ["KeyError: 'the program'", "ZeroDivisionError"]
+    places = [next(i for i, line in enumerate(told) if words in line) for words in wanted]
+    assert places == sorted(places)
+    # TensorFlow 1 tells in its own words where an op was made.
+    assert "_src" not in done.stderr or tensorflow().__version__[0] == "1"
 
 
 def test_the_threads_of_a_pool_are_not_waited_for() -> None:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of arguments that another layer has, and of numbers that TF1 takes in silence."""
+"""What is said of arguments that another layer has, and of values that TF1 takes in silence."""
 
 from __future__ import annotations
 
 import inspect
 import sys
 import warnings
-from typing import Any, Callable, Iterable, TypeVar
+from typing import Any, Callable, Iterable, Mapping, TypeVar
 
 from ..plan.spec import BatchNormSpec, is_number
 
@@ -29,6 +29,16 @@ _OF_CONTRIB = {
     ),
 }
 _IN_CONTRIB = {ours: theirs for theirs, ours in _OF_CONTRIB.items() if ours}
+# Those of the layer alone, with where they are in contrib, if anywhere.
+_OF_LAYER = {
+    **_IN_CONTRIB,
+    **{
+        f"{variable}_{kind}": f"param_{kind}s"
+        for variable in ("beta", "gamma", "moving_mean", "moving_variance")
+        for kind in ("initializer", "regularizer")
+    },
+    **dict.fromkeys(("beta_constraint", "gamma_constraint", "virtual_batch_size"), ""),
+}
 # Whose frames stand between a program's call and us.
 _BETWEEN = ("tf1_bn", "tensorflow", "contextlib")
 
@@ -42,21 +52,48 @@ def hiding_unknown(function: _Function) -> _Function:
 
 
 def unknown_arguments(refusal: str, names: Iterable[str]) -> TypeError:
-    """An error of `refusal`, and where the arguments with these names belong if it is known."""
-    theirs = [name for name in names if name in _OF_CONTRIB]
-    if not theirs:
-        return TypeError(refusal)
-    here = [f"`{_OF_CONTRIB[name]}`" for name in theirs if _OF_CONTRIB[name]]
-    listed = ", ".join(f"`{name}`" for name in theirs)
-    ours = f"; the nearest here: {', '.join(here)}" if here else ""
+    """An error of `refusal`, and where the layer's unknown arguments belong if it is known."""
     return TypeError(
-        f"{refusal}. tf.contrib.layers.batch_norm has {listed}: call tf1_bn.contrib.batch_norm, "
-        f"which takes its arguments and has its defaults{ours}."
+        _led(
+            refusal,
+            _nearest(names, _OF_CONTRIB),
+            "tf.contrib.layers.batch_norm has {}: call tf1_bn.contrib.batch_norm, which takes its "
+            "arguments and has its defaults",
+        )
     )
 
 
+def unknown_in_contrib(refusal: str, names: Iterable[str]) -> TypeError:
+    """The same of arguments that contrib's function does not know."""
+    return TypeError(
+        _led(
+            refusal,
+            _nearest(names, _OF_LAYER),
+            "tf.layers.batch_normalization has {}: call tf1_bn.batch_normalization, which takes "
+            "its arguments and has its defaults",
+        )
+    )
+
+
+def _nearest(names: Iterable[str], table: Mapping[str, str]) -> dict[str, str]:
+    return {name: table[name] for name in names if name in table}
+
+
+def _led(refusal: str, known: Mapping[str, str], way: str) -> str:
+    if not known:
+        return refusal
+    here = dict.fromkeys(f"`{name}`" for name in known.values() if name)
+    nearest = f"; the nearest here: {', '.join(here)}" if here else ""
+    return f"{refusal}. {way.format(', '.join(f'`{name}`' for name in known))}{nearest}."
+
+
 def warn_of_numbers(spec: BatchNormSpec) -> None:
-    """Warns, where the program calls, of numbers that TF1 takes and that wreck inference."""
+    """Warns, where the program calls, of values that TF1 takes and that nobody can mean."""
+    if isinstance(spec.axis, bool):
+        _warn(
+            f"`axis` should be an int (got {spec.axis!r}, which counts as {int(spec.axis)}): to "
+            "say that the layer trains, name the argument: `training=True`."
+        )
     for name in ("momentum", "renorm_momentum") if spec.renorm else ("momentum",):
         value = getattr(spec, name)
         if is_number(value) and not 0.0 <= value <= 1.0:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -58,8 +59,7 @@ def listened(
             else:
                 prepared.enter_context(prepare(parsed, listen))
             program = Program(parsed.program, list(parsed.program_arguments), parsed.module)
-            run_to_its_end(program, parsed)
-            _wait_for_threads()
+            _run_whole(program, parsed)
     except ProgramFailed as error:
         failed = error
     except KeyboardInterrupt:
@@ -81,6 +81,21 @@ def listened(
     if not recorders:
         return None, failed or ProgramFailed("the program did not import TensorFlow", 1)
     return recorders[0], failed
+
+
+def _run_whole(program: Program, parsed: Any) -> None:
+    """Runs a program with what Python runs behind its last line: its threads and exit handlers."""
+    failed: ProgramFailed | None = None
+    try:
+        run_to_its_end(program, parsed)
+    except ProgramFailed as error:
+        failed = error
+    _wait_for_threads()
+    # Python has told what they raised, and goes on.
+    with contextlib.suppress(Exception, SystemExit):
+        atexit._run_exitfuncs()
+    if failed is not None:
+        raise failed
 
 
 def _wait_for_threads() -> None:

@@ -10,7 +10,7 @@ from typing import Any, Sequence
 
 from ..files.streams import carried_out, put, say
 from ..version import __version__
-from .options import INTERRUPTED, USAGE_ERROR, split_at_dashes
+from .options import INTERRUPTED, USAGE_ERROR, split_at_dashes, unrecognized
 from .record import add_record
 from .repair import add_repair
 from .run import add_run, run_command, split_at_program
@@ -44,7 +44,9 @@ def _interruptible(given: Sequence[str]) -> int:
 def _run(given: list[str]) -> int:
     parser = _parsers()[1]["run"]
     ours, program = split_at_program(given[1:])
-    parsed = parser.parse_args(ours)
+    parsed, unknown = parser.parse_known_args(ours)
+    if unknown:
+        parser.error(unrecognized(parser, unknown))
     if program is None:
         parser.error("a SCRIPT or -m MODULE is required")
     for word in program.arguments:
@@ -67,7 +69,7 @@ def _other_command(given: Sequence[str]) -> int:
         if unknown:
             of_program = "; arguments of SCRIPT stand behind --"
             hint = of_program if getattr(parsed, "program", None) else ""
-            parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+            parser.error(f"{unrecognized(parser, unknown)}{hint}")
         if behind and parsed.program is None:
             parser.error("what stands behind -- is for a SCRIPT, and there is none")
         parsed.program_arguments, parsed.given = behind, list(given)

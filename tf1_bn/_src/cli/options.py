@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
 import sys
@@ -30,6 +31,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of what the program finds."""
     for flag, effect in _WHAT_IT_FINDS:
         parser.add_argument(flag, action="store_true", help=effect)
+
+
+def unrecognized(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:
+    """The error of words that are no options of a parser's, with the one that is probably meant."""
+    known = sorted(each for action in parser._actions for each in action.option_strings)
+    near = [difflib.get_close_matches(word.partition("=")[0], known, 1, 0.8) for word in words]
+    meant = [found for each in near for found in each]
+    hint = f"; did you mean {', '.join(meant)}?" if meant else ""
+    return f"unrecognized arguments: {' '.join(words)}{hint}"
 
 
 def is_untouched(parsed: Any) -> bool:
@@ -77,8 +87,8 @@ def run_to_its_end(program: Program, parsed: Any) -> None:
         raise ProgramFailed(str(error), 2) from None
     except SystemExit as stop:
         # Many programs end by sys.exit(main()), tf.app.run among them.
-        if stop.code not in (None, 0):
-            code = stop.code if isinstance(stop.code, int) else 1
+        code = exit_code(stop)
+        if code:
             words = "" if code is stop.code else f" ({stop.code})"
             raise ProgramFailed(f"the program ended with exit code {code}{words}", code) from None
     except BrokenPipeError as error:
@@ -90,6 +100,18 @@ def run_to_its_end(program: Program, parsed: Any) -> None:
 
 def shown(error: BaseException, parsed: Any) -> ProgramFailed:
     """Shows what a program raised as Python shows it, and returns it as its failure."""
-    sys.excepthook(type(error), error, error.__traceback__)
+    code = 1
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except SystemExit as stop:
+        # A program's own hook may end it so.
+        code = exit_code(stop)
     parsed.cure = cure(error, parsed)
-    return ProgramFailed(f"the program raised {type(error).__name__}", 1)
+    return ProgramFailed(f"the program raised {type(error).__name__}", code)
+
+
+def exit_code(stop: SystemExit) -> int:
+    """The exit code that Python makes of it."""
+    if isinstance(stop.code, int):
+        return stop.code
+    return int(stop.code is not None)

@@ -3,7 +3,7 @@
 
 A replay needs a TensorFlow that nobody has touched, and a program may switch it to another
 behaviour, hold all memory of the GPU, or end its process; so the two never share one.
-Run as a module this is that other process.
+`start` is what that other process does.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+from ..files import same_package
+from ..files.streams import carried_out
 from ..programs.program import ProgramFailed
 from .listening import ended_by, listened
 from .options import INTERRUPTED
@@ -56,13 +57,10 @@ def rebuilt(parsed: Any, output_to_stderr: bool) -> tuple[Recording | None, str]
 
 
 def _run_child(folder: str, output_to_stderr: bool) -> int:
-    """Runs this file as a module; returns the exit code, negative for a signal."""
-    warnings = [f"-W{option}" for option in sys.warnoptions]
+    """Starts the other process; returns the exit code, negative for a signal."""
     # sys.stderr may be a stream of somebody's own, without a file.
     output = 2 if output_to_stderr else None
-    child = subprocess.Popen(
-        [sys.executable, *warnings, "-m", __name__, folder], stdout=output, stdin=None
-    )
+    child = subprocess.Popen(same_package.command(__name__, folder), stdout=output)
     try:
         code = child.wait()
     except BaseException:
@@ -103,8 +101,13 @@ def _write(path: str, value: Any) -> None:
         json.dump(value, opened)
 
 
+def start(folder: str) -> int:
+    """In the process of its own: runs the program, and returns the exit code."""
+    return carried_out(lambda given: _rebuild(given[0]), [folder])
+
+
 def _rebuild(folder: str) -> int:
-    """In the process of its own: runs the program, and leaves what is known in the folder."""
+    """Runs the program, and leaves what is known of it in the folder."""
     parsed = argparse.Namespace(**_read(os.path.join(folder, _REQUEST)))
 
     def make() -> Recorder:
@@ -126,9 +129,3 @@ def _rebuild(folder: str) -> int:
     if os.getpid() == process:
         note(recorder, failed)
     return 0 if failed is None else failed.code
-
-
-if __name__ == "__main__":
-    from ..files.streams import carried_out
-
-    sys.exit(carried_out(lambda given: _rebuild(given[0]), sys.argv[1:]))

@@ -10,10 +10,12 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn, Sequence
 
 from ..files.streams import say
+from ..files.terminal import width_of
+from ..files.text_table import fitted
 from ..programs.cures import cure
 from ..programs.preparation import prepare
 from ..programs.program import Program, ProgramFailed, run
-from .options import add_options
+from .options import add_options, exit_code
 
 if TYPE_CHECKING:
     # TensorFlow, which the program alone imports.
@@ -79,7 +81,7 @@ def run_command(program: Program, parsed: Any) -> int:
         _exit_with(error)
     except SystemExit as stop:
         if stop.code not in (None, 0):
-            last_lines += _said(watches, parsed, f"it ended with exit code {_number(stop)}")[0]
+            last_lines += _said(watches, parsed, f"it ended with exit code {exit_code(stop)}")[0]
         elif not parsed.check:
             raise
         else:
@@ -128,7 +130,9 @@ def _tell(watches: list[Watch], parsed: Any, process: int, last_lines: list[str]
     for line in last_lines or _said(watches, parsed)[0]:
         say(line)
     # A table is read by its columns.
-    for line in watches[0].kernels() if parsed.kernels and watches else ():
+    for line in (
+        fitted(watches[0].kernels(), width_of(sys.stderr)) if parsed.kernels and watches else ()
+    ):
         say(line, "")
 
 
@@ -149,10 +153,6 @@ def split_at_program(given: Sequence[str]) -> tuple[list[str], Program | None]:
         if word == "-" or not word.startswith("-"):
             return ours, Program(word, rest)
     return list(given), None
-
-
-def _number(stop: SystemExit) -> int:
-    return stop.code if isinstance(stop.code, int) else 1
 
 
 def _exit_with(error: ProgramFailed) -> NoReturn:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, NoReturn
 
-from ..api.advice import warn_of_numbers
+from ..api.advice import hiding_unknown, unknown_in_contrib, warn_of_numbers
 from ..api.layer import BatchNormalization
 from ..api.planning import Checked, check_call, check_scope_name, make_spec
 from ..call.calls import told
@@ -46,6 +46,7 @@ _OUR_NAME = re.compile(rf"`({'|'.join(_OUR_NAMES)})`(?= must )")
 
 @as_written
 @all_or_nothing
+@hiding_unknown
 def batch_norm(
     inputs: Any,
     decay: Any = 0.999,
@@ -70,6 +71,7 @@ def batch_norm(
     renorm_clipping: dict[str, Any] | None = None,
     renorm_decay: Any = 0.99,
     adjustment: Callable[..., Any] | None = None,
+    **unknown: NoReturn,
 ) -> Tensor:
     """Batch normalization (arXiv 1502.03167) with the arguments, defaults and names of contrib.
 
@@ -123,6 +125,9 @@ def batch_norm(
       TypeError: an argument has a wrong type.
     """
     given = dict(locals())
+    if given.pop("unknown"):
+        refusal = f"batch_norm() got an unexpected keyword argument {next(iter(unknown))!r}"
+        raise unknown_in_contrib(refusal, unknown)
     raise_if_eager("tf1_bn.contrib.batch_norm")
     settings, checked = _checked(given)
     spec, geometry, trains = checked.spec, checked.geometry, checked.trains

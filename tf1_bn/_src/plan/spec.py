@@ -81,11 +81,13 @@ class BatchNormSpec:
 
     @property
     def is_usual(self) -> bool:
-        """Whether momenta and epsilon are where they can work, as far as they are numbers.
+        """Whether momenta and epsilon, as far as they are numbers, can work, and `axis` is no bool.
 
         >>> BatchNormSpec(momentum=1).is_usual, BatchNormSpec(epsilon=-1e-3).is_usual
         (True, False)
         """
+        if isinstance(self.axis, bool):
+            return False
         momenta = (self.momentum, self.renorm_momentum) if self.renorm else (self.momentum,)
         return all(not is_number(value) or 0.0 <= value <= 1.0 for value in momenta) and (
             not is_number(self.epsilon) or bool(self.epsilon >= 0.0)
@@ -167,11 +169,16 @@ def _check_axis(axis: Any) -> None:
     if not all(isinstance(entry, numbers.Integral) for entry in listed):
         raise in_both_words(
             TypeError,
-            f"`axis` must be an int or a list of ints (got {axis!r}).",
+            f"`axis` must be an int or a list of ints (got {axis!r}).{_hint_of_phase(axis)}",
             f"axis must be int or list, type given: {type(axis)}",
         )
     if not listed:
         raise ValueError(f"`axis` must name at least one axis (got {axis!r}).")
+
+
+def _hint_of_phase(axis: Any) -> str:
+    is_flag = getattr(getattr(axis, "dtype", None), "name", "") in ("bool", "bool_ref")
+    return " A flag is for `training`, which is to be named." if is_flag else ""
 
 
 def _check_number(name: str, value: Any) -> None:

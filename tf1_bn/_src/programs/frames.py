@@ -7,6 +7,7 @@ out of the stacks that it writes into its own error texts.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import runpy
@@ -43,9 +44,31 @@ def hide_our_frames(error: BaseException, is_module: bool) -> None:
             return
         _trim_all(value, is_module)
         sys.last_traceback = value.__traceback__
-        hook(kind, value, value.__traceback__)
+        try:
+            hook(kind, value, value.__traceback__)
+        except SystemExit:
+            raise
+        except BaseException as failed:
+            _show_failed_hook(failed, value)
 
     sys.excepthook = print_once
+
+
+def _show_failed_hook(failed: BaseException, error: BaseException) -> None:
+    """Shows that a program's own hook failed at an error, as Python does, without our frames."""
+    if failed.__context__ is error:
+        failed.__context__ = None
+    _trim_all(failed, is_module=False)
+    # The program may have closed it.
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        for words, each in (
+            ("Error in sys.excepthook:", failed),
+            ("Original exception was:", error),
+        ):
+            print(words, file=sys.stderr)
+            sys.__excepthook__(type(each), each, each.__traceback__)
+            if each is failed:
+                print(file=sys.stderr, flush=True)
 
 
 def hide_in_threads() -> None:
@@ -66,10 +89,13 @@ def hide_in_threads() -> None:
 
 
 def hide_in_tensorflow(is_module: bool) -> None:
-    """The same for the stacks in TensorFlow's error texts, of ops that this thread makes."""
+    """The same for the stacks in TensorFlow's error texts, of ops that this thread makes.
+
+    There the layers' own frames are left out as well: nothing else leads to the program's line.
+    """
     try:
         stacks = importlib.import_module("tensorflow.python.util.tf_stack")
-        files = frozenset(_files_below_a_program(is_module))
+        files = frozenset([*_files_below_a_program(is_module), *_files_of_package()])
         ours = stacks.StackTraceFilter()
         ours.get_filtered_filenames = lambda: files
         ours.__enter__()
@@ -88,6 +114,11 @@ def _files_below_a_program(is_module: bool) -> Iterator[str]:
     if _RUNNER in names:
         below = names[len(names) - 1 - names[::-1].index(_RUNNER) :]
         yield from (name for name in below if not (is_module and _is_runpy(name)))
+
+
+def _files_of_package() -> Iterator[str]:
+    for folder, _, names in os.walk(_PACKAGE):
+        yield from (os.path.join(folder, name) for name in names if name.endswith(".py"))
 
 
 def _trim_all(error: BaseException, is_module: bool) -> None:

@@ -12,8 +12,9 @@ import importlib
 import logging
 import sys
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn
 
+from ..api.advice import hiding_unknown
 from ..api.functional import batch_normalization
 from ..api.layer import BatchNormalization
 from ..runtime.tensorflow_v1 import tf_version
@@ -39,8 +40,13 @@ _ledger = Ledger()
 _when_unused = contextlib.ExitStack()
 
 
+@hiding_unknown
 def install(
-    *, force: bool = False, neighbours: bool = False, contrib: bool = False
+    *,
+    force: bool = False,
+    neighbours: bool = False,
+    contrib: bool = False,
+    **unknown: NoReturn,
 ) -> contextlib.ExitStack:
     """Puts tf1_bn's batch normalization where unedited TF1 code looks for it.
 
@@ -73,6 +79,10 @@ def install(
       ImportError: `neighbours` is asked for and this TensorFlow no longer carries them.
       TypeError: an argument is no bool.
     """
+    if unknown:
+        name = next(iter(unknown))
+        spelled = ". Did you mean `neighbours`?" if name == "neighbors" else ""
+        raise TypeError(f"install() got an unexpected keyword argument {name!r}{spelled}")
     for name, value in (("force", force), ("neighbours", neighbours), ("contrib", contrib)):
         if not isinstance(value, bool):
             raise TypeError(f"`{name}` must be a bool (got {value!r}).")

@@ -6,6 +6,7 @@ Nothing here imports TensorFlow: all is done right after the program's own impor
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import sys
 import types
@@ -13,10 +14,15 @@ from typing import Any, Callable
 
 from ..runtime.after_import import after_import
 from .places import is_lazy
+from .workers import prepare_workers
+
+_OPTIONS = ("neighbours", "force", "contrib", "tf1_alias", "compat")
 
 
 def prepare(options: Any, then: Callable[[], None] = lambda: None) -> contextlib.ExitStack:
     """Arranges `options` and calls `then`, once TensorFlow is imported; now if it already is.
+
+    Workers that `multiprocessing` starts from now on have `options` arranged as well.
 
     Args:
       options: a parsed command line with `neighbours`, `force`, `contrib`, `tf1_alias` and
@@ -39,7 +45,13 @@ def prepare(options: Any, then: Callable[[], None] = lambda: None) -> contextlib
             _alias()
 
     undo.callback(after_import("tensorflow", patch))
+    undo.callback(prepare_workers(__name__, {name: getattr(options, name) for name in _OPTIONS}))
     return undo
+
+
+def start(options: dict[str, Any]) -> None:
+    """`prepare` in a worker that a program has started, with the options of its parent."""
+    prepare(argparse.Namespace(**options))
 
 
 def _alias() -> None:

@@ -12,6 +12,7 @@ from ..runtime.graph_place import collected_since, home_graph, lengths
 from ..runtime.tensorflow_v1 import Tensor, Variable, is_ref, tf
 from .half_layers import refuse_half_layers
 from .leftovers import LEFT, Left, find, take
+from .origin import show_lines_of_program
 from .undoing import running, variable_scope
 
 
@@ -138,7 +139,11 @@ def get_variable(name: str, shape: Sequence[int], **settings: Any) -> Variable:
         made.append(making)
 
     def get() -> Variable:
-        return tf.get_variable(name, tuple(shape), **settings)
+        try:
+            return tf.get_variable(name, tuple(shape), **settings)
+        except ValueError as error:
+            show_lines_of_program(error)
+            raise
 
     variable = get() if left is None else take(left, request, get)
     if made is not None:

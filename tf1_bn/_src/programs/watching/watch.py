@@ -17,7 +17,6 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ...api.functional import batch_normalization
 from ...call.calls import Call, Finish, on_call
-from ...files.text_table import aligned
 from ...plan.kernel_choice import KernelChoice
 from ...runtime.tensorflow_v1 import Operation, tf
 from ..places import Ledger, attribute, provides
@@ -75,13 +74,16 @@ class Watch:
             layers.batch_normalization is not batch_normalization
         )
 
-    def kernels(self) -> list[str]:
-        """A table of the layers in the order of their calls, with their kernels and the reason."""
+    def kernels(self) -> list[tuple[str, ...]]:
+        """Rows of the layers in the order of their calls, with their kernels and the reason.
+
+        The first names the columns; none where no layer was built.
+        """
         rows = dict.fromkeys(
             (name, choice.kernel.value, choice.inference.value, choice.reason)
             for name, choice in self._choices
         )
-        return aligned([("layer", "training", "inference", "why"), *rows]) if rows else []
+        return [("layer", "training", "inference", "why"), *rows] if rows else []
 
     def _number(self, graph: Any) -> int:
         if graph not in self._numbers:

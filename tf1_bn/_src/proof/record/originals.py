@@ -77,7 +77,8 @@ def made_anew(seen: Seen) -> Callable[..., Any]:
     if seen.kind == "contrib":
         # This package's, or one that `original_functions` looked into.
         ours = seen.maker == batch_norm.__module__
-        return batch_norm if ours else _imported(seen.maker)
+        made: Callable[..., Any] = batch_norm if ours else _imported(seen.maker)
+        return made
 
     def layer(x: Any, training: Any, **arguments: Any) -> Any:
         return seen.maker(**arguments)(x, training=training)
