@@ -10,13 +10,19 @@ from .source.facts import Argument, Call, Facts
 from .source.norms import norm_of
 from .source.tree import Tree
 
+# With these a variable is read without its name.
+_BY_TEXT = ("locals", "vars", "eval", "exec")
+
 
 def collected_rules(tree: Tree) -> Iterator[Finding]:
     """Collections of update ops that miss some, or that nobody uses."""
+    for group in tree.groups:
+        unused = [(facts, call) for facts in group for call in facts.calls if _drops(facts, call)]
+        if not any(_runs(facts, call) for facts in group for call in facts.calls):
+            yield from (_unused(*each) for each in unused)
     for facts in tree.files:
         collections = [call for call in facts.calls if _collects(call)]
         for call in collections:
-            yield from _unused(facts, call)
             if call.is_straight and _is_whole(call) and not _is_again(call, collections):
                 yield from _early(facts, call)
 
@@ -42,20 +48,35 @@ def _is_again(call: Call, collections: Sequence[Call]) -> bool:
     return any(each is not call for each in collections)
 
 
-def _unused(facts: Facts, call: Call) -> Iterator[Finding]:
-    if call.into is None or (call.into and (call.into in facts.loaded or not call.scope)):
-        # What a module binds may be for others.
-        return
+def _runs(facts: Facts, call: Call) -> bool:
+    """Whether a call collects what somebody uses, or runs what is collected."""
+    if _collects(call):
+        return not _drops(facts, call)
+    return any(name.split(".")[-1] in ("create_train_op", "optimize_loss") for name in call.names)
+
+
+def _drops(facts: Facts, call: Call) -> bool:
+    """Whether a call collects for nothing."""
+    if not _collects(call) or call.into is None:
+        return False
+    # What a module binds may be for others.
+    is_lost = not call.into or (call.into not in facts.loaded and bool(call.scope))
+    return is_lost and (not call.into or facts.loaded.isdisjoint(_BY_TEXT))
+
+
+def _unused(facts: Facts, call: Call) -> Finding:
     kept = f"kept in `{call.into}` and never used" if call.into else "collected and dropped"
     text = f"the update ops are {kept}: nothing runs them; make the train op depend on them"
-    yield Finding(facts.path, call.line, call.column, "BN114", text)
+    return Finding(facts.path, call.line, call.column, "BN114", text)
 
 
 def _early(facts: Facts, collection: Call) -> Iterator[Finding]:
     beside = [call for call in facts.calls if call.scope == collection.scope]
     builders = [call for call in beside if _builds(call, facts)]
     graphs = [call for call in beside if any(name.endswith(".Graph") for name in call.names)]
-    if any(call.order < collection.order for call in builders) or any(
+    # A function that is kept may have been called by the one it was given to.
+    before = [*builders, *(call for call in beside if call.is_kept and norm_of(call))]
+    if any(call.order < collection.order for call in before) or any(
         call.order > collection.order for call in graphs
     ):
         return
@@ -71,8 +92,8 @@ def _early(facts: Facts, collection: Call) -> Iterator[Finding]:
         f"the update ops are collected before the layer of line {later[0].line} is built, so "
         "they miss its updates; collect them when the model is complete"
     )
-    before = facts.strangers.get(collection.scope)
-    is_stranger = before is not None and before <= collection.order
+    first = facts.strangers.get(collection.scope)
+    is_stranger = first is not None and first <= collection.order
     if is_stranger or _is_built_elsewhere(facts, collection, later):
         yield Finding(*place, "BN113", f"{text}, unless that layer does not train")
     else:

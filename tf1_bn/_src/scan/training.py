@@ -9,12 +9,18 @@ from ..files.text_table import counted
 from .finding import Finding
 from .source.facts import Call, Facts
 from .source.norms import Norm, norm_of
-from .source.tree import Tree
+from .source.tree import Tree, importers, reached
 from .source.words import HARMLESS
 
 _TRAINING = ("minimize", "apply_gradients", "create_train_op", "optimize_loss")
-# Where `var_list` stands in these.
-_OF_SOME = {"minimize": ("var_list", 2), "compute_gradients": ("var_list", 1)}
+# What names the variables to train in these, and its place.
+_OF_SOME = {
+    "minimize": ("var_list", 2),
+    "compute_gradients": ("var_list", 1),
+    "ScipyOptimizerInterface": ("var_list", 1),
+    "create_train_op": ("variables_to_train", 4),
+    "optimize_loss": ("variables", 9),
+}
 
 
 def trains(call: Call) -> bool:
@@ -36,15 +42,23 @@ def trains_some(group: Sequence[Facts]) -> bool:
     return False
 
 
+def trained(tree: Tree) -> set[str]:
+    """The files that a program which trains may use: some file imports both, or one the other."""
+    trainers = [facts.path for facts in tree.files if any(map(trains, facts.calls))]
+    return reached(reached(trainers, importers(tree.imported)), tree.imported)
+
+
 def training_rules(tree: Tree) -> Iterator[Finding]:
     """What is wrong with `training`, by files that belong together."""
-    for group in tree.groups:
-        if not any(trains(call) for facts in group for call in facts.calls):
-            continue
+    used = trained(tree)
+    for whole in tree.groups:
+        group = [facts for facts in whole if facts.path in used]
         pairs = [(facts, norm) for facts in group for norm in map(norm_of, facts.calls) if norm]
         called = [(facts, norm) for facts, norm in pairs if norm.is_called]
         scoped = any(_is_scope_of_training(call) for each in group for call in each.calls)
-        yield from _missing(called, trains_some(group))
+        # What is behind it learns nothing.
+        is_stopped = any("stop_gradient" in facts.loaded for facts in group)
+        yield from _missing(called, is_stopped or trains_some(group))
         for facts in group:
             own = [norm for home, norm in called if home is facts]
             yield from _always_on(facts, own, scoped)
@@ -56,7 +70,10 @@ def _missing(called: Sequence[tuple[Facts, Norm]], is_some: bool) -> Iterator[Fi
     for facts, norm in missing:
         where = (facts.path, norm.call.line, norm.call.column)
         said = "`training` is left out, which means False"
-        if len(missing) == len(called) and not is_some:
+        if _is_of_keras(facts, norm):
+            text = f"{said} unless a Keras model around the layer gives it; pass it on"
+            yield Finding(*where, "BN102", text)
+        elif len(missing) == len(called) and not is_some:
             text = (
                 f"{said}: the moving statistics are used in training too, and stay 0 and 1; pass "
                 "training=True, or a placeholder"
@@ -66,6 +83,12 @@ def _missing(called: Sequence[tuple[Facts, Norm]], is_some: bool) -> Iterator[Fi
             others = "the code trains" if is_some else "other calls give it"
             text = f"{said}, while {others}; write training=False if that is meant"
             yield Finding(*where, "BN102", text)
+
+
+def _is_of_keras(facts: Facts, norm: Norm) -> bool:
+    """Whether it may be a layer in a Keras model, which tells its layers whether it trains."""
+    is_layer = norm.name.endswith("()")
+    return is_layer and any("keras" in name.split(".") for use in facts.uses for name in use.names)
 
 
 def _leaves_out(norm: Norm) -> bool:

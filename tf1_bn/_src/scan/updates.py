@@ -9,7 +9,7 @@ from .finding import Finding
 from .source.facts import Argument, Call, Facts
 from .source.norms import Norm, norm_of
 from .source.tree import Tree
-from .training import trains, trains_some
+from .training import trained, trains, trains_some
 
 _DYNAMIC = ("importlib", "imp", "__import__")
 _MOST_STEPS = 3
@@ -19,9 +19,11 @@ def updates_rules(tree: Tree) -> Iterator[Finding]:
     """Train ops of files, connected by imports, in which nobody speaks of update ops."""
     # These may load any other file.
     loads = any(_loads_by_name(each) for each in tree.files if _handles(each))
-    for group in tree.groups:
-        if any(_handles(each) for each in group):
+    used = trained(tree)
+    for whole in tree.groups:
+        if any(_handles(each) for each in whole):
             continue
+        group = [facts for facts in whole if facts.path in used]
         found = [(facts, norm) for facts in group for norm in _updating(facts, group)]
         if found:
             doubt = "code that is loaded by name does" if loads else _doubt(tree, group, found)
@@ -38,6 +40,8 @@ def _doubt(tree: Tree, group: Sequence[Facts], found: Sequence[tuple[Facts, Norm
         return f"{outside[0]} does"
     if any(norm.call.is_kept for _, norm in found):
         return "its parameters say otherwise"
+    if all(norm.says(True) for _, norm in found):
+        return "the batch's statistics are meant to be used in evaluation too, as in every call"
     is_on = any(_is_all(True, norm, facts, group) for facts, norm in found)
     if trains_some(group) and not is_on:
         return "these layers are not trained"

@@ -95,7 +95,7 @@ class Facts(NamedTuple):
       functions: by scope, the parameters in order, with defaults that are literals.
       strangers: by scope, the order of the first call that could lead anywhere.
       loaded: names that are read somewhere.
-      has_updates: some identifier speaks of update ops.
+      has_updates: some identifier speaks of update ops, or something moves the statistics itself.
       has_places: some identifier says where contrib's update ops go.
       silenced: by line, the codes of a `noqa`; an empty set stands for all.
     """

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from .facts import Argument, Import, Target, Use
-from .words import HARMLESS, is_of_updates
+from .words import ASSIGNING, HARMLESS, is_of_statistics, is_of_updates
 
 _LONGEST_NAME, _LONGEST_WORD = 150, 80
 
@@ -15,13 +15,13 @@ class Ledger:
     """Notes of a file.
 
     Attributes:
-      imports, loaded, has_updates, has_places, functions: as in `Facts`.
+      imports, loaded, has_places, functions: as in `Facts`.
     """
 
     def __init__(self, lines: list[str]) -> None:
         self.imports: list[Import] = []
         self.loaded: set[str] = set()
-        self.has_updates, self.has_places = False, False
+        self.has_places, self._of_updates, self._of_statistics = False, False, False
         self.functions: dict[str, Mapping[str, Argument | None]] = {}
         self._lines = lines
         self._uses: dict[tuple[str, ...], Use] = {}
@@ -31,12 +31,19 @@ class Ledger:
     def uses(self) -> list[Use]:
         return list(self._uses.values())
 
+    @property
+    def has_updates(self) -> bool:
+        """Whether something speaks of update ops, or moves the statistics by itself."""
+        is_by_hand = self._of_statistics and not self.loaded.isdisjoint(ASSIGNING)
+        return self._of_updates or is_by_hand
+
     def word(self, name: str) -> None:
         """Looks whether an identifier, or a text, speaks of update ops."""
         if name not in self._words and len(name) < _LONGEST_WORD:
             self._words.add(name)
             self.has_places = self.has_places or name == "updates_collections"
-            self.has_updates = self.has_updates or is_of_updates(name)
+            self._of_updates = self._of_updates or is_of_updates(name)
+            self._of_statistics = self._of_statistics or is_of_statistics(name)
 
     def read(self, name: str) -> None:
         """Notes that a name is read."""

@@ -33,12 +33,18 @@ class Reader:
         # Conditions and loops around, within the scope; questions for the version around.
         self.bends, self.guards = 0, 0
         self.into: str | None = None
+        self.optional: set[str] = set()
         self._order = 0
 
     def note(self, target: Target | None, node: Any) -> None:
-        """Notes the use of an imported name, but not where it is asked for with a way out."""
-        if target is not None and not self.guards:
+        """Notes the use of an imported name, but not of one that has a way out if it is gone."""
+        if target is not None and not self.guards and not self._is_optional(target):
             self.ledger.use(target, node)
+
+    def _is_optional(self, target: Target) -> bool:
+        """Whether it was imported where the import may fail."""
+        name = f"{target.names[0]}." if target.names else ""
+        return bool(self.optional) and name.startswith(tuple(self.optional))
 
     # -- expressions -----------------------------------------------------------------------------
 
@@ -106,6 +112,12 @@ class Reader:
         positional = (*target.positional, *(each[1] for each in values))
         self.into = into
         self._add(target, node.func, positional, {**dict(target.keywords), **arguments}, is_open)
+        given_on = [found for found, _ in [*values, *named.values()] if found is not None]
+        if any(
+            name.startswith(".") and "()" not in name for each in given_on for name in each.names
+        ):
+            # A function of this file, which may be called there.
+            self._stranger(("?",))
         self.into = None
         return result(target)
 
@@ -199,7 +211,8 @@ class Reader:
                 self.value(each)
 
     def _stranger(self, names: tuple[str, ...]) -> None:
-        if all(each.split(".")[0] not in FOLLOWED_NOT for each in names):
+        is_template = any(each.endswith("make_template()") for each in names)
+        if is_template or all(each.split(".")[0] not in FOLLOWED_NOT for each in names):
             self.strangers.setdefault(self.scope.key, self._order)
 
     def _add(

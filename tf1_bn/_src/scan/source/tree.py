@@ -19,11 +19,13 @@ class Tree(NamedTuple):
       files: their facts, names of other files in the tree followed to where they lead; a function
         of another file is `@PATH:` with its name there behind it.
       groups: of files that are connected by imports.
+      imported: by path, the files of the tree that a file imports.
       outside: by path, the modules imported that are neither in the tree nor known.
     """
 
     files: Sequence[Facts]
     groups: Sequence[Sequence[Facts]]
+    imported: Mapping[str, set[str]]
     outside: Mapping[str, Sequence[str]]
 
 
@@ -62,17 +64,37 @@ def tree_of(files: Sequence[Facts]) -> Tree:
     """Puts the files of a tree together."""
     index = _Index(files)
     by_path = {each.path: each for each in files}
-    neighbours: dict[str, set[str]] = {each.path: set() for each in files}
+    imported: dict[str, set[str]] = {each.path: set() for each in files}
     outside: dict[str, list[str]] = {}
     for each in files:
         for one in each.imports:
             found = index.find(each.path, one.level, one.module)
             if found is not None and found != each.path:
-                neighbours[each.path].add(found)
-                neighbours[found].add(each.path)
+                imported[each.path].add(found)
         outside[each.path] = _outside(each, index)
     linked = [_linked(each, index, by_path) for each in files]
-    return Tree(linked, _groups(linked, neighbours), outside)
+    return Tree(linked, _groups(linked, imported), imported, outside)
+
+
+def importers(imported: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """By path, the files that import a file."""
+    found: dict[str, set[str]] = {path: set() for path in imported}
+    for path, others in imported.items():
+        for other in others:
+            found[other].add(path)
+    return found
+
+
+def reached(starts: Iterable[str], steps: Mapping[str, set[str]]) -> set[str]:
+    """All paths that steps lead to, the starts included."""
+    seen: set[str] = set()
+    waiting = list(starts)
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            seen.add(path)
+            waiting += steps[path]
+    return seen
 
 
 def _outside(facts: Facts, index: _Index) -> list[str]:
@@ -88,19 +110,17 @@ def _outside(facts: Facts, index: _Index) -> list[str]:
     return found
 
 
-def _groups(files: Sequence[Facts], neighbours: Mapping[str, set[str]]) -> list[list[Facts]]:
-    by_path = {each.path: each for each in files}
-    groups, seen = [], set()
+def _groups(files: Sequence[Facts], imported: Mapping[str, set[str]]) -> list[list[Facts]]:
+    back = importers(imported)
+    neighbours = {path: others | back[path] for path, others in imported.items()}
+    places = {each.path: place for place, each in enumerate(files)}
+    groups: list[list[Facts]] = []
+    seen: set[str] = set()
     for each in files:
-        waiting, group = [each.path], []
-        while waiting:
-            path = waiting.pop()
-            if path not in seen:
-                seen.add(path)
-                group.append(by_path[path])
-                waiting += neighbours[path]
-        if group:
-            groups.append(group)
+        if each.path not in seen:
+            paths = reached([each.path], neighbours)
+            groups.append([files[place] for place in sorted(places[path] for path in paths)])
+            seen |= paths
     return groups
 
 

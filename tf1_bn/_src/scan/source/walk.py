@@ -95,7 +95,14 @@ class _Walk:
             self.reader.scope.bind(
                 alias.asname or top, Target((alias.name if alias.asname else top,))
             )
+            self._may_fail(Target((alias.name,)))
             self.reader.note(Target((alias.name,)), node)
+
+    def _may_fail(self, imported: Target) -> None:
+        """Keeps in mind what is imported with a way out; without TensorFlow there is none."""
+        (name,) = imported.names
+        if self.reader.guards and name not in ("tensorflow", "tensorflow.compat.v1"):
+            self.reader.optional.add(f"{name}.")
 
     def _on_importfrom(self, node: Any) -> None:
         module = node.module or ""
@@ -111,6 +118,7 @@ class _Walk:
                 Import(node.level, f"{module}.{alias.name}".strip("."))
             )
             target = Target((member(base, alias.name),))
+            self._may_fail(target)
             self.reader.scope.bind(alias.asname or alias.name, target)
             self.reader.note(target, node)
 

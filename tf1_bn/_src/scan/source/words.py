@@ -23,14 +23,19 @@ KEPT = ("SyncBatchNormalization", *NORMS)
 ASKED = frozenset(
     (*KEPT, "apply", "__call__", "minimize", "apply_gradients", "compute_gradients", "gradients")
     + ("get_collection", "arg_scope", "Graph", "create_train_op", "optimize_loss")
+    + ("ScipyOptimizerInterface",)
 )
 # What `from tensorflow.contrib.layers import *` may have given.
 STARS = (*NORMS, "arg_scope")
 _UPDATES = re.compile(
-    r"update_?ops?$|update_?ops_|^(extra|bn|batch_?norm)_?updates?$|^updates$|^create_train_op$"
-    r"|^optimize_loss$|^gan_train_ops$|^RunUpdateOps$|^update_ops_for$",
+    r"update_?ops?$|update_?ops_|^(extra|bn|batch_?norm)_?updates?$|^updates$|^get_updates_for$"
+    r"|AssignMovingAvg|^create_train_op$|^optimize_loss$|^gan_train_ops$|^RunUpdateOps$"
+    # Estimators' heads run all of the collection.
+    r"|^update_ops_for$|^create_estimator_spec$",
     re.IGNORECASE,
 )
+_STATISTICS = re.compile(r"moving_(mean|var)(?!\w*_initializer)")
+ASSIGNING = frozenset(("assign", "assign_add", "assign_sub", "assign_moving_average"))
 # Modules whose functions build no layers and run no updates.
 _HARMLESS = """
     abc absl argparse ast base64 bisect builtins cProfile codecs collections configparser contextlib
@@ -53,6 +58,15 @@ def is_of_updates(word: str) -> bool:
     (True, True, False)
     """
     return _UPDATES.search(word) is not None
+
+
+def is_of_statistics(word: str) -> bool:
+    """Whether an identifier, or a text, speaks of the moving statistics themselves.
+
+    >>> is_of_statistics("bn/moving_mean:0"), is_of_statistics("moving_mean_initializer")
+    (True, False)
+    """
+    return _STATISTICS.search(word) is not None
 
 
 def literal(node: Any) -> tuple[bool, Any]:
