@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import importlib.util
 import os
+import shutil
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -181,3 +184,84 @@ def test_without_libcst_one_sentence(tmp_path: Path, capsys: Any, monkeypatch: A
     told = capsys.readouterr()
     assert (told.out, told.err.count("\n")) == ("", 1)
     assert "pip install 'libcst>=1.0'" in told.err
+
+
+# What patch, git and difflib count as the end of a line differs; the file has its own encoding.
+HARD = {
+    "form_feed.py": f"{TF}\f\ns = '\x1c\u2028'\ny = tf.layers.batch_normalization(x)\n".encode(),
+    "marked.py": f"\ufeff{TF}y = tf.layers.batch_normalization(x)\n".encode(),
+    "latin.py": f"# coding: latin-1\n{TF}'é'; y = tf.layers.batch_normalization(x)".encode(
+        "latin-1"
+    ),
+    "sub/name with spaces.py": f"{TF}y = tf.layers.batch_normalization(x)\r\n".encode(),
+    'new\n"line\\.py': f"{TF}y = tf.layers.batch_normalization(x)\n".encode(),
+}
+
+
+@needs_libcst
+@pytest.mark.parametrize("tool", [["patch", "--binary", "-s", "-p1"], ["git", "apply", "-"]])
+def test_the_diff_is_taken_by_tools(tmp_path: Path, tool: list[str], capsysbinary: Any) -> None:
+    if shutil.which(tool[0]) is None:
+        pytest.skip(f"no {tool[0]} on this machine")
+    for name, raw in HARD.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(raw)
+    before = os.getcwd()
+    os.chdir(str(tmp_path))
+    try:
+        wanted = {fix.path: fix.after for fix in fixes_of(scan(["."]))}
+        assert main(["scan", "--fix", "."]) == 1
+        diff = capsysbinary.readouterr().out
+        subprocess.run(tool, input=diff, check=True)
+    finally:
+        os.chdir(before)
+    assert set(wanted) == set(HARD)
+    assert {name: (tmp_path / name).read_bytes() for name in HARD} == wanted
+
+
+@needs_libcst
+@pytest.mark.parametrize(
+    "text, trouble",
+    [
+        (f"{TF}tf1_bn = 3\ny = tf.layers.batch_normalization(x)\n", "name of something else"),
+        (f"{TF}tf.layers.batch_normalization(x)\nx = {'+'.join('a' * 900)}\n", "LibCST cannot"),
+        (
+            f"{TF}tf.layers.batch_normalization(x)\nif a: pass\n" + "elif a: pass\n" * 800,
+            "LibCST cannot",
+        ),
+        (f"{TF}def f(tf1_bn): tf.layers.batch_normalization(x)\n", "name of something else"),
+    ],
+    ids=["taken", "a long sum", "many branches", "a parameter"],
+)
+def test_what_is_left_alone(tmp_path: Path, text: str, trouble: str) -> None:
+    (tmp_path / "a.py").write_text(text)
+    (fix,) = fixes_of(scan([str(tmp_path)]))
+    assert trouble in fix.trouble and fix.after == fix.before
+
+
+@needs_libcst
+def test_the_import_stands_before_the_first_use(tmp_path: Path) -> None:
+    text = "import tensorflow as tf; y = tf.layers.batch_normalization(x)\n"
+    expected = "import tf1_bn\nimport tensorflow as tf; y = tf1_bn.batch_normalization(x)\n"
+    assert fixed(tmp_path, text) == expected
+
+
+@needs_libcst
+@pytest.mark.parametrize("trouble", ["write-protected", "full disk"])
+def test_a_file_that_cannot_be_written_is_as_it_was(
+    tmp_path: Path, trouble: str, monkeypatch: Any
+) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(f"{TF}y = tf.layers.batch_normalization(x)\n")
+    (fix,) = fixes_of(scan([str(path)]))
+    if trouble == "full disk":
+
+        def refuse(old: str, new: str) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "replace", refuse)
+    else:
+        path.chmod(0o444)
+    assert ("No space" if trouble == "full disk" else trouble) in write_fix(fix)
+    assert path.read_bytes() == fix.before
+    assert [each.name for each in tmp_path.iterdir()] == ["a.py"]

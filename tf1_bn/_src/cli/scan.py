@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from ..files.streams import put, say
-from ..files.text_table import counted
+from ..files.text_table import counted, printable
 from .options import INTERRUPTED, USAGE_ERROR
 
 _CODES = re.compile(r"BN\d{0,3}")
@@ -91,18 +91,18 @@ def _fix(result: Any, is_written: bool) -> int:
     code = 2 if result.unread else 0
     for finding in result.findings:
         if finding.code in ("BN001", "BN002", "BN003"):
-            say(f"{finding.path}: {finding.code} {finding.text}")
+            say(printable(f"{finding.path}: {finding.code} {finding.text}"))
     changed, diffs = 0, []
     try:
         for fix in fixes_of(result):
             if fix.trouble:
-                say(f"{fix.path}: left alone: {fix.trouble}")
+                say(printable(f"{fix.path}: left alone: {fix.trouble}"))
             elif not is_written:
                 diffs.append(fix.diff)
             else:
                 trouble = write_fix(fix)
                 code = 2 if trouble else code
-                say(f"{fix.path}: {trouble}" if trouble else f"{fix.path}: rewritten")
+                say(printable(f"{fix.path}: {trouble or 'rewritten'}"))
             changed += not fix.trouble
     except FixMissing as error:
         say(str(error))
@@ -112,7 +112,7 @@ def _fix(result: Any, is_written: bool) -> int:
     elif not is_written:
         say(f"{counted(changed, 'file')} to rewrite; --fix --write does it")
         code = code or 1
-    return put("".join(diffs), code)
+    return put(b"".join(diffs), code)
 
 
 def _watched(files: Any) -> Any:

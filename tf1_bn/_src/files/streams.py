@@ -32,9 +32,10 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def put(text: str, code: int) -> int:
+def put(text: str | bytes, code: int) -> int:
     """Writes `text` to standard output, all of it now, and returns the command's exit code.
 
+    Bytes are written as they are, whatever the stream's encoding.
     That is `code`, but for a success that could not be told: 2. A reader that has gone, such as
     `head`, has read what it wanted, and `code` stays.
     """
@@ -44,7 +45,7 @@ def put(text: str, code: int) -> int:
     try:
         if stream is None:
             raise OSError("it is closed")
-        stream.write(_encodable(text, stream))
+        _write(text, stream)
         stream.flush()
     except Exception as error:
         # Of a closed stream it is a ValueError, of a program's own it may be anything.
@@ -64,6 +65,16 @@ def carried_out(command: Callable[[Sequence[str]], int], given: Sequence[str]) -
         if isinstance(stop.code, str):
             say(stop.code)
     return put("", code)
+
+
+def _write(text: str | bytes, stream: Any) -> None:
+    below = getattr(stream, "buffer", None)
+    if isinstance(text, bytes) and below is not None:
+        stream.flush()
+        below.write(text)
+    else:
+        plain = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        stream.write(_encodable(plain, stream))
 
 
 def _stream(name: str) -> Any:

@@ -31,12 +31,16 @@ def rewritten(source: bytes, places: Collection[tuple[int, int]]) -> bytes:
     try:
         wrapper = MetadataWrapper(cst.parse_module(source), unsafe_skip_copy=True)
         change = _Change(places)
+        old = wrapper.module
         module = wrapper.visit(change)
         if change.needs_import:
-            module = _with_import(module)
+            module = _with_import(module, old)
         return bytes(module.bytes)
-    except (cst.ParserSyntaxError, RecursionError) as error:
+    except cst.ParserSyntaxError as error:
         raise Untouched(f"LibCST cannot read it: {str(error).splitlines()[0]}") from None
+    except Exception as error:
+        # What it raises where a file is nested too deeply depends on the place.
+        raise Untouched(f"LibCST cannot rewrite it ({type(error).__name__})") from None
 
 
 def _is_ours_whole(node: cst.ImportFrom) -> bool:
@@ -103,8 +107,8 @@ def _kept_name(alias: cst.ImportAlias) -> cst.AsName | None:
     return alias.asname
 
 
-def _with_import(module: cst.Module) -> cst.Module:
-    """The module with `import tf1_bn` behind the statement that imports TensorFlow."""
+def _with_import(module: cst.Module, old: cst.Module) -> cst.Module:
+    """The module with `import tf1_bn` behind the import of TensorFlow, and before its first use."""
     body: Sequence[Any] = module.body
     texts = [module.code_for_node(each) for each in body]
     if any(text.split("#")[0].strip() == "import tf1_bn" for text in texts):
@@ -113,8 +117,12 @@ def _with_import(module: cst.Module) -> cst.Module:
     if at is None:
         first = (place for place, each in enumerate(body) if not _is_beginning(each, place))
         at = next(first, len(body)) - 1
+    first_use = next(
+        place for place, each in enumerate(old.body) if old.code_for_node(each) != texts[place]
+    )
+    at = min(at + 1, first_use)
     line = cst.SimpleStatementLine([cst.Import([cst.ImportAlias(cst.Name("tf1_bn"))])])
-    return module.with_changes(body=[*body[: at + 1], line, *body[at + 1 :]])
+    return module.with_changes(body=[*body[:at], line, *body[at:]])
 
 
 def _imports_tensorflow(statement: Any) -> bool:

@@ -14,7 +14,7 @@ from .finding import LEVELS, Finding
 from .old_names import call_rules, name_rules, options_of
 from .source.facts import Facts
 from .source.norms import Norm, norm_of
-from .source.text import DEEP, Unreadable, parse_file
+from .source.text import DEEP, NOTEBOOK, Unreadable, parse_file
 from .source.tree import Tree, tree_of
 from .source.walk import facts_of
 from .training import training_rules
@@ -157,7 +157,7 @@ def _below(top: str, lost: list[Finding]) -> Iterator[str]:
                 for entry in entries:
                     if _is_folder(entry):
                         folders.append(entry)
-                    elif entry.name.endswith(".py"):
+                    elif entry.name.endswith((".py", NOTEBOOK)):
                         files.append(entry.path)
         except OSError as error:
             text = f"could not be read: {error.strerror or error}"

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import ast
+import bisect
 import io
+import json
 import re
 import sys
 import threading
 import tokenize
 import warnings
-from typing import NamedTuple
+from typing import Any, Iterator, NamedTuple
 
 from ...files.whole_files import open_regular
 
@@ -36,6 +38,11 @@ _PYTHON_2 = (
     ("a tuple among a function's arguments", re.compile(r"^\s*def\s+\w+\(.*\([\w, ]+\).*\):")),
 )
 _PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+NOTEBOOK = ".ipynb"
+# Of a notebook's cell: what is no Python, and what says that the rest is.
+_MAGIC = re.compile(r"(\s*)(?=[!?]|%%?[a-zA-Z_]|\w+\s*=\s*(?:!|%[a-zA-Z_])|[\w.]+\?\??\s*$)")
+_MOST_MISSES = 100
+_STILL_PYTHON = re.compile(r"%%(?:time|timeit|capture|prun)\b")
 _MENTION = re.compile(r"batch_norm|BatchNorm")
 
 
@@ -68,7 +75,43 @@ def parse_file(path: str) -> Source | Unreadable:
             raw = opened.read()
     except (OSError, ValueError) as error:
         return Unreadable("BN001", 1, 1, f"could not be read: {_why(error)}")
+    if path.endswith(NOTEBOOK):
+        try:
+            raw = "\n".join(_code_of(raw.decode("utf-8"))).encode("utf-8", "surrogatepass")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return Unreadable("BN001", 1, 1, "could not be read: it is no notebook of format 4")
     return parse(raw)
+
+
+def _code_of(text: str) -> list[str]:
+    """The code of a notebook's cells, each line where it stands in the notebook's file.
+
+    Raises:
+      ValueError, TypeError, KeyError, AttributeError, RecursionError: it is no notebook.
+    """
+    found: list[str] = []
+    ends = [match.end() for match in re.finditer("\n", text)]
+    place = misses = 0
+    for line in _lines_of_cells(json.loads(text)["cells"]):
+        # As Jupyter writes it, or all in ASCII.
+        shown = [json.dumps(line, ensure_ascii=is_ascii)[:-1] for is_ascii in (False, True)]
+        places = [text.find(each, place) for each in shown] if misses < _MOST_MISSES else []
+        place = max([place, *places])
+        misses += max(places, default=-1) < 0
+        # A line that is not found, as it stands in one with others, gets the next number.
+        found += [""] * (bisect.bisect_right(ends, place) - len(found))
+        found.append(_MAGIC.sub(r"\1pass  # ", line, 1))
+    return found
+
+
+def _lines_of_cells(cells: Any) -> Iterator[str]:
+    for cell in cells:
+        source = cell["source"] if cell["cell_type"] == "code" else ""
+        lines = (source if isinstance(source, str) else "".join(source)).split("\n")
+        if not lines[0].startswith("%%"):
+            yield from lines
+        elif _STILL_PYTHON.match(lines[0]):
+            yield from lines[1:]
 
 
 def parse(raw: bytes) -> Source | Unreadable:

@@ -7,6 +7,7 @@ import os
 from typing import Iterable, Mapping, NamedTuple, Sequence
 
 from .facts import Call, Facts, Use
+from .text import NOTEBOOK
 from .words import FOLLOWED_NOT
 
 _MOST_STEPS = 4
@@ -37,6 +38,9 @@ class _Index:
         self.by_words: dict[tuple[str, ...], str] = {}
         for each in files:
             words = _words(each.path)
+            if each.path.endswith(NOTEBOOK):
+                # Nobody imports it.
+                continue
             self.by_words[words] = each.path
             if words:
                 self.by_last.setdefault(words[-1], []).append((words, each.path))
