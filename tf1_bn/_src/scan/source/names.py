@@ -95,3 +95,13 @@ def result(base: Target | None) -> Target | None:
     if base is None or base.names[:1] == () or base.names[0].startswith("?"):
         return None
     return Target(tuple(f"{each}()" for each in base.names if len(each) < _LONGEST))
+
+
+def is_own_function(target: Target | None) -> bool:
+    """Whether something may be a function, or a class, of the file itself.
+
+    >>> is_own_function(Target((".build",))), is_own_function(Target((".build()",)))
+    (True, False)
+    """
+    names = target.names if target is not None else ()
+    return any(name.startswith(".") and "()" not in name for name in names)

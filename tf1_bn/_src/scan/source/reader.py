@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 from .facts import Argument, Call, Target
 from .ledger import Ledger
-from .names import Scope, attribute, either, result
+from .names import Scope, attribute, either, is_own_function, result
 from .words import ASKED, FOLLOWED_NOT, KEPT, literal, parameters
 
 # By the kind of a node, the method that reads it; Str is Python 3.7's.
@@ -112,11 +112,10 @@ class Reader:
         positional = (*target.positional, *(each[1] for each in values))
         self.into = into
         self._add(target, node.func, positional, {**dict(target.keywords), **arguments}, is_open)
-        given_on = [found for found, _ in [*values, *named.values()] if found is not None]
-        if any(
-            name.startswith(".") and "()" not in name for each in given_on for name in each.names
+        if self.scope.key not in self.strangers and any(
+            is_own_function(each) for each, _ in (*values, *named.values())
         ):
-            # A function of this file, which may be called there.
+            # It may be called there.
             self._stranger(("?",))
         self.into = None
         return result(target)
