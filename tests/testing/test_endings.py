@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,49 @@ def test_a_bad_path_costs_the_path_alone(
             assert told.err == f"tf1_bn: cannot write {path}: {words}\n"
             assert ("DIFFERENT" if code else "proven") in told.out.splitlines()[-1]
     assert Path("/dev/full").is_char_device()
+
+
+def test_a_report_replaces_reports_alone(proven: str, tmp_path: Path, capsys: Any) -> None:
+    """A script that was to be verified, behind the wrong option, stays."""
+    script, page = tmp_path / "train.py", tmp_path / "r.html"
+    script.write_text("print('trains')\n")
+    for path in (page, script, page):
+        page.touch()
+        assert main(["verify", proven, "--html", str(path)]) == 0
+    assert script.read_text() == "print('trains')\n"
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "train.py: it is no report, and would be lost" in told
+    main(["verify", proven, "--json", str(page)])
+    assert json.loads(page.read_text())["title"]
+
+
+def test_a_report_does_not_cut_off_standard_output(proven: str, tmp_path: Path) -> None:
+    """Renamed into the place of the file that the shell opened, it would be all that is there."""
+    told = tmp_path / "told.txt"
+    with told.open("w") as opened:
+        ended = subprocess.run(
+            [sys.executable, "-m", "tf1_bn", "verify", proven, "--html", str(told)],
+            stdout=opened,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            timeout=SECONDS,
+        )
+    assert b"standard output goes there; the verdict is told without it" in ended.stderr
+    assert told.read_text().splitlines()[-1].startswith("proven: ")
+
+
+def test_a_pipe_without_a_reader_holds_no_verdict_back(proven: str, tmp_path: Path) -> None:
+    os.mkfifo(str(tmp_path / "pipe"))
+    with subprocess.Popen(
+        [sys.executable, "-m", "tf1_bn", "verify", proven, "--html", str(tmp_path / "pipe")],
+        stdout=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, b"")
+        assert any(line.startswith(b"proven: ") for line in lines)
+        assert (tmp_path / "pipe").read_text().startswith("<!DOCTYPE html>")
+        assert process.wait(SECONDS) == 0
 
 
 def test_names_that_the_terminal_cannot_show(
@@ -234,3 +278,36 @@ def test_repair_tells_where_it_cannot_write(tmp_path: Path, capfd: Any) -> None:
     with told_to(full()):
         assert main(["repair", str(source), str(tmp_path / "new.meta")]) == 2
     assert (tmp_path / "new.meta").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "names, words",
+    [
+        (("", "out"), "IN must name a file or folder (got '')"),
+        (("-", "out"), "IN must name a file or folder (got '-'); a file of that name is ./-"),
+        (("in", ""), "OUT must name a file or folder (got '')"),
+        (("in", "-"), "OUT must name a file or folder (got '-'); a file of that name is ./-"),
+        (("in", "out/"), "out/ is a folder's name; OUT is a file, as in is"),
+    ],
+)
+def test_repair_takes_names_of_files(names: Any, words: str, tmp_path: Path, capsys: Any) -> None:
+    assert main(["repair", *names]) == 2
+    assert capsys.readouterr().err == f"tf1_bn: {words}\n"
+
+
+def test_repair_of_a_folder_on_a_full_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "model" / "variables").mkdir(parents=True)
+    for name in ("saved_model.pb", "variables/variables.index"):
+        (tmp_path / "model" / name).write_bytes(b"x" * 5000)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    source, target = str(tmp_path / "model"), str(tmp_path / "new")
+    # Python ignores the signal, and gets an error where a full disk gives one.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        assert main(["repair", source, target]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert capsys.readouterr().err == f"tf1_bn: cannot write {target}: File too large\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]

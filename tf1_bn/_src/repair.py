@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import warnings
 from typing import Any, Iterator, NamedTuple
 
 from google.protobuf import message_factory, symbol_database, text_format
 from google.protobuf.message import DecodeError
 
-from .files.whole_files import check_tree, folder_beside, open_regular, written_beside
+from .files.whole_files import check_tree, copy_tree, folder_beside, open_regular, written_beside
 from .runtime.tensorflow_v1 import tf
 
 _SHAPES = "_output_shapes"
@@ -110,7 +109,7 @@ def repair_saved_model(source: str, target: str, old_runtime: bool = False) -> R
     check_tree(source)
     kind = _message_class("tensorflow.SavedModel")
     with folder_beside(target) as beside:
-        shutil.copytree(source, beside)
+        copy_tree(source, beside)
         repairs = [
             _rewrite(os.path.join(source, name), os.path.join(beside, name), kind, old_runtime)
             for name in names

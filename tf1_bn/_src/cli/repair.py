@@ -49,6 +49,7 @@ def add_repair(commands: Any) -> None:
 def repair_command(parsed: Any) -> int:
     """`python -m tf1_bn repair IN OUT`; returns the exit code."""
     try:
+        _check_names(parsed.source, parsed.target)
         _check_source(parsed.source)
         declined = _declined(parsed)
         if declined:
@@ -68,6 +69,16 @@ def repair_command(parsed: Any) -> int:
         say("interrupted, nothing was written")
         return INTERRUPTED
     return put(f"{parsed.target}: {repair}\n", 0)
+
+
+def _check_names(source: str, target: str) -> None:
+    """Raises ValueError for a name that some commands take for more than a file's."""
+    for place, name in (("IN", source), ("OUT", target)):
+        if name in ("", "-"):
+            hint = "; a file of that name is ./-" if name else ""
+            raise ValueError(f"{place} must name a file or folder (got {name!r}){hint}")
+    if target.endswith(os.sep) and not os.path.isdir(source):
+        raise ValueError(f"{target} is a folder's name; OUT is a file, as {source} is")
 
 
 def _check_source(source: str) -> None:

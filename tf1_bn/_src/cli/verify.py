@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from ..proof.report.report import Report
 
 _COULD_NOT_COMPARE = 2
+# How reports of both formats start, which a later one may replace.
+_STARTS = (
+    b'{\n "title": ',
+    b'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-S',
+)
 
 
 def add_verify(commands: Any) -> None:
@@ -60,7 +65,8 @@ def verify_command(parsed: Any) -> int:
     try:
         if parsed.program is not None:
             check_program(parsed)
-        report = _verified(parsed, _writable(parsed))
+        files = _writable(parsed)
+        report = _verified(parsed)
     except (ImportError, OSError, ProgramFailed, RecordingError) as error:
         say(str(error))
         return _COULD_NOT_COMPARE
@@ -69,7 +75,10 @@ def verify_command(parsed: Any) -> int:
         return INTERRUPTED
     is_json = parsed.format == "json"
     text = report.as_json() if is_json else report.text(parsed.all, width_of(sys.stdout))
-    return put(text, report.exit_code)
+    code = put(text, report.exit_code)
+    # Behind the verdict: a pipe that nobody reads yet makes us wait.
+    _write(report, files)
+    return code
 
 
 def _writable(parsed: Any) -> list[tuple[str, str]]:
@@ -96,10 +105,23 @@ def _check_free(path: str, read: list[str], written: list[str]) -> None:
         raise OSError("it is what is verified")
     if os.path.realpath(path) in map(os.path.realpath, written):
         raise OSError("the other report goes there")
+    if os.path.isfile(path):
+        with open(path, "rb") as opened:
+            start = opened.read(max(map(len, _STARTS)))
+        if start and not start.startswith(_STARTS):
+            raise OSError("it is no report, and would be lost")
 
 
-def _verified(parsed: Any, files: list[tuple[str, str]]) -> Report:
-    """Compares, and writes the files; that one cannot be written costs no verdict."""
+def _write(report: Report, files: list[tuple[str, str]]) -> None:
+    """Writes the files; that one cannot be written costs no verdict."""
+    for path, kind in files:
+        try:
+            (report.write_json if kind == "json" else report.write_html)(path)
+        except OSError as error:
+            say(f"cannot write {path}: {reason(error)}")
+
+
+def _verified(parsed: Any) -> Report:
     from ..proof.recording.recording import load_recording
     from ..proof.report.provenance import provenance
 
@@ -120,9 +142,4 @@ def _verified(parsed: Any, files: list[tuple[str, str]]) -> Report:
     if parsed.program is not None:
         sections = compare_program(recording, built, failed)
         report = report._replace(sections=[*sections, *report.sections])
-    for path, kind in files:
-        try:
-            (report.write_json if kind == "json" else report.write_html)(path)
-        except OSError as error:
-            say(f"cannot write {path}: {reason(error)}")
     return report

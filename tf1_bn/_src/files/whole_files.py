@@ -60,7 +60,8 @@ def check_target(path: str) -> None:
 
     Raises:
       OSError: it is a folder or write-protected, its folder is missing or takes no new file, its
-        name is too long, or the disk is full; its `filename` is `path`.
+        name is too long, or the disk is full; or standard output or error goes there, which a file
+        of the same name would cut off; its `filename` is `path`.
     """
     try:
         _try_out(path)
@@ -78,11 +79,20 @@ def _try_out(path: str) -> None:
             return
         if not os.access(real, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        for number, name in ((1, "output"), (2, "error")):
+            if _leads_to(number, real):
+                raise OSError(errno.EBUSY, f"standard {name} goes there")
     with tempfile.NamedTemporaryFile(prefix=_prefix(real), dir=os.path.dirname(real)) as opened:
         opened.write(bytes(_ROOM))
         opened.flush()
         # A disk far away is asked only now.
         os.fsync(opened.fileno())
+
+
+def _leads_to(number: int, path: str) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.fstat(number), os.stat(path))
+    return False
 
 
 def is_same_file(path: str, other: str) -> bool:
@@ -143,6 +153,23 @@ def check_tree(folder: str, above: tuple[str, ...] = ()) -> None:
             check_tree(path, (*above, own))
         elif not stat.S_ISREG(mode):
             raise ValueError(f"{path} is neither a file nor a folder.")
+
+
+def copy_tree(source: str, target: str) -> None:
+    """Copies what `check_tree` has let pass to the new folder `target`, and follows links.
+
+    Raises:
+      OSError: its `filename` is the one that cannot be read; None where the disk is full.
+    """
+    # Not shutil.copytree, which raises one error of all files, with lists for words.
+    os.mkdir(target)
+    for name in sorted(os.listdir(source)):
+        inner, outer = os.path.join(source, name), os.path.join(target, name)
+        if os.path.isdir(inner):
+            copy_tree(inner, outer)
+        else:
+            with open(inner, "rb") as read, open(outer, "wb") as written:
+                shutil.copyfileobj(read, written)
 
 
 @contextlib.contextmanager
