@@ -113,6 +113,18 @@ SCRIPTS = {
     "inherits no future": "def f(x: undefined_name):\n    pass\n",
     "imports a sibling": "import sibling\nprint(sibling.__name__, sibling.__file__)\n",
     "is main to others": "import __main__\nprint(__main__.__file__)\n",
+    "becomes another": """
+        import os, sys
+        print("first", sys.argv, flush=True)
+        os.execl(sys.executable, sys.executable, "-c", "import sys; print('second'); sys.exit(4)")
+        """,
+    "goes elsewhere": """
+        import os, sys
+        os.chdir("/")
+        print(sys.path[0], __file__)
+        import sibling
+        1 // 0
+        """,
     "is empty": "",
 }
 
@@ -157,12 +169,13 @@ def test_script_in_another_encoding(tmp_path: Path) -> None:
 def test_folder_and_zip_with_a_main(tmp_path: Path) -> None:
     write(tmp_path, "app/sibling.py", "")
     facts = "import sys, sibling\nprint(sys.argv, sys.path[0], __package__)"
-    write(tmp_path, "app/__main__.py", facts)
+    write(tmp_path, "app/__main__.py", f"{facts}\nif sys.argv[1:] == ['fail']:\n    1 // 0")
     with zipfile.ZipFile(str(tmp_path / "app.zip"), "w") as packed:
         packed.write(str(tmp_path / "app" / "__main__.py"), "__main__.py")
         packed.write(str(tmp_path / "app" / "sibling.py"), "sibling.py")
-    assert assert_same("app", "x", cwd=tmp_path).code == 0
-    assert assert_same("app.zip", "x", cwd=tmp_path).code == 0
+    for name in ("app", "app.zip"):
+        assert assert_same(name, "x", cwd=tmp_path).code == 0
+        assert "ZeroDivisionError" in assert_same(name, "fail", cwd=tmp_path).err
 
 
 FROM_STDIN = {

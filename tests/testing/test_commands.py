@@ -316,7 +316,12 @@ KILL = "os.kill(os.getpid(), signal.{}); time.sleep(60)"
         (KILL.format("SIGINT"), 130, f"interrupted{KEPT}"),
         (KILL.format("SIGTERM"), 143, f"ended by SIGTERM{KEPT}"),
         (KILL.format("SIGKILL"), -9, ""),
-        ("os._exit(3)", 3, f"the program left by os._exit(3){KEPT}"),
+        ("os._exit(status=3)", 3, f"the program left by os._exit(3){KEPT}"),
+        (
+            "os.execl(sys.executable, sys.executable, '-c', 'raise SystemExit(5)')",
+            5,
+            f"the program became another by os.execv{KEPT}",
+        ),
         (
             "class Lost(BaseException): pass\nraise Lost",
             1,

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Iterator, NoReturn
+from typing import TYPE_CHECKING, Any, Callable, Iterator, NoReturn, Sequence
 
 from ..programs.preparation import prepare
 from ..programs.program import Program, ProgramFailed
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # What ends a program from outside: a scheduler, or the terminal that closes.
 _ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
+# The other functions of os.exec* call one of these.
+_LEAVING = ("_exit", "execv", "execve")
 
 
 def listened(
@@ -36,8 +38,8 @@ def listened(
       parsed: with `program`, `module`, `program_arguments` and the options of `prepare`.
       make: gives the recorder, once TensorFlow is there.
       untouched: nothing is installed: the program finds TensorFlow as it is.
-      leaving: called when the program leaves by `os._exit`, behind which nothing runs; the
-        recorder has written what it can.
+      leaving: called when the program leaves by `os._exit` or `os.exec*`, behind which nothing of
+        ours runs; the recorder has written what it can.
 
     Returns:
       The recorder, None if the program did not import TensorFlow; and why the program did not come
@@ -52,7 +54,7 @@ def listened(
 
             def listen() -> None:
                 recorders.append(listening.enter_context(make()))
-                listening.enter_context(_told_of_os_exit(recorders[0], leaving))
+                listening.enter_context(_told_of_leaving(recorders[0], leaving))
 
             if untouched:
                 prepared.callback(after_import("tensorflow", listen))
@@ -141,20 +143,33 @@ def ended_by(note: Callable[[signal.Signals], None] = lambda number: None) -> It
 
 
 @contextlib.contextmanager
-def _told_of_os_exit(
+def _told_of_leaving(
     recorder: Recorder, leaving: Callable[[Recorder, ProgramFailed], Any]
 ) -> Iterator[None]:
-    """Lets `os._exit` in this process keep what is recorded before it ends the process."""
-    process, leave = os.getpid(), os._exit
+    """Lets `os._exit` and `os.exec*` in this process keep what is recorded before it ends."""
+    process = os.getpid()
 
-    def keep_and_leave(status: int) -> NoReturn:
-        if os.getpid() == process:
-            recorder.keep()
-            leaving(recorder, ProgramFailed(f"the program left by os._exit({status})", status))
-        leave(status)
+    def keeping(name: str, leave: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+        def keep_and_leave(*given: Any, **named: Any) -> NoReturn:
+            if os.getpid() == process:
+                recorder.keep()
+                leaving(recorder, _left_by(name, [*given, *named.values()]))
+            leave(*given, **named)
 
-    os._exit = keep_and_leave
+        return keep_and_leave
+
+    originals = {name: getattr(os, name) for name in _LEAVING}
+    for name, leave in originals.items():
+        setattr(os, name, keeping(name, leave))
     try:
         yield
     finally:
-        os._exit = leave
+        for name, leave in originals.items():
+            setattr(os, name, leave)
+
+
+def _left_by(name: str, given: Sequence[Any]) -> ProgramFailed:
+    if name == "_exit":
+        return ProgramFailed(f"the program left by os._exit({given[0]})", given[0])
+    # What it becomes has an exit code of its own, and is not watched.
+    return ProgramFailed(f"the program became another by os.{name}", 1)

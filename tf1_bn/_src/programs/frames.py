@@ -32,7 +32,7 @@ _OURS = (
 )
 
 
-def hide_our_frames(error: BaseException, is_module: bool) -> None:
+def hide_our_frames(error: BaseException, by_runpy: bool) -> None:
     """Lets the interpreter treat `error` as ever, but print it as if the program ran alone."""
     hook = sys.excepthook
 
@@ -42,7 +42,7 @@ def hide_our_frames(error: BaseException, is_module: bool) -> None:
             # Somebody above caught the program's, and this is another.
             hook(kind, value, traceback)
             return
-        _trim_all(value, is_module)
+        _trim_all(value, by_runpy)
         sys.last_traceback = value.__traceback__
         try:
             hook(kind, value, value.__traceback__)
@@ -58,7 +58,7 @@ def _show_failed_hook(failed: BaseException, error: BaseException) -> None:
     """Shows that a program's own hook failed at an error, as Python does, without our frames."""
     if failed.__context__ is error:
         failed.__context__ = None
-    _trim_all(failed, is_module=False)
+    _trim_all(failed, by_runpy=False)
     # The program may have closed it.
     with contextlib.suppress(AttributeError, OSError, ValueError):
         for words, each in (
@@ -81,21 +81,21 @@ def hide_in_threads() -> None:
         if given.exc_value is None:
             hook(given)
             return
-        _trim_all(given.exc_value, is_module=False)
+        _trim_all(given.exc_value, by_runpy=False)
         shown = (given.exc_type, given.exc_value, given.exc_value.__traceback__, given.thread)
         hook(type(given)(shown))
 
     threading.excepthook = print_trimmed
 
 
-def hide_in_tensorflow(is_module: bool) -> None:
+def hide_in_tensorflow(by_runpy: bool) -> None:
     """The same for the stacks in TensorFlow's error texts, of ops that this thread makes.
 
     There the layers' own frames are left out as well: nothing else leads to the program's line.
     """
     try:
         stacks = importlib.import_module("tensorflow.python.util.tf_stack")
-        files = frozenset([*_files_below_a_program(is_module), *_files_of_package()])
+        files = frozenset([*_files_below_a_program(by_runpy), *_files_of_package()])
         ours = stacks.StackTraceFilter()
         ours.get_filtered_filenames = lambda: files
         ours.__enter__()
@@ -104,8 +104,8 @@ def hide_in_tensorflow(is_module: bool) -> None:
         return
 
 
-def _files_below_a_program(is_module: bool) -> Iterator[str]:
-    """The files of this thread's frames below the program's; `python -m` shows runpy's."""
+def _files_below_a_program(by_runpy: bool) -> Iterator[str]:
+    """The files of this thread's frames below the program's, but for runpy's that Python shows."""
     frame: Any = sys._getframe()
     names = []
     while frame is not None:
@@ -113,7 +113,7 @@ def _files_below_a_program(is_module: bool) -> Iterator[str]:
         frame = frame.f_back
     if _RUNNER in names:
         below = names[len(names) - 1 - names[::-1].index(_RUNNER) :]
-        yield from (name for name in below if not (is_module and _is_runpy(name)))
+        yield from (name for name in below if not (by_runpy and _is_runpy(name)))
 
 
 def _files_of_package() -> Iterator[str]:
@@ -121,7 +121,7 @@ def _files_of_package() -> Iterator[str]:
         yield from (os.path.join(folder, name) for name in names if name.endswith(".py"))
 
 
-def _trim_all(error: BaseException, is_module: bool) -> None:
+def _trim_all(error: BaseException, by_runpy: bool) -> None:
     """Trims the traceback of `error`, and of all that it came from."""
     pending: list[BaseException | None] = [error]
     seen: set[int] = set()
@@ -130,18 +130,18 @@ def _trim_all(error: BaseException, is_module: bool) -> None:
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
-        each.__traceback__ = _program_frames(each.__traceback__, is_module and each is error)
+        each.__traceback__ = _program_frames(each.__traceback__, by_runpy and each is error)
         pending += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
 
 
-def _program_frames(traceback: Any, is_module: bool) -> types.TracebackType | None:
+def _program_frames(traceback: Any, by_runpy: bool) -> types.TracebackType | None:
     frames = []
     while traceback is not None:
         frames.append(traceback)
         traceback = traceback.tb_next
     first = next((i for i, frame in enumerate(frames) if _file(frame) == _RUNNER), 0)
     # `python -m` shows two frames of its own.
-    kept = [frame for frame in frames[:first] if is_module and _is_runpy(_file(frame))]
+    kept = [frame for frame in frames[:first] if by_runpy and _is_runpy(_file(frame))]
     for frame in frames[first:]:
         if not _file(frame).startswith(_OURS):
             kept.append(frame)

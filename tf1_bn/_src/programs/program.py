@@ -51,17 +51,20 @@ def run(program: Program, before: Callable[[], None] = lambda: None) -> None:
       BaseException: what the program raises, SystemExit included. Printed by Python, its
         traceback begins in the program.
     """
+    by_runpy = program.is_module
     hide_in_threads()
-    after_import("tensorflow", lambda: hide_in_tensorflow(program.is_module))
+    after_import("tensorflow", lambda: hide_in_tensorflow(by_runpy))
     try:
         code, main = (_module if program.is_module else _script)(program)
+        # That of a folder and an archive, too.
+        by_runpy = main.__spec__ is not None
         before()
         sys.modules["__main__"] = main
         exec(code, vars(main))
     except (ProgramFailed, SystemExit):
         raise
     except BaseException as error:
-        hide_our_frames(error, program.is_module)
+        hide_our_frames(error, by_runpy)
         raise
 
 
