@@ -35,8 +35,8 @@ TABLE: dict = {
     ("invariance", "float64", "NumPy"): Tolerance(
         3e-12, "3.3e-13, rounding of channels a thousand times as far as wide; times 9"
     ),
-    # tests/properties/combinations.py against float64 NumPy, greatest of parts of --full and
-    # --large on TF 1.15.5 and 2.21. Half precision is rounded once, at the end.
+    # tests/properties/combinations.py against float64 NumPy, greatest of --full and
+    # --large on TF 1.15.5, 2.15.1 and 2.21. Half precision is rounded once, at the end.
     ("output", "float16", "combination"): Tolerance(2e-3, "6.7e-4; times 3"),
     ("gradient", "float16", "combination"): Tolerance(2e-3, "6.4e-4; times 3"),
     ("state", "float16", "combination"): Tolerance(2e-6, "as float32"),
