@@ -183,6 +183,13 @@ def _data(case: Case, shape: Any, channel_axes: tuple[int, ...]) -> tuple[Any, A
     return x, _kept("upstream", tf.cast(upstream, case.dtype))
 
 
+def op_step(shape: tuple[int, ...], dtype: str, compute: Callable[[Any], Any]) -> Step:
+    """What `compute` makes of a tensor of noise."""
+    with tf.Graph().as_default() as graph:
+        x = _kept("x", tf.random_normal(shape, dtype=dtype, seed=SEED))
+        return _step(graph, compute(x), x, [], None, Phase.INFER)
+
+
 def _kept(name: str, value: Any) -> Any:
     """The value in a variable, so that a run neither feeds nor computes it."""
     return tf.identity(tf.get_variable(name, initializer=value, trainable=False))

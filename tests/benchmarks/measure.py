@@ -20,10 +20,12 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Timing:
-    """Median seconds of one step per contender, and the ratio of each to the first one's time."""
+    """Median seconds of one step per contender, the ratio of each to the first one's time, and
+    the least seconds, which are what others on the machine change least."""
 
     seconds: Mapping[str, float]
     ratios: Mapping[str, Ratio]
+    least: Mapping[str, float]
 
 
 def compare(
@@ -59,6 +61,7 @@ def compare(
             for name in runs
             if name != first
         },
+        {name: min(row[name] for row in rounds) for name in runs},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import chart, grid, kernel_rule, pages, report, vector_rule
+from tests.benchmarks import chart, grid, kernel_rule, pages, report, row_rule, vector_rule
 from tests.benchmarks.grid import CASES, GROUPS, Case, Phase, group_of
 from tests.benchmarks.measure import Ratio, compare, quartiles
 from tests.benchmarks.results import (
@@ -24,6 +24,7 @@ from tests.benchmarks.results import (
     verdict,
     write,
 )
+from tf1_bn._src.plan.costs import Costs
 
 # The least of peer's time / ours that each kind of call must reach on a TensorFlow without a layer.
 FLOORS = {
@@ -305,3 +306,12 @@ def test_the_vector_is_the_least_that_always_gains() -> None:
     assert vector_rule.smallest_multiple(ratios) == 4
     assert vector_rule.smallest_multiple({**ratios, 8: 0.9, 24: 0.8}) == 16
     assert vector_rule.smallest_multiple({3: 0.2}) is None
+
+
+def test_the_rows_of_the_rule_tell_its_constants_apart() -> None:
+    costs = Costs()
+    assert all(row_rule.ROWS % count == 0 for count in row_rule.EXAMPLES)
+    assert {1, costs.few_row_examples, costs.row_examples} < {*row_rule.EXAMPLES}
+    vector = costs.row_vector
+    assert {width % vector for width in row_rule.WIDTHS} >= {0, vector // 2}
+    assert costs.bias_gradient_channels in row_rule.SUM_CHANNELS

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
+from ..plan.costs import ANY_MACHINE
 from ..plan.geometry import Geometry
 from ..runtime.tensorflow_v1 import Tensor, tf
 from .moments import Moments, ghost_view, is_half
-
-# Channels from which BiasAddGrad sums rows quicker than reduce_sum does. Milliseconds of float64:
-# [4096, 512] 0.5 and 2.0, but [100000, 8] 0.77 and 0.07.
-_BIAS_GRADIENT_CHANNELS = 128
 
 
 class Affine(NamedTuple):
@@ -157,7 +154,8 @@ def _product(sizes: Iterable[int]) -> float:
 def sums_by_bias_gradient(shape: Sequence[int | None]) -> bool:
     """Whether the gradient of a bias add is the quicker sum over all axes but the last."""
     *others, channels = shape
-    return 1 <= len(others) <= 3 and bool(channels and channels >= _BIAS_GRADIENT_CHANNELS)
+    least = ANY_MACHINE.costs.bias_gradient_channels
+    return 1 <= len(others) <= 3 and bool(channels and channels >= least)
 
 
 def sample_factor(inverse_count: Any) -> Any:

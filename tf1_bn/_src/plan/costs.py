@@ -12,7 +12,8 @@ class Costs(NamedTuple):
     """From which sizes on one way to the same numbers is quicker than another.
 
     Measured on two cores. `K` is `python -m tests.benchmarks.kernel_rule`, `V` is
-    `python -m tests.benchmarks.vector_rule`; a ratio above 1 means that the other way is slower.
+    `python -m tests.benchmarks.vector_rule`, `R` is `python -m tests.benchmarks.row_rule`; a ratio
+    above 1 means that the other way is slower.
 
     Attributes:
       fused_training: elements from which the fused op beats elementary ops in a training step (K;
@@ -41,11 +42,16 @@ class Costs(NamedTuple):
       rows_in_inference: rows from which the op beats elementary ops in inference (V; 16 rows 0.6,
         128 rows 1.05).
       column_rows_in_inference: the same on columns (V; 64 rows 0.8, 128 rows 1.0, 256 rows 1.2).
-      row_vector: values; a row of columns best fills vectors of so many.
+      row_vector: values; a row of columns best fills vectors of so many (R; time of elementary ops
+        for a value, relative to rows of 2048: rows of 2047 1.4, 2044 1.2, 2040 1.25, 2032 0.9).
       row_examples: examples that rows are shared out to at most, since the op shares its work out
-        over examples and over values (time at 2 M values relative to all rows as examples: 256
+        over examples and over values (R; time at 2 M values relative to all rows as examples: 256
         examples 0.89, 64 examples 0.93, 1 example 1.02; in inference 0.73, 0.82, 0.94).
-      few_row_examples: examples with fewer of which that is not done.
+      few_row_examples: examples with fewer of which that is not done (R; in inference 4 to 16
+        examples 1.4 to 1.8).
+      bias_gradient_channels: channels from which BiasAddGrad sums rows quicker than reduce_sum (R;
+        reduce_sum / BiasAddGrad of 1 M values: 8 channels 0.15, 128 channels 1.5, 1024 channels 3
+        to 7; in float64 8 channels 1.4, 512 channels 1.4 to 7).
       assumed_batch: examples that a batch of unknown size is taken to have: where a wrong guess
         loses the same factor either way.
       assumed_size: values that any other axis of unknown size is taken to have.
@@ -69,6 +75,7 @@ class Costs(NamedTuple):
     row_vector: int = 16
     row_examples: int = 256
     few_row_examples: int = 16
+    bias_gradient_channels: int = 128
     assumed_batch: int = 256
     assumed_size: int = 32
 

@@ -1,0 +1,117 @@
+"""`python -m tests.benchmarks.row_rule`: how rows are best laid out, and which op best sums them.
+
+Prints times relative to a plain way, and what follows for constants of `plan/costs.py`: the fused
+op on the same rows, by how many of them lie on its first axis (`row_examples` and
+`few_row_examples`); elementary ops on a matrix, by the values in a row (`row_vector`); and
+reduce_sum over rows, against BiasAddGrad, by number of channels (`bias_gradient_channels`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Callable, Mapping, Sequence
+
+from tests.benchmarks.grid import Case, Phase
+from tests.benchmarks.kernel_rule import Point, best_rule
+from tests.benchmarks.vector_rule import smallest_multiple
+
+ROWS, CHANNELS = 4096, 512
+EXAMPLES = (1, 2, 4, 8, 16, 32, 64, 256, 1024)
+# Multiples of 1, 2, 4, 8, 16 and more, near enough to each other.
+WIDTH_ROWS, WIDTHS = 512, (2048, 2047, 2046, 2044, 2040, 2032, 2024, 2016, 2000, 1992, 1984)
+# Ratios to the least time up to which a width counts as quick.
+QUICK = 1.15
+SUMMED = 2**20
+SUM_CHANNELS = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024)
+
+
+def compared(steps: Mapping[Any, Any], budget: float) -> dict[Any, float]:
+    """The least seconds of each of `steps`, which are run in turns."""
+    from tests.benchmarks import measure
+
+    runs = {str(key): step.run for key, step in steps.items()}
+    # Short blocks: some of them meet nothing else that runs on the machine.
+    found = measure.compare(runs, budget, block=0.003).least
+    for step in steps.values():
+        step.close()
+    return {key: found[str(key)] for key in steps}
+
+
+def by_examples(phase: Phase, budget: float) -> dict[int, float]:
+    """The fused op's time, by how many rows are on the first axis, over that with all of them."""
+    from tests.benchmarks import build
+
+    shapes = {count: (count, ROWS // count, 1, CHANNELS) for count in (*EXAMPLES, ROWS)}
+    steps = {
+        count: build.bare_step(Case("", "", shape, phase=phase)) for count, shape in shapes.items()
+    }
+    found = compared(steps, budget * len(steps))
+    return {count: found[count] / found[ROWS] for count in EXAMPLES}
+
+
+def by_width(budget: float) -> dict[int, float]:
+    """The time of elementary ops for a value, by values in a row, over the least of them."""
+    from tests.benchmarks import build
+
+    layer, steps = build.our_layer(), {}
+    for width in WIDTHS:
+        case = Case("", "", (WIDTH_ROWS, width), options={"fused": False})
+        steps[width] = build.layer_step(case, layer)
+    found = compared(steps, budget * len(steps))
+    each = {width: found[width] / width for width in WIDTHS}
+    return {width: each[width] / min(each.values()) for width in WIDTHS}
+
+
+def by_sum_channels(dtype: str, budget: float) -> list[Point]:
+    """The time of `reduce_sum` over the rows of a matrix over that of BiasAddGrad."""
+    from tests.benchmarks import build
+
+    tf = build.tf
+    sums: Mapping[str, Callable[[Any], Any]] = {
+        "reduce_sum": lambda x: tf.reduce_sum(x, [0]),
+        "bias_gradient": lambda x: tf.raw_ops.BiasAddGrad(out_backprop=x),
+    }
+    points = []
+    for channels in SUM_CHANNELS:
+        shape = (SUMMED // channels, channels)
+        steps = {name: build.op_step(shape, dtype, compute) for name, compute in sums.items()}
+        found = compared(steps, budget)
+        ratio = found["reduce_sum"] / found["bias_gradient"]
+        points.append(Point(1, channels, ratio))
+    return points
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.row_rule")
+    parser.add_argument("--quick", action="store_true", help="a third of the time, more noise")
+    budget = 0.3 if parser.parse_args(arguments).quick else 0.9
+    from tests.benchmarks import build, measure
+
+    build.use_graph_mode()
+    measure.settle_allocator()
+    print(f"TensorFlow {build.tensorflow_version()}")
+    print(f"\ntime of the fused op on {ROWS} rows of {CHANNELS} / with all of them as examples")
+    for phase in (Phase.TRAIN, Phase.INFER):
+        found = by_examples(phase, budget)
+        print(f"{phase.value}, by examples: {_listed(found)}")
+        print(f"  best with {min(found, key=lambda count: found[count])} examples", flush=True)
+    print(f"\ntime a value of elementary ops on {WIDTH_ROWS} rows / the least")
+    found = by_width(budget)
+    print(f"float32, by values a row: {_listed(found)}")
+    vector = smallest_multiple({width: QUICK / ratio for width, ratio in found.items()})
+    print(f"  quick for multiples of {vector}", flush=True)
+    print("\ntime of reduce_sum over rows / of BiasAddGrad, by number of channels")
+    for dtype in ("float32", "float64"):
+        points = by_sum_channels(dtype, budget)
+        ratios = {point.channels: point.composed_over_fused for point in points}
+        print(f"{dtype}: {_listed(ratios)}")
+        print(f"  BiasAddGrad from {best_rule(points).least} channels on", flush=True)
+    return 0
+
+
+def _listed(ratios: Mapping[Any, float]) -> str:
+    return ", ".join(f"{key}: {ratio:.2f}" for key, ratio in ratios.items())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
