@@ -15,6 +15,8 @@ FILES = (
     "state.same",
     "call.tf1_names",
     "scaling.batch_statistics",
+    "api.advice",
+    "contrib.variables",
     "files.svg",
     "files.text_table",
     "proof.recording.checks",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of arguments that another layer has, and of values that TF1 takes in silence."""
+"""Errors and warnings: arguments that another layer has, and values that TF1 takes in silence."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OF_LAYER = {
     },
     **dict.fromkeys(("beta_constraint", "gamma_constraint", "virtual_batch_size"), ""),
 }
-# Whose frames stand between a program's call and us.
+# The packages whose frames stand between a program's call and us.
 _BETWEEN = ("tf1_bn", "tensorflow", "contextlib")
 
 
@@ -52,7 +52,11 @@ def hiding_unknown(function: _Function) -> _Function:
 
 
 def unknown_arguments(refusal: str, names: Iterable[str]) -> TypeError:
-    """An error of `refusal`, and where the layer's unknown arguments belong if it is known."""
+    """A TypeError that says `refusal`, and what to call where contrib has the unknown arguments.
+
+    >>> str(unknown_arguments("unknown: depth", ["depth"]))
+    'unknown: depth'
+    """
     return TypeError(
         _led(
             refusal,
@@ -109,6 +113,7 @@ def warn_of_numbers(spec: BatchNormSpec) -> None:
 
 
 def _warn(text: str) -> None:
+    """A warning that shows the program's own line."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and _is_between(frame):
         level, frame = level + 1, frame.f_back

@@ -105,6 +105,7 @@ class LayerAttributes:
         return None if self._geometry is None else self._choose(self._geometry)
 
     def _choose(self, geometry: Geometry) -> KernelChoice:
+        """The kernel for an input of this geometry."""
         raise NotImplementedError
 
     @property

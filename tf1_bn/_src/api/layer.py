@@ -116,7 +116,7 @@ class BatchNormalization(LayerAttributes, GraphLayer):
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Normalizes `inputs`; see `call`. `scope=` names the scope of a first call."""
-        # TF 1.15 would rewrite a decorated `__call__` all the same.
+        # TF 1.15's autograph rewrites `__call__` even if it is decorated, and `apply` not.
         return self.apply(inputs, *args, **kwargs)
 
     @as_written
@@ -146,7 +146,7 @@ class BatchNormalization(LayerAttributes, GraphLayer):
                 check_future_reach("moving_mean", training)
             inputs = tf.convert_to_tensor(inputs)
             if inputs.shape.as_list() != list(checked.geometry.input_shape):
-                # The channels that a later call leaves open are those the layer has.
+                # Channels of unknown size are as many as the layer was built for.
                 inputs = tf.ensure_shape(inputs, checked.geometry.input_shape)
             if not self.built:
                 self._dtype = self._dtype or inputs.dtype.base_dtype.name

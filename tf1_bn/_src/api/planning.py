@@ -151,7 +151,7 @@ def plan_call(
     training: Phase,
     trainable: bool,
 ) -> Plan:
-    """The plan of a call where the code builds, and a line for the log.
+    """The plan of a call in the graph and scope that are being built; logs its kernel.
 
     Args:
       spec: what the layer was told.
@@ -175,7 +175,7 @@ def plan_call(
     away = getattr(mean, "graph", None) is not tf.get_default_graph()
     if away and trainable and training is not False:
         check_reach(mean, training)
-    # Those of a frozen layer are not collected.
+    # Nobody collects the updates of a frozen layer: where they could not be built, none are.
     lost = not trainable and (nobody_runs() or (away and is_out_of_reach(mean)))
     return Plan(
         spec,

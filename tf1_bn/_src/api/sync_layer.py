@@ -46,7 +46,7 @@ class SyncBatchNormalization(BatchNormalization):
     def _moments(
         self, inputs: Tensor, reduction_axes: Any, keep_dims: bool, mask: Any = None
     ) -> Moments:
-        # Overridden, which keeps inference on the composed kernel as well.
+        # A layer that overrides this stays on the composed kernel in inference as well.
         return Moments(*super()._moments(inputs, reduction_axes, keep_dims, mask))
 
     def get_config(self) -> dict[str, Any]:

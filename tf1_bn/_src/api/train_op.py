@@ -152,11 +152,13 @@ def _distinct(calls: Iterable[Call]) -> list[Call]:
 def _replaced(
     updates: list[Operation], calls: Iterable[Call], replacement: list[Operation]
 ) -> list[Operation]:
+    """`updates` without those of `calls`, and with the replacement at the end."""
     raced = {update for call in calls for update in call.updates}
     return [update for update in updates if update not in raced] + replacement
 
 
 def _chain(calls: list[Call]) -> list[Operation]:
+    """The updates of all calls, each after those of the call before; returns the last ones."""
     done = _outputs(calls)
     for call in _distinct(calls):
         with tf.name_scope("updates_in_order"), tf.control_dependencies(done):
@@ -165,15 +167,18 @@ def _chain(calls: list[Call]) -> list[Operation]:
 
 
 def _first(calls: list[Call]) -> list[Operation]:
+    """The updates of the first call alone."""
     return _chain_of_one(calls, calls[0].updates_again)
 
 
 def _averaged(calls: list[Call]) -> list[Operation]:
+    """One update of each average, towards the mean of the calls' moments."""
     moments, active = _averaged_moments(_distinct(calls))
     return _chain_of_one(calls, lambda: calls[0].updates_again(moments, active))
 
 
 def _chain_of_one(calls: list[Call], build: Callable[[], list[Operation]]) -> list[Operation]:
+    """The updates that `build` makes, which wait for the outputs of all calls."""
     with tf.name_scope("updates_of_towers"), tf.control_dependencies(_outputs(calls)):
         return build()
 
@@ -214,6 +219,7 @@ def _identity(gradient: Any) -> Any:
 
 
 def _data_sources(operations: Iterable[Operation]) -> set[Operation]:
+    """Those of `operations` that bring data in from outside of the graph."""
     return {op for op in operations if op.type in _DATA_SOURCES or "Dequeue" in op.type}
 
 

@@ -112,6 +112,8 @@ def before_outputs(inputs: Tensor, training: Any, plan: Plan, moves: MoveFn) -> 
 
 
 def _with_moves(inputs: Tensor, training: Any, plan: Plan, moves: MoveFn) -> Tensor:
+    """The outputs; in training, those and their gradients wait for the ops of `moves`."""
+
     def after_moves(seen: Tensor, training: Any) -> Tensor:
         call = normalize(seen, training, plan).call
         with tf.control_dependencies(moves(call.moments, call.active, True)):

@@ -81,6 +81,7 @@ def _unpartitioned() -> Iterator[None]:
 
 
 def model_variable(getter: Callable[..., Variable], *args: Any, **kwargs: Any) -> Variable:
+    """A custom getter: the variable is put into MODEL_VARIABLES as well."""
     kwargs["collections"] = _with_model(kwargs.get("collections"))
     return getter(*args, **kwargs)
 
@@ -91,6 +92,11 @@ def _with_model(collections: Any) -> list[str]:
 
 
 def _collections_of(variables_collections: Any, name: str) -> list[str]:
+    """Those of the variable `name`.
+
+    >>> _collections_of({"beta": ["offsets"]}, "beta"), _collections_of("all", "gamma")
+    (['offsets'], ['all'])
+    """
     if isinstance(variables_collections, Mapping):
         variables_collections = variables_collections.get(name)
     if isinstance(variables_collections, str):
@@ -99,6 +105,7 @@ def _collections_of(variables_collections: Any, name: str) -> list[str]:
 
 
 def collect_variables(layer: BatchNormalization, variables_collections: Any) -> None:
+    """Puts the layer's variables into the collections for all, or for each by its name."""
     for name in ("moving_mean", "moving_variance", "beta", "gamma"):
         variable = getattr(layer, name)
         if variable is not None:
@@ -109,6 +116,7 @@ def collect_variables(layer: BatchNormalization, variables_collections: Any) -> 
 
 
 def collect_output(outputs: Tensor, collections: Any, alias: str) -> Tensor:
+    """Returns `outputs`, put into `collections` under the name `alias`, if there are any."""
     if collections:
         # slim's end points are keyed by these.
         outputs.aliases = [*getattr(outputs, "aliases", []), alias]

@@ -19,7 +19,7 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-# That much must fit before anybody computes for hours what goes into the file.
+# So many bytes must fit before hours are spent on what goes into the file.
 _ROOM = 2**16
 
 

@@ -32,6 +32,7 @@ def found_by(inputs: Any, kept: Sequence[tuple[Any, Any]]) -> list[Any]:
 
 
 def _leads_to(wanted: set[_Key], target: Any) -> bool:
+    """Whether `target` is one of the `wanted` nodes, or needs one."""
     return bool(wanted) and (
         _key(target) in wanted
         or any(_key(node) in wanted for op in needed_ops([target]) for node in (op, *op.inputs))

@@ -30,8 +30,8 @@ class GraphLayer(ModuleWithWeights, Unconnected):
     # The variable scope, settled by the first use; None before. All calls share one op scope.
     _scope: Any
     _op_scope: str
-    # By thread, those of replicas and towers being in one shared layer at the same time: the scope
-    # that is entered, and what was checked of the call that runs.
+    # By thread, as those of towers and replicas may be inside of one layer at the same time: the
+    # scope that is entered, and what was checked of the call that runs.
     _entered: dict[int, Any]
     _running: dict[int, Any]
     # Each with what it was made from, None for nothing.
@@ -151,7 +151,7 @@ class GraphLayer(ModuleWithWeights, Unconnected):
     # -- updates and losses ----------------------------------------------------------------------
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
-        """Adds update ops, or what makes one: tensors, assigned variables, functions of nothing.
+        """Adds update ops: ops, tensors, assigned variables, or functions that make one of these.
 
         `inputs` is ignored, as in TF1: updates that are added in `call` are those of its input.
 
@@ -186,7 +186,7 @@ class GraphLayer(ModuleWithWeights, Unconnected):
         """Adds losses to the layer and to REGULARIZATION_LOSSES.
 
         Args:
-          losses: a scalar, or a function of nothing that makes one or None; or a list of them.
+          losses: a scalar, or a function without arguments that makes one or None; or a list.
           inputs: what the losses depend on, for `get_losses_for`; None for nothing.
         """
         for loss in losses if isinstance(losses, (list, tuple)) else [losses]:

@@ -11,7 +11,7 @@ from ..runtime.tensorflow_v1 import Variable, tf
 
 
 def read_values(variables: Sequence[Variable]) -> list[Any]:
-    """The values as arrays; variables that were never initialized are so first, as TF1 does.
+    """The values as arrays; those that were never initialized are so first, as in TF1.
 
     Raises:
       RuntimeError: there is no default session.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Keras asks of a layer, answered as by one that is in none of its models."""
+"""The answers to what Keras asks of a layer, of one that is in no model of Keras."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ..state.variables import get_variable, is_trainable, parts_of
 
 
 class _Shelf:
-    """Stands behind `tf.Module`, whose `__setattr__` notes a dependency and ends here to store."""
+    """Behind `tf.Module`, whose `__setattr__` tracks a value and calls this one to store it."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if value is not self.__dict__.get("_only_tracked"):
@@ -180,7 +180,7 @@ class ModuleWithWeights(tf.Module, _Shelf):  # type: ignore[misc]
             del self.__dict__["_only_tracked"]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Told apart first because building sets many.
+        # Asked first, because a layer sets many such values while it is built.
         is_plain = value is None or isinstance(value, (bool, int, str))
         is_argument = is_plain or hasattr(getattr(type(self), name, None), "__set__")
         if is_argument or not self._is_further_state(value):
@@ -216,7 +216,7 @@ class ModuleWithWeights(tf.Module, _Shelf):  # type: ignore[misc]
 
 
 def resolved(argument: str, given: Any) -> Any:
-    """What is given as a setting such as `gamma_initializer`, without a look at settings if ready.
+    """What is given as a setting such as `gamma_initializer`, names and configs looked up.
 
     Returns:
       None or a callable.

@@ -3,6 +3,7 @@
 
 `tensorflow_names` is the table of `tensorflow.contrib` and `tensorflow.estimator`, `heirs` what is
 said of a name that is nowhere, `neighbours` the rest of tf.layers, `moved` the private names that
-only moved. `modules` serves the first, `slim` leads to TF-Slim; the others hold names of our own.
+only moved. `modules` serves the first, `optional_slim` leads to TF-Slim; `hparams`, `rnn` and
+`small_parts` hold what TensorFlow carries nowhere, written anew.
 Private TensorFlow names stand in `tensorflow_names`, `neighbours` and `moved` alone.
 """

@@ -62,6 +62,7 @@ class LayerNormBasicLSTMCell(RNNCell):  # type: ignore[misc]
         return h, LSTMStateTuple(c, h)
 
     def _normed(self, inputs: Tensor, scope: str) -> Tensor:
+        """`inputs` [batch, units], each example normalized over its units."""
         if not self._layer_norm:
             return inputs
         gain, shift = self._gain_and_shift
@@ -90,6 +91,7 @@ class _Wrapper(RNNCell):  # type: ignore[misc]
             return self._cell.zero_state(batch_size, dtype)
 
     def _project(self, inputs: Tensor) -> Tensor:
+        """The dense layer: [batch, depth] to [batch, size]."""
         return self._activation(_projected(inputs, self._size, True, tf.zeros_initializer()))
 
 
@@ -145,6 +147,19 @@ def stack_bidirectional_dynamic_rnn(
     swap_memory: bool = False,
 ) -> tuple[Tensor, tuple[Any, ...], tuple[Any, ...]]:
     """Layers of cells in both directions, of which each takes both outputs of the one before.
+
+    Args:
+      cells_fw: the forward cell of each layer.
+      cells_bw: likewise the backward cells.
+      inputs: [batch, time, depth], or [time, batch, depth] with `time_major`.
+      initial_states_fw: of each forward cell; zeros if None.
+      initial_states_bw: likewise of the backward cells.
+      dtype: of states that start as zeros.
+      sequence_length: [batch], how many steps of each example count; None for all.
+      parallel_iterations: as of `tf.nn.bidirectional_dynamic_rnn`.
+      time_major: of inputs and outputs.
+      scope: of the variables; "stack_bidirectional_rnn" if None.
+      swap_memory: as of `tf.nn.bidirectional_dynamic_rnn`.
 
     Returns:
       The outputs [batch, time, depths of both], and the last states of the forward and of the
