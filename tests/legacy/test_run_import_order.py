@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.legacy.process import python, under_run
 from tests.legacy.test_run_as_python import write
 from tests.testing.support import SMALL_NET
+from tf1_bn._src.programs import frames, install, preparation
 
 # Every program ends so; both lines hold whatever came first.
 ASK = """
@@ -115,3 +118,21 @@ def test_alias_of_the_layers(style: str, tmp_path: Path) -> None:
     assert (ended.code, ended.out.splitlines()) == (0, ["True", "True", "dense True", "True"]), (
         ended.err
     )
+
+
+def test_ctrl_c_in_what_the_import_makes_us_do_shows_the_import_alone() -> None:
+    """An error there is shown whole: nobody else can tell what it was."""
+    inner = "def patch(): raise error"
+    shown = {}
+    for error in (KeyboardInterrupt(), ImportError()):
+        ours: dict[str, Any] = {"error": error}
+        exec(compile(inner, install.__file__, "exec"), ours)
+        exec(compile("def prepare(): patch()", preparation.__file__, "exec"), ours)
+        with pytest.raises(type(error)):
+            ours["prepare"]()
+        frames._trim_all(error, by_runpy=False)
+        shown[type(error)] = [each.filename for each in traceback.extract_tb(error.__traceback__)]
+    assert shown == {
+        KeyboardInterrupt: [__file__],
+        ImportError: [__file__, install.__file__],
+    }

@@ -20,7 +20,7 @@ from ..runtime import after_import
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _PACKAGE = os.path.dirname(os.path.dirname(_HERE))
-_RUNNER = os.path.join(_HERE, "program.py")
+_RUNNER, _PREPARATION = (os.path.join(_HERE, name) for name in ("program.py", "preparation.py"))
 # What runs a program, imports TensorFlow for it, watches and records it, and finds old names.
 _OURS = (
     os.path.join(_PACKAGE, "__main__.py"),
@@ -130,11 +130,13 @@ def _trim_all(error: BaseException, by_runpy: bool) -> None:
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
-        each.__traceback__ = _program_frames(each.__traceback__, by_runpy and each is error)
+        # Where Ctrl-C met what we do at the import of TensorFlow is nobody's matter.
+        last = _PREPARATION if isinstance(each, KeyboardInterrupt) else ""
+        each.__traceback__ = _program_frames(each.__traceback__, by_runpy and each is error, last)
         pending += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
 
 
-def _program_frames(traceback: Any, by_runpy: bool) -> types.TracebackType | None:
+def _program_frames(traceback: Any, by_runpy: bool, last: str) -> types.TracebackType | None:
     frames = []
     while traceback is not None:
         frames.append(traceback)
@@ -149,6 +151,8 @@ def _program_frames(traceback: Any, by_runpy: bool) -> types.TracebackType | Non
             # Python hides the import system's frames, but not those that end in ours.
             while kept and _file(kept[-1]).startswith("<frozen importlib"):
                 kept.pop()
+        if _file(frame) == last:
+            break
     chain: types.TracebackType | None = None
     for frame in reversed(kept):
         chain = types.TracebackType(chain, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
