@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.scan.support import codes, scanned
 from tf1_bn._src.scan.scan import scan
 from tf1_bn._src.scan.source.text import MOST_BYTES, Unreadable, parse
+from tf1_bn._src.scan.source.walk import facts_of
 
 GOOD = "import tensorflow.compat.v1 as tf\ny = tf.layers.batch_normalization(1, training=True)\n"
 # Before 3.11 these end Python itself if nothing is done about it.
@@ -79,6 +81,24 @@ def test_a_tree_of_branches_does_not_end_python(tmp_path: Path) -> None:
     """Python 3.7 and 3.8 give a tree, which can be read; newer ones refuse."""
     text = f"{GOOD}if a: pass\n" + "elif a: pass\n" * 50000
     assert codes(scanned(tmp_path, deep=text)) in (["BN003"], ["BN100"])
+
+
+@pytest.mark.parametrize("step", [".b", ".b()", "()"])
+def test_a_long_name_given_on_is_one_that_nobody_knows(tmp_path: Path, step: str) -> None:
+    text = f"{GOOD}import a\nf(a{step * 150})\n"
+    assert codes(scanned(tmp_path, long=text)) == ["BN100"]
+
+
+def test_a_mistake_of_ours_costs_one_file(tmp_path: Path, monkeypatch: Any) -> None:
+    def read(path: str, *given: Any) -> Any:
+        if path.endswith("bad.py"):
+            raise IndexError("tuple index\nout of range")
+        return facts_of(path, *given)
+
+    monkeypatch.setattr("tf1_bn._src.scan.scan.facts_of", read)
+    result = scanned(tmp_path, bad=GOOD, good=GOOD)
+    assert codes(result) == ["BN003", "BN100"] and result.exit_code == 2
+    assert "by a mistake of tf1_bn: IndexError: tuple index" in result.findings[0].text
 
 
 def test_a_long_sum_and_a_long_chain_of_elif_are_no_depth(tmp_path: Path) -> None:

@@ -140,7 +140,8 @@ def _summary(result: Result) -> list[str]:
     homes = {path for path, _ in result.norms}
     if result.norms or result.options:
         calls = counted(len(result.norms), "batch-norm call")
-        said.append(f"{calls} in {counted(len(homes), 'file')}; {_how(result)}")
+        where = f"{calls} in {counted(len(homes), 'file')}" if homes else "no batch-norm call"
+        said.append(f"{where}; {_how(result)}")
     return said
 
 

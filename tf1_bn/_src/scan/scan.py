@@ -118,6 +118,10 @@ def _facts(path: str) -> Facts | Unreadable:
         return facts_of(path, source.tree, source.lines)
     except RecursionError:
         return Unreadable("BN003", 1, 1, DEEP)
+    except Exception as error:
+        # A mistake of ours costs one file, which is told, and not the others.
+        text = f"could not be checked, by a mistake of tf1_bn: {type(error).__name__}: {error}"
+        return Unreadable("BN003", 1, 1, text.split("\n")[0])
 
 
 @contextlib.contextmanager

@@ -85,16 +85,17 @@ def attribute(base: Target | None, name: str) -> Target:
     >>> attribute(None, "minimize").names
     ('?.minimize',)
     """
-    if base is None:
-        return Target((f"?.{name}",))
-    return Target(tuple(f"{each}.{name}" for each in base.names if len(each) < _LONGEST))
+    names = () if base is None else base.names
+    longer = tuple(f"{each}.{name}" for each in names if len(each) < _LONGEST)
+    return Target(longer or (f"?.{name}",))
 
 
 def result(base: Target | None) -> Target | None:
     """What a call of `base` gives."""
     if base is None or base.names[:1] == () or base.names[0].startswith("?"):
         return None
-    return Target(tuple(f"{each}()" for each in base.names if len(each) < _LONGEST))
+    longer = tuple(f"{each}()" for each in base.names if len(each) < _LONGEST)
+    return Target(longer) if longer else None
 
 
 def is_own_function(target: Target | None) -> bool:
