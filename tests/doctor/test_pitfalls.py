@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Iterator
 
 import pytest
@@ -38,7 +39,14 @@ def ran(code: str, kind: str) -> dict[str, object]:
 
 @pytest.mark.filterwarnings("ignore:The update ops of 'bn' stand inside")
 @pytest.mark.parametrize("code", OWN)
-def test_the_examples_of_a_page(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_of_a_page(
+    code: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     ran(code, "failing")
     printed = capsys.readouterr().out
     assert f"{code} {CODES[code].level}: " in printed

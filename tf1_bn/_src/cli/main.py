@@ -8,6 +8,7 @@ import os
 import sys
 from typing import Any, Sequence
 
+from ..doctor.command import add_doctor
 from ..files.streams import carried_out, put, say
 from ..version import __version__
 from .options import INTERRUPTED, USAGE_ERROR, split_at_dashes, unrecognized
@@ -62,7 +63,9 @@ def _other_command(given: Sequence[str]) -> int:
     if given[:1] and given[0] in commands:
         name, parser = given[0], commands[given[0]]
         ours, behind = (
-            split_at_dashes(given[1:]) if name not in ("repair", "scan") else (list(given[1:]), [])
+            split_at_dashes(given[1:])
+            if name not in ("repair", "scan", "doctor")
+            else (list(given[1:]), [])
         )
         # Options may stand between FILE and SCRIPT.
         parsed, unknown = parser.parse_known_intermixed_args(ours)
@@ -105,8 +108,8 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         prog=_called(),
         description="TF1's graph-mode batch normalization, without Keras.",
         epilog=(
-            "COMMAND --help tells more. verify and repair silence TensorFlow's start-up messages; "
-            "set TF_CPP_MIN_LOG_LEVEL=0 to see them."
+            "COMMAND --help tells more. verify, repair and doctor silence TensorFlow's start-up "
+            "messages; set TF_CPP_MIN_LOG_LEVEL=0 to see them."
         ),
         allow_abbrev=False,
     )
@@ -115,7 +118,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     commands.required = True
     # Named in the error of a command line without a command.
     commands.dest = "command_name"
-    for add in (add_run, add_record, add_verify, add_repair, add_scan):
+    for add in (add_run, add_record, add_verify, add_repair, add_scan, add_doctor):
         add(commands)
     return parser, commands.choices
 

@@ -73,4 +73,7 @@ CODES: Mapping[str, Code] = {
     "BN307": Code("warning", "What is normalized is not the channels of the convolution."),
     "BN308": Code("warning", "In training there is one value a channel."),
     "BN309": Code("note", "The momentum looks like one of PyTorch."),
+    "BN401": Code("warning", "A checkpoint lacks moving statistics."),
+    "BN402": Code("warning", "A trained layer has moving statistics that never moved."),
+    "BN403": Code("warning", "Numbers of a layer are not finite, or a variance is below 0."),
 }

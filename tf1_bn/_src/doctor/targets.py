@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that are examined: `.meta`, frozen GraphDef, SavedModel, checkpoint; read, never run."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Iterator, NamedTuple
+
+import numpy as np
+from google.protobuf import message_factory, symbol_database
+from google.protobuf.message import DecodeError
+
+from ..runtime.tensorflow_v1 import tf
+from .facts.case import Question
+
+_VALUES = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
+_OBJECT = "/.ATTRIBUTES/VARIABLE_VALUE"
+_MOST_BYTES = 2**31 - 1
+
+
+class Target(NamedTuple):
+    """What a file or folder holds.
+
+    Attributes:
+      graph: a GraphDef; None for a checkpoint alone.
+      question: what the graph's collections and signatures name.
+      values: a checkpoint's prefix; None without one.
+    """
+
+    graph: Any
+    question: Question
+    values: str | None
+
+
+def targets_of(path: str) -> list[Target]:
+    """Reads what `path` names.
+
+    Raises:
+      OSError: it is not there, or cannot be read.
+      ValueError: it is none of these.
+    """
+    if os.path.isdir(path):
+        saved = os.path.join(path, "saved_model.pb")
+        if os.path.isfile(saved):
+            prefix = os.path.join(path, "variables", "variables")
+            model = _parsed(saved, _saved_model(), "SavedModel")
+            return [_of_meta_graph(each, prefix) for each in model.meta_graphs]
+        latest = tf.train.latest_checkpoint(path)
+        if not latest:
+            raise ValueError(f"{path}: neither a SavedModel nor a folder of checkpoints")
+        return targets_of(latest)
+    prefix = _VALUES.sub("", path)
+    meta = path if path.endswith(".meta") else f"{prefix}.meta"
+    if os.path.isfile(f"{prefix}.index") or (path.endswith(".meta") and os.path.isfile(path)):
+        prefix = prefix[: -len(".meta")] if prefix.endswith(".meta") else prefix
+        if not os.path.isfile(meta):
+            return [Target(None, Question(), prefix)]
+        return [_of_meta_graph(_parsed(meta, tf.MetaGraphDef(), "MetaGraphDef"), prefix)]
+    graph = _parsed(path, tf.GraphDef(), "GraphDef")
+    return [Target(graph, Question(), None)]
+
+
+def _saved_model() -> Any:
+    # TensorFlow registers this message and does not export it.
+    descriptor = tf.MetaGraphDef.DESCRIPTOR.file.pool.FindMessageTypeByName("tensorflow.SavedModel")
+    if hasattr(message_factory, "GetMessageClass"):
+        return message_factory.GetMessageClass(descriptor)()
+    return symbol_database.Default().GetPrototype(descriptor)()
+
+
+def _parsed(path: str, message: Any, kind: str) -> Any:
+    if os.stat(path).st_size > _MOST_BYTES:
+        raise ValueError(f"{path}: too large for a {kind}")
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        message.ParseFromString(content)
+    except DecodeError:
+        raise ValueError(f"{path}: no {kind}, or not all of it") from None
+    if not message.ListFields() or (kind == "GraphDef" and not message.node):
+        raise ValueError(f"{path}: no {kind}")
+    return message
+
+
+def _of_meta_graph(meta: Any, prefix: str) -> Target:
+    steps = tuple(
+        name.partition(":")[0]
+        for key in ("train_op",)
+        if key in meta.collection_def
+        for name in meta.collection_def[key].node_list.value
+    )
+    outputs = tuple(
+        info.name.partition(":")[0]
+        for signature in meta.signature_def.values()
+        for info in signature.outputs.values()
+    )
+    values = prefix if os.path.isfile(f"{prefix}.index") else None
+    return Target(meta.graph_def, Question(steps, outputs=outputs), values)
+
+
+def values_of(target: Target) -> dict[str, Any]:
+    """The arrays of a checkpoint and of a graph's constants that a layer may have, by name.
+
+    Raises:
+      ValueError: the checkpoint cannot be read.
+    """
+    found = {}
+    for node in target.graph.node if target.graph is not None else ():
+        if node.op == "Const" and node.attr["value"].tensor.dtype in (1, 2, 14, 19):
+            shape = node.attr["value"].tensor.tensor_shape.dim
+            if len(shape) == 1:
+                found[node.name] = tf.make_ndarray(node.attr["value"].tensor)
+    if target.values is not None:
+        found.update(_of_checkpoint(target.values))
+    return found
+
+
+def _of_checkpoint(prefix: str) -> Iterator[tuple[str, Any]]:
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        shapes = reader.get_variable_to_shape_map()
+        for key, shape in shapes.items():
+            if len(shape) <= 1 or int(np.prod(shape)) == max(shape):
+                name = key[: -len(_OBJECT)] if key.endswith(_OBJECT) else key
+                if name.rpartition("/")[2] in ("gamma", "beta", "EMA") or "moving" in name:
+                    yield name, np.asarray(reader.get_tensor(key))
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{prefix}: the checkpoint cannot be read: {line}") from None
