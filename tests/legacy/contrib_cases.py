@@ -81,6 +81,15 @@ def reversible(tf: Any, contrib: Any) -> Any:
     return contrib.layers.rev_block(first, second, dense, dense, num_layers=2)
 
 
+def linear(tf: Any, contrib: Any) -> Any:
+    """As cells of programs take it, from where it stood."""
+    home = importlib.import_module("tensorflow.contrib.rnn.python.ops.core_rnn_cell")
+    with tf.variable_scope("gates"):
+        gates = home._linear([rows(tf), rows(tf, 2)], 3, True)
+    with tf.variable_scope("plain"):
+        return gates, home._linear(rows(tf), 2, False)
+
+
 def unrolled(cell: Callable[[Any], Any]) -> Case:
     """The case of a cell, over a batch of sequences."""
 
@@ -196,6 +205,15 @@ CELLS: dict[str, Case] = {
         dtype=tf.float32,
         sequence_length=[5, 3],
     ),
+    "stack_bidirectional_rnn": lambda tf, c: c.rnn.stack_bidirectional_rnn(
+        [c.rnn.GRUCell(4), c.rnn.GRUCell(2)],
+        [c.rnn.GRUCell(4), c.rnn.GRUCell(2)],
+        tf.unstack(steps(tf), axis=1),
+        dtype=tf.float32,
+        sequence_length=[5, 3],
+    ),
+    "transpose_batch_time": lambda tf, c: c.rnn.transpose_batch_time(steps(tf)),
+    "_linear": linear,
     "static_rnn": lambda tf, c: c.rnn.static_rnn(
         c.rnn.LSTMCell(4), tf.unstack(steps(tf), axis=1), dtype=tf.float32
     ),

@@ -33,6 +33,7 @@ h.add_hparam('values', 2)
 h.add_hparam('n', 7), h.n
 h.add_hparam('l', [])
 h.add_hparam('mix', [1, 'a']), h.mix
+str(HP(b=1, a=2))
 h.set_hparam('a', 2.0)
 h.set_hparam('a', '3')
 h.set_hparam('a', None)

@@ -15,6 +15,7 @@ _COLUMN_NAMES = (
     "sparse_column_with_integerized_feature sparse_column_with_keys "
     "sparse_column_with_vocabulary_file weighted_sparse_column weighted_sum_from_feature_columns"
 )
+_SAME_CELL = "computes the same, and names its variables otherwise"
 _ESTIMATOR = (
     "estimators have gone from TensorFlow too: write the loop around the model_fn with "
     "tf.train.MonitoredTrainingSession, as migration_guide/run_unmodified.md shows"
@@ -23,6 +24,7 @@ _ESTIMATOR = (
 # By the module or name below `tensorflow`; the longest that fits is taken.
 HEIRS: Mapping[str, str] = {
     "estimator": _ESTIMATOR,
+    "contrib.all_reduce": "tf.distribute has it",
     "contrib.autograph": "tf.autograph has it",
     "contrib.batching": "tf.nondifferentiable_batch_function has it",
     "contrib.bayesflow": "TensorFlow Probability has it",
@@ -30,12 +32,15 @@ HEIRS: Mapping[str, str] = {
     "contrib.checkpoint": "tf.train.Checkpoint and tf.train.CheckpointManager do it",
     "contrib.cloud": _IO,
     "contrib.cluster_resolver": "tf.distribute.cluster_resolver has what is left of it",
+    "contrib.coder": "TensorFlow Compression has it",
     "contrib.compiler": "tf.xla.experimental has jit_scope and compile",
     "contrib.constrained_optimization": "the package tensorflow_constrained_optimization has it",
     "contrib.crf": _ADDONS + ", as tensorflow_addons.text.crf_log_likelihood and others",
     "contrib.cudnn_rnn": "tf.nn.rnn_cell.LSTMCell and GRUCell in tf.nn.dynamic_rnn do it",
+    "contrib.copy_graph": "tf.import_graph_def copies graphs",
     "contrib.data": "tf.data and tf.data.experimental have what is left of it",
     "contrib.decision_trees": "TensorFlow Decision Forests has it",
+    "contrib.deprecated": "tf.summary has it",
     "contrib.distribute": "tf.distribute has it",
     "contrib.distributions": "TensorFlow Probability has it",
     "contrib.eager": "TensorFlow itself has it: tf.GradientTape, tf.Variable, tf.py_func",
@@ -43,13 +48,16 @@ HEIRS: Mapping[str, str] = {
     "contrib.factorization": "scikit-learn has k-means and Gaussian mixtures",
     "contrib.feature_column": _COLUMNS,
     "contrib.ffmpeg": _IO,
+    "contrib.gan": "TF-GAN, the package tensorflow-gan, has it",
     "contrib.graph_editor": "tf.import_graph_def with an input_map copies and rewires graphs",
     "contrib.hadoop": _IO,
+    "contrib.hooks": "tf.train.ProfilerHook is one of them",
     "contrib.ignite": _IO,
     "contrib.image": _ADDONS + ", in tensorflow_addons.image; tf.image has the rest",
     "contrib.integrate": "TensorFlow Probability has it, in tfp.math.ode",
     "contrib.kafka": _IO,
     "contrib.keras": "tf.keras, which is Keras 3 today",
+    "contrib.kfac": "the package kfac has it",
     "contrib.kinesis": _IO,
     **{f"contrib.layers.{name}": _COLUMNS for name in _COLUMN_NAMES.split()},
     "contrib.learn": f"{_ESTIMATOR}; its data sets are in tf.keras.datasets",
@@ -59,11 +67,18 @@ HEIRS: Mapping[str, str] = {
     "contrib.model_pruning": "the package tensorflow_model_optimization has it",
     "contrib.nn": "tf.nn has what is left of it",
     "contrib.opt": _ADDONS + ", in tensorflow_addons.optimizers; tf.train has TF1's own optimizers",
+    "contrib.optimizer_v2": "tf.train has TF1's own optimizers",
     "contrib.predictor": "tf.saved_model.load does it",
     "contrib.proto": "tf.io.decode_proto and encode_proto do it",
     "contrib.quantize": "tf.quantization.fake_quant_with_min_max_vars is left, put in by hand",
     "contrib.resampler": _ADDONS + ", in tensorflow_addons.image",
     "contrib.rnn": "tf.nn.rnn_cell and tf.nn have what is left of it",
+    "contrib.rnn.GRUBlockCell": f"tf.contrib.rnn.GRUCell {_SAME_CELL}",
+    "contrib.rnn.GRUBlockCellV2": f"tf.contrib.rnn.GRUCell {_SAME_CELL}",
+    "contrib.rnn.LSTMBlockCell": f"tf.contrib.rnn.BasicLSTMCell {_SAME_CELL}",
+    "contrib.rnn.LSTMBlockFusedCell": (
+        f"tf.contrib.rnn.BasicLSTMCell in tf.nn.dynamic_rnn {_SAME_CELL}"
+    ),
     "contrib.saved_model": "tf.saved_model has it",
     "contrib.seq2seq": _ADDONS + ", in tensorflow_addons.seq2seq",
     "contrib.sparsemax": _ADDONS + ", as tensorflow_addons.activations.sparsemax",

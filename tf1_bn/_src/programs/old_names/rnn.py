@@ -193,6 +193,65 @@ def stack_bidirectional_dynamic_rnn(
     return inputs, tuple(last[0] for last in states), tuple(last[1] for last in states)
 
 
+def stack_bidirectional_rnn(
+    cells_fw: Sequence[Any],
+    cells_bw: Sequence[Any],
+    inputs: Sequence[Tensor],
+    initial_states_fw: Sequence[Any] | None = None,
+    initial_states_bw: Sequence[Any] | None = None,
+    dtype: Any = None,
+    sequence_length: Any = None,
+    scope: Any = None,
+) -> tuple[Sequence[Tensor], tuple[Any, ...], tuple[Any, ...]]:
+    """As `stack_bidirectional_dynamic_rnn`, unrolled over a list of inputs [batch, depth]."""
+    if not cells_fw or len(cells_fw) != len(cells_bw):
+        raise ValueError("There must be as many cells_fw as cells_bw, and at least one of each.")
+    none = [None] * len(cells_fw)
+    layers = zip(cells_fw, cells_bw, initial_states_fw or none, initial_states_bw or none)
+    states = []
+    with tf.variable_scope(scope or "stack_bidirectional_rnn"):
+        for number, (forward, backward, first_forward, first_backward) in enumerate(layers):
+            # In a scope of its own it would make one more.
+            with tf.variable_scope(f"cell_{number}") as own:
+                inputs, *last = tf.nn.static_bidirectional_rnn(
+                    forward,
+                    backward,
+                    inputs,
+                    first_forward,
+                    first_backward,
+                    dtype,
+                    sequence_length,
+                    scope=own,
+                )
+            states.append(last)
+    return inputs, tuple(last[0] for last in states), tuple(last[1] for last in states)
+
+
+def transpose_batch_time(x: Any) -> Tensor:
+    """[batch, time, ...] as [time, batch, ...] and back; lower ranks as they are."""
+    x = tf.convert_to_tensor(x)
+    if x.shape.rank is None or x.shape.rank < 2:
+        return x
+    return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
+
+
+def _linear(
+    args: Any,
+    output_size: int,
+    bias: bool,
+    bias_initializer: Any = None,
+    kernel_initializer: Any = None,
+) -> Tensor:
+    """Inputs [batch, depth] side by side times `kernel`, plus `bias` if asked for."""
+    inputs = tf.concat(args if isinstance(args, (list, tuple)) else [args], 1)
+    shape = [int(inputs.shape[1]), output_size]
+    outputs = tf.matmul(inputs, _variable("kernel", shape, kernel_initializer, inputs))
+    if not bias:
+        return outputs
+    initializer = bias_initializer or tf.zeros_initializer()
+    return outputs + _variable("bias", [output_size], initializer, inputs)
+
+
 def _projected(inputs: Tensor, size: int, use_bias: bool, initializer: Any = None) -> Tensor:
     """`inputs` [batch, depth] times `kernel` [depth, size], plus `bias`."""
     kernel = _variable("kernel", [int(inputs.shape[1]), size], None, inputs)

@@ -146,6 +146,9 @@ def constant_value(tensor: Any, partial: bool = False) -> Any:
     return tf.get_static_value(tensor, partial)
 
 
+# The name of contrib.summary.
+all_summary_ops = tf.summary.all_v2_summary_ops
+
 # The names of contrib.metrics for tf.sets, which take the same arguments.
 set_difference = tf.sets.difference
 set_intersection = tf.sets.intersection

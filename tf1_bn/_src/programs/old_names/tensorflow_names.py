@@ -24,9 +24,11 @@ _RNN: Homes = {
     "tf.nn": "static_rnn static_bidirectional_rnn static_state_saving_rnn",
     ".rnn": (
         "InputProjectionWrapper LayerNormBasicLSTMCell OutputProjectionWrapper "
-        "stack_bidirectional_dynamic_rnn"
+        "stack_bidirectional_dynamic_rnn stack_bidirectional_rnn transpose_batch_time"
     ),
 }
+# Many cells that programs write themselves are made of `_linear`.
+_RNN_CELLS: Homes = {**_RNN, ".rnn": f"{_RNN['.rnn']} _linear"}
 _FRAMEWORK_HOMES: Homes = {
     "tf": (
         "TensorSpec argsort assert_same_float_dtype assert_scalar is_tensor py_func sort "
@@ -116,9 +118,9 @@ TABLE: Mapping[str, Homes] = {
     "contrib.metrics": _METRICS,
     "contrib.nccl": {f"{_OPS}.nccl_ops": "all_max all_min all_prod all_sum broadcast"},
     "contrib.rnn": _RNN,
-    "contrib.rnn.python.ops.core_rnn_cell": _RNN,
+    "contrib.rnn.python.ops.core_rnn_cell": _RNN_CELLS,
     "contrib.rnn.python.ops.rnn": _RNN,
-    "contrib.rnn.python.ops.rnn_cell": _RNN,
+    "contrib.rnn.python.ops.rnn_cell": _RNN_CELLS,
     "contrib.signal": {
         "tf.signal": (
             "frame hamming_window hann_window inverse_stft inverse_stft_window_fn "
@@ -134,6 +136,7 @@ TABLE: Mapping[str, Homes] = {
             "initialize never_record_summaries record_summaries_every_n_global_steps scalar "
             "should_record_summaries summary_writer_initializer_op"
         ),
+        ".small_parts": "all_summary_ops",
     },
     "contrib.tensorboard": {"tensorboard": "plugins"},
     "contrib.tensorboard.plugins": {"tensorboard.plugins": "projector"},
