@@ -149,6 +149,20 @@ def test_a_stream_that_the_program_closed_costs_nothing(monkeypatch: pytest.Monk
     assert streams.put("", 0) == 0
 
 
+def test_a_file_that_the_program_closed_below_its_stream_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It costs what is written there: here what the program has not flushed."""
+    for left, code in (("", 0), ("words", 2)):
+        reading, writing = os.pipe()
+        stream = os.fdopen(writing, "w", closefd=False)
+        monkeypatch.setattr(sys, "stdout", stream)
+        print(left, end="")
+        os.close(writing)
+        assert streams.put("", 0) == code
+        os.close(reading)
+
+
 def test_two_reports_do_not_go_to_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     _check_free("a.json", [], ["a.html"])

@@ -45,7 +45,9 @@ def put(text: str | bytes, code: int) -> int:
     try:
         if stream is None:
             raise OSError("it is closed")
-        _write(text, stream)
+        # Nothing, written to a file that is closed, is an error as well.
+        if text:
+            _write(text, stream)
         stream.flush()
     except Exception as error:
         # Of a closed stream it is a ValueError, of a program's own it may be anything.
