@@ -34,6 +34,7 @@ class Reader:
         self.bends, self.guards = 0, 0
         self.into: str | None = None
         self.optional: set[str] = set()
+        self.flags: set[str] = set()
         self._order = 0
 
     def note(self, target: Target | None, node: Any) -> None:

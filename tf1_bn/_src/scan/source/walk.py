@@ -10,10 +10,8 @@ from typing import Any
 from .facts import Facts, Import, Target
 from .names import Scope, member
 from .reader import Reader
-from .words import literal, words_of
+from .words import literal, silenced, words_of
 
-_CODE = r"[A-Z]+[0-9]+"
-_NOQA = re.compile(rf"#\s*noqa(?::\s*(?P<codes>{_CODE}(?:[,\s]+{_CODE})*))?", re.IGNORECASE)
 _VERSION = re.compile(r"version|hasattr|tf2|v2_enabled", re.IGNORECASE)
 # A failed import or lookup in front of these is meant.
 _MEANT = ("ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException")
@@ -44,18 +42,8 @@ def facts_of(path: str, tree: ast.Module, lines: list[str]) -> Facts:
         loaded=frozenset(reader.ledger.loaded),
         has_updates=reader.ledger.has_updates,
         has_places=reader.ledger.has_places,
-        silenced=_silenced(lines),
+        silenced=silenced(lines),
     )
-
-
-def _silenced(lines: list[str]) -> dict[int, frozenset[str]]:
-    found = {}
-    for number, line in enumerate(lines, 1):
-        match = _NOQA.search(line) if "noqa" in line.lower() else None
-        if match:
-            codes = re.findall(_CODE, (match.group("codes") or "").upper())
-            found[number] = frozenset(codes)
-    return found
 
 
 class _Walk:
@@ -129,6 +117,8 @@ class _Walk:
         self.reader.into = first.id if is_plain and isinstance(node.value, ast.Call) else None
         target = self.reader.value(node.value)
         self.reader.into = None
+        if is_plain and (self.reader.guards or _asks_for_version(node.value)):
+            self.reader.flags.add(first.id)
         for each in node.targets:
             self._bind(each, target, node.value)
 
@@ -202,7 +192,8 @@ class _Walk:
         while True:
             self.reader.value(node.test)
             words = words_of(node.test)
-            self.reader.guards += bool(_VERSION.search(words))
+            is_guard = _VERSION.search(words) or not self.reader.flags.isdisjoint(words.split())
+            self.reader.guards += bool(is_guard)
             if "__main__" in words:
                 self.body(node.body)
             else:
@@ -244,3 +235,11 @@ class _Walk:
         self.body(node.finalbody)
 
     _on_trystar = _on_try
+
+
+def _asks_for_version(value: Any) -> bool:
+    """Whether a value says which TensorFlow there is."""
+    is_question = isinstance(value, (ast.Compare, ast.BoolOp)) or (
+        isinstance(value, ast.Call) and getattr(value.func, "id", "") == "hasattr"
+    )
+    return is_question and _VERSION.search(words_of(value)) is not None

@@ -36,6 +36,8 @@ _UPDATES = re.compile(
 )
 _STATISTICS = re.compile(r"moving_(mean|var)(?!\w*_initializer)")
 ASSIGNING = frozenset(("assign", "assign_add", "assign_sub", "assign_moving_average"))
+_CODE = r"[A-Z]+[0-9]+"
+_NOQA = re.compile(rf"#\s*noqa(?::\s*(?P<codes>{_CODE}(?:[,\s]+{_CODE})*))?", re.IGNORECASE)
 # Modules whose functions build no layers and run no updates.
 _HARMLESS = """
     abc absl argparse ast base64 bisect builtins cProfile codecs collections configparser contextlib
@@ -102,3 +104,14 @@ def words_of(node: Any) -> str:
         listed = [one for each in inner if isinstance(each, list) for one in each]
         waiting += [one for one in listed if isinstance(one, ast.AST)]
     return " ".join(found)
+
+
+def silenced(lines: list[str]) -> dict[int, frozenset[str]]:
+    """By line, the codes that a `noqa` silences there; an empty set stands for all."""
+    found = {}
+    for number, line in enumerate(lines, 1):
+        match = _NOQA.search(line) if "noqa" in line.lower() else None
+        if match:
+            codes = re.findall(_CODE, (match.group("codes") or "").upper())
+            found[number] = frozenset(codes)
+    return found
