@@ -10,7 +10,7 @@ from .finding import Finding
 from .source.facts import Call, Facts
 from .source.norms import Norm, norm_of
 from .source.tree import Tree, importers, reached
-from .source.words import HARMLESS
+from .source.words import HARMLESS, is_of_keras
 
 _TRAINING = ("minimize", "apply_gradients", "create_train_op", "optimize_loss")
 # What names the variables to train in these, and its place.
@@ -88,7 +88,7 @@ def _missing(called: Sequence[tuple[Facts, Norm]], is_some: bool) -> Iterator[Fi
 def _is_of_keras(facts: Facts, norm: Norm) -> bool:
     """Whether it may be a layer in a Keras model, which tells its layers whether it trains."""
     is_layer = norm.name.endswith("()")
-    return is_layer and any("keras" in name.split(".") for use in facts.uses for name in use.names)
+    return is_layer and any(is_of_keras(name) for use in facts.uses for name in use.names)
 
 
 def _leaves_out(norm: Norm) -> bool:

@@ -71,6 +71,11 @@ def is_of_statistics(word: str) -> bool:
     return _STATISTICS.search(word) is not None
 
 
+def is_of_keras(name: str) -> bool:
+    """Whether a dotted name leads into Keras, whichever way."""
+    return "keras" in name.split(".")
+
+
 def literal(node: Any) -> tuple[bool, Any]:
     """Whether a node is a plain literal, and its value; Python 3.7 has other classes of nodes."""
     kind = type(node).__name__
