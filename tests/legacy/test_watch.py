@@ -347,6 +347,8 @@ def given_values(how: str) -> None:
         session.run(tf.global_variables_initializer())
         for variable in tf.global_variables() if how == "assign" else ():
             session.run(tf.assign(variable, np.ones(variable.shape.as_list(), np.float32)))
+        for variable in tf.global_variables() if how == "load" else ():
+            variable.load(np.ones(variable.shape.as_list(), np.float32), session)
         session.run(step)
 
 
@@ -427,6 +429,7 @@ CORRECT: dict[str, tuple[Callable[[str], Any], str]] = {
     "evaluation in place": (lambda _: evaluated(None), "no updates"),
     "evaluation that waits": (lambda _: evaluated("update_ops", True), "no updates"),
     "assigned": (lambda _: given_values("assign"), "no updates"),
+    "loaded": (lambda _: given_values("load"), "no updates"),
     "known from the start": (lambda _: given_values("initializer"), "no updates"),
     "a target that follows": (lambda _: followed(), "moved, no updates"),
     "by hand": (lambda _: stepped_by_hand(True), "moved"),

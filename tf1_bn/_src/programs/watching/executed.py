@@ -100,10 +100,11 @@ def _loads(op: Operation, feeds: Any) -> bool:
 
 def _has_numbers(value: Tensor) -> bool:
     """Whether it is a constant that is not all 0, such as an average that somebody knows."""
-    if (value.shape.num_elements() or _MOST_NUMBERS) >= _MOST_NUMBERS:
+    op = value.op.inputs[1].op if value.op.type == "Fill" else value.op
+    if op.type != "Const" or (op.outputs[0].shape.num_elements() or 0) > _MOST_NUMBERS:
         return False
-    constant = tf.get_static_value(value)
-    return constant is not None and bool((constant != 0).any())
+    # Not by tf.get_static_value, behind which nobody may feed the tensor.
+    return bool((tf.make_ndarray(op.get_attr("value")) != 0).any())
 
 
 def _key_of(tensor: Tensor) -> Any:
