@@ -18,8 +18,9 @@ import numpy as np
 
 from tests.conformance.data import make_state
 from tests.conformance.goldens_io import GOLDENS
+from tests.conformance.record import on_tf1
 from tests.conformance.runner import real_layer
-from tests.conftest import make_session, tensorflow, tf_version
+from tests.conftest import make_session, tensorflow
 
 FOLDER = GOLDENS / "oracle"
 SAVED_MODEL = FOLDER / "saved_model.tar.gz"
@@ -284,13 +285,5 @@ def unpack_saved_model(folder: Path) -> Path:
     return folder / "saved_model"
 
 
-def main() -> int:
-    if tf_version()[:2] != (1, 15):
-        print(f"needs TF 1.15, this is {tensorflow().__version__}", file=sys.stderr)
-        return 2
-    record()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(on_tf1(record))

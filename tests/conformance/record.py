@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -50,18 +50,19 @@ def metadata() -> dict:
 def golden_of(candidate: Candidate, case: Case) -> tuple:
     """The record of one case: its structure, and its arrays by key."""
     outcome = run_case(candidate, case)
-    structure, numbers = _trimmed(outcome.structure), dict(outcome.numbers)
+    structure, numbers = trimmed(outcome.structure), dict(outcome.numbers)
     if case.like is not None:
         instead: Outcome = run_case(candidate, case._replace(like=None, **case.like))
         failed = [key for key in ("error", "run_error") if key in instead.structure]
         if failed:
             raise RuntimeError(f"{case.name}: what it should be like fails: {instead.structure}")
-        structure["instead"] = _trimmed(instead.structure)
+        structure["instead"] = trimmed(instead.structure)
         numbers.update({f"instead: {key}": v for key, v in instead.numbers.items()})
     return structure, numbers
 
 
-def _trimmed(structure: dict) -> dict:
+def trimmed(structure: dict) -> dict:
+    """The structure with the last line of an error's message alone."""
     if "error" not in structure:
         return structure
     error = structure["error"]
@@ -101,18 +102,23 @@ def _forget(arrays: dict, name: str) -> None:
         del arrays[key]
 
 
-def main(argv: list | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+def cases_again(description: str | None, argv: list | None = None) -> tuple:
+    """The cases that a command line names, whose records are to be made anew."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--again", action="append", default=[], metavar="CASE",
                         help="record this case although there is a record")  # fmt: skip
-    options: Any = parser.parse_args(argv)
+    return tuple(parser.parse_args(argv).again)
+
+
+def on_tf1(record: Callable[..., None], *given: Any) -> int:
+    """Calls `record` on TF 1.15 alone; returns the exit code."""
     if tf_version()[:2] != (1, 15):
         found = tensorflow().__version__
         print(f"goldens come from TF 1.15 only, this is {found}", file=sys.stderr)
         return 2
-    record(tuple(options.again))
+    record(*given)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(on_tf1(record, cases_again(__doc__)))

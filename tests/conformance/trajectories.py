@@ -13,9 +13,9 @@ import numpy as np
 
 from tests.conformance.data import make_input, make_state, make_weights
 from tests.conformance.goldens_io import GOLDENS, save_json, save_npz
-from tests.conformance.record import metadata
+from tests.conformance.record import metadata, on_tf1
 from tests.conformance.runner import real_layer
-from tests.conftest import make_session, tensorflow, tf_version
+from tests.conftest import make_session, tensorflow
 
 FOLDER = GOLDENS / "trajectories"
 STEPS = 50
@@ -138,13 +138,5 @@ def record() -> None:
         save_json(FOLDER / "recorded_by.json", metadata())
 
 
-def main() -> int:
-    if tf_version()[:2] != (1, 15):
-        print(f"needs TF 1.15, this is {tensorflow().__version__}", file=sys.stderr)
-        return 2
-    record()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(on_tf1(record))
