@@ -8,12 +8,11 @@ reduce_sum over rows, against BiasAddGrad, by number of channels (`bias_gradient
 
 from __future__ import annotations
 
-import argparse
 from typing import Any, Callable, Mapping, Sequence
 
 from tests.benchmarks.grid import Case, Phase
 from tests.benchmarks.kernel_rule import Point, best_rule
-from tests.benchmarks.vector_rule import smallest_multiple
+from tests.benchmarks.vector_rule import listed, smallest_multiple, start
 
 ROWS, CHANNELS = 4096, 512
 EXAMPLES = (1, 2, 4, 8, 16, 32, 64, 256, 1024)
@@ -82,35 +81,27 @@ def by_sum_channels(dtype: str, budget: float) -> list[Point]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.row_rule")
-    parser.add_argument("--quick", action="store_true", help="a third of the time, more noise")
-    budget = 0.3 if parser.parse_args(arguments).quick else 0.9
-    from tests.benchmarks import build, measure
+    from tests.benchmarks import build
 
-    build.use_graph_mode()
-    measure.settle_allocator()
+    budget = start("row_rule", arguments)
     print(f"TensorFlow {build.tensorflow_version()}")
     print(f"\ntime of the fused op on {ROWS} rows of {CHANNELS} / with all of them as examples")
     for phase in (Phase.TRAIN, Phase.INFER):
         found = by_examples(phase, budget)
-        print(f"{phase.value}, by examples: {_listed(found)}")
+        print(f"{phase.value}, by examples: {listed(found)}")
         print(f"  best with {min(found, key=lambda count: found[count])} examples", flush=True)
     print(f"\ntime a value of elementary ops on {WIDTH_ROWS} rows / the least")
     found = by_width(budget)
-    print(f"float32, by values a row: {_listed(found)}")
+    print(f"float32, by values a row: {listed(found)}")
     vector = smallest_multiple({width: QUICK / ratio for width, ratio in found.items()})
     print(f"  quick for multiples of {vector}", flush=True)
     print("\ntime of reduce_sum over rows / of BiasAddGrad, by number of channels")
     for dtype in ("float32", "float64"):
         points = by_sum_channels(dtype, budget)
         ratios = {point.channels: point.composed_over_fused for point in points}
-        print(f"{dtype}: {_listed(ratios)}")
+        print(f"{dtype}: {listed(ratios)}")
         print(f"  BiasAddGrad from {best_rule(points).least} channels on", flush=True)
     return 0
-
-
-def _listed(ratios: Mapping[Any, float]) -> str:
-    return ", ".join(f"{key}: {ratio:.2f}" for key, ratio in ratios.items())
 
 
 if __name__ == "__main__":

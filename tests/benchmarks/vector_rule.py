@@ -145,39 +145,47 @@ def by_image_elements(phase: Phase, budget: float) -> list[Point]:
     return points
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.vector_rule")
-    parser.add_argument("--quick", action="store_true", help="a third of the time, more noise")
-    budget = 0.3 if parser.parse_args(arguments).quick else 0.9
+def start(rule: str, arguments: Sequence[str] | None) -> float:
+    """Reads a rule's command line and prepares TensorFlow; returns the seconds for each case."""
     from tests.benchmarks import build, measure
 
+    parser = argparse.ArgumentParser(prog=f"python -m tests.benchmarks.{rule}")
+    parser.add_argument("--quick", action="store_true", help="a third of the time, more noise")
+    budget = 0.3 if parser.parse_args(arguments).quick else 0.9
     build.use_graph_mode()
     measure.settle_allocator()
+    return budget
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    from tests.benchmarks import build
+
+    budget = start("vector_rule", arguments)
     print(f"TensorFlow {build.tensorflow_version()}, {ELEMENTS} elements\n")
     print("time of the composed kernel / the fused op on rows, by number of channels")
     for dtype in DTYPES:
         for phase in (Phase.TRAIN, Phase.INFER):
             ratios = by_channels(dtype, phase, budget)
-            print(f"{dtype}, {phase.value}: {_listed(ratios)}")
+            print(f"{dtype}, {phase.value}: {listed(ratios)}")
             print(f"  quick for multiples of {smallest_multiple(ratios)}", flush=True)
     print("\ntime of the op on images of 50 channels / what stands in for it, by their elements")
     for phase in (Phase.TRAIN, Phase.INFER):
         points = by_image_elements(phase, budget)
         ratios = {point.elements: point.composed_over_fused for point in points}
-        print(f"float32, {phase.value}: {_listed(ratios)}")
+        print(f"float32, {phase.value}: {listed(ratios)}")
         print(f"  others from {best_rule(points).least} elements on", flush=True)
     points = by_width(budget)
-    print(f"\nthe same in inference, by number of rows\nfloat32: {_listed(_by_rows(points))}")
+    print(f"\nthe same in inference, by number of rows\nfloat32: {listed(_by_rows(points))}")
     print(f"  quick from {best_rule(points).least} rows on", flush=True)
     print("\ntime of elementary ops on the input as it is / on columns, by number of rows")
     for kind in COLUMNS:
         points = by_rows(kind, budget)
-        print(f"{kind}: {_listed(_by_rows(points))}")
+        print(f"{kind}: {listed(_by_rows(points))}")
         print(f"  columns from {best_rule(points).least} rows on", flush=True)
     print("\nthe same by number of elements")
     for kind in (*COLUMNS, "16 channels last"):
         points = by_elements(kind, budget)
-        print(f"{kind}: {_listed(_by_rows(points))}")
+        print(f"{kind}: {listed(_by_rows(points))}")
         print(f"  columns from {best_rule(points).least} elements on", flush=True)
     return 0
 
@@ -186,7 +194,7 @@ def _by_rows(points: Sequence[Point]) -> dict[int, float]:
     return {point.rows: point.composed_over_fused for point in points}
 
 
-def _listed(ratios: Mapping[Any, float]) -> str:
+def listed(ratios: Mapping[Any, float]) -> str:
     return ", ".join(f"{key}: {ratio:.2f}" for key, ratio in ratios.items())
 
 
