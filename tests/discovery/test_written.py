@@ -64,3 +64,12 @@ def test_missing_nodes_and_circles_stop_nobody() -> None:
     (layer,) = find(graph(nodes)).layers
     assert layer.calls[0].input == "nowhere:0"
     assert find(graph([])).layers == ()
+
+
+def test_a_node_without_its_inputs_is_said_to_be_damaged() -> None:
+    nodes = changed([DATA, *composed_layer("a", "x")], "a/add_1", input=["a/mul_1"])
+    found = find(graph([*nodes, *composed_layer("b", "x")]))
+    assert [line for line in found.unread if "a/add_1" in line] == [
+        "a/add_1: AddV2 has too few inputs"
+    ]
+    assert [call.output for layer in found.layers for call in layer.calls][-1] == "b/add_1:0"

@@ -18,6 +18,16 @@ _DEEPEST = 30
 _CONDITIONALS = ("If", "StatelessIf")
 _LOOPS = ("While", "StatelessWhile")
 
+# How many inputs an op has at least; a damaged file may have fewer.
+_FEWEST = {
+    **dict.fromkeys(("Square", "Sqrt", "Rsqrt", "Neg", "AddN", "BiasAddGrad", "StopGradient"), 1),
+    **dict.fromkeys(("If", "StatelessIf", "NotEqual", "Greater", "Restore", "RestoreV2"), 1),
+    **dict.fromkeys(("Mul", "Sub", "Add", "AddV2", "RealDiv", "Div", "DivNoNan", "Pow"), 2),
+    **dict.fromkeys(("SquaredDifference", "Maximum", "Minimum", "BiasAdd", "BiasAddV1"), 2),
+    **dict.fromkeys(("Mean", "Sum", "Reshape", "ConcatV2", "Switch", "RefSwitch"), 2),
+    **dict.fromkeys(("Select", "SelectV2"), 3),
+}
+
 # Where the outputs of an op stand that has several of which bodies speak by name.
 _FUSED = ("y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2")
 _OUTPUTS = {
@@ -61,6 +71,9 @@ def _add(nodes: Any, body: _Body, library: dict[str, Any], result: Expanded) -> 
         name, waits = body.prefix + each.name, [n[1:] for n in each.input if n.startswith("^")]
         controls = tuple(body.prefix + wait for wait in waits)
         node = Node(name, each.op, inputs, controls, each.attr)
+        if len(inputs) < _FEWEST.get(each.op, 0):
+            result.unread.append(f"{name}: {each.op} has too few inputs")
+            node = node._replace(op="_Damaged")
         called = _called(node, library)
         stuck = _obstacle(called, body, library, result) if called else ""
         if stuck:

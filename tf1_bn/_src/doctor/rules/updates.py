@@ -10,7 +10,7 @@ from ...discovery.found import FoundCall, FoundLayer, FoundUpdate
 from ..facts.case import Case, Step, affine_of, in_path, is_read, name_of, names_of
 from ..facts.finding import Finding
 
-_FOLLOWS = "its moving statistics stay as they are, and inference normalizes by them, 0 and 1"
+_FOLLOWS = "the moving statistics stay as they are, and inference normalizes by them, 0 and 1"
 _ESCAPES = ("Merge", "RefMerge", "Exit", "RefExit", "_If", "_Loop")
 _MINIMIZE = "train_op = tf1_bn.minimize(optimizer, loss)"
 _AROUND = (
