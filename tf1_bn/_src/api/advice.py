@@ -67,16 +67,17 @@ def unknown_arguments(refusal: str, names: Iterable[str]) -> TypeError:
     )
 
 
-def unknown_in_contrib(refusal: str, names: Iterable[str]) -> TypeError:
-    """The same of arguments that contrib's function does not know."""
-    return TypeError(
-        _led(
-            refusal,
-            _nearest(names, _OF_LAYER),
-            "tf.layers.batch_normalization has {}: call tf1_bn.batch_normalization, which takes "
-            "its arguments and has its defaults",
+def refuse_unknown_of_contrib(names: Iterable[str]) -> None:
+    """Raises TypeError if there are any: the same of arguments that contrib's function lacks."""
+    for first in names:
+        raise TypeError(
+            _led(
+                f"batch_norm() got an unexpected keyword argument {first!r}",
+                _nearest(names, _OF_LAYER),
+                "tf.layers.batch_normalization has {}: call tf1_bn.batch_normalization, which "
+                "takes its arguments and has its defaults",
+            )
         )
-    )
 
 
 def _nearest(names: Iterable[str], table: Mapping[str, str]) -> dict[str, str]:

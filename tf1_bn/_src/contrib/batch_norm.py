@@ -7,7 +7,7 @@ import contextlib
 import re
 from typing import Any, Callable, Iterator, Mapping, NoReturn
 
-from ..api.advice import hiding_unknown, unknown_in_contrib, warn_of_numbers
+from ..api.advice import hiding_unknown, refuse_unknown_of_contrib, warn_of_numbers
 from ..api.layer import BatchNormalization
 from ..api.planning import Checked, check_call, check_scope_name, make_spec
 from ..call.calls import told
@@ -125,9 +125,7 @@ def batch_norm(
       TypeError: an argument has a wrong type.
     """
     given = dict(locals())
-    if given.pop("unknown"):
-        refusal = f"batch_norm() got an unexpected keyword argument {next(iter(unknown))!r}"
-        raise unknown_in_contrib(refusal, unknown)
+    refuse_unknown_of_contrib(given.pop("unknown"))
     raise_if_eager("tf1_bn.contrib.batch_norm")
     settings, checked = _checked(given)
     spec, geometry, trains = checked.spec, checked.geometry, checked.trains
