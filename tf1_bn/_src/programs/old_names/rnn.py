@@ -146,20 +146,7 @@ def stack_bidirectional_dynamic_rnn(
     scope: Any = None,
     swap_memory: bool = False,
 ) -> tuple[Tensor, tuple[Any, ...], tuple[Any, ...]]:
-    """Layers of cells in both directions, of which each takes both outputs of the one before.
-
-    Args:
-      cells_fw: the forward cell of each layer.
-      cells_bw: likewise the backward cells.
-      inputs: [batch, time, depth], or [time, batch, depth] with `time_major`.
-      initial_states_fw: of each forward cell; zeros if None.
-      initial_states_bw: likewise of the backward cells.
-      dtype: of states that start as zeros.
-      sequence_length: [batch], how many steps of each example count; None for all.
-      parallel_iterations: as of `tf.nn.bidirectional_dynamic_rnn`.
-      time_major: of inputs and outputs.
-      scope: of the variables; "stack_bidirectional_rnn" if None.
-      swap_memory: as of `tf.nn.bidirectional_dynamic_rnn`.
+    """Layers of cells over `inputs` [batch, time, depth], each on both outputs of the one before.
 
     Returns:
       The outputs [batch, time, depths of both], and the last states of the forward and of the
