@@ -85,7 +85,8 @@ def test_a_flag_in_the_place_of_the_axis(make: Any) -> None:
             UserWarning, match="got True, which counts as 1.*`training=True`"
         ) as told:
             make(*before, True)
-        assert [each.filename for each in told] == [__file__]
+        # TensorFlow 1.15 may have a warning of its own.
+        assert [each.filename for each in told if "axis" in str(each.message)] == [__file__]
         with pytest.raises(TypeError, match="list of ints .* A flag is for `training`"):
             make(*before, tf.placeholder(tf.bool, []))
         with pytest.raises(TypeError) as raised:
