@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -161,6 +162,9 @@ def test_a_file_that_the_program_closed_below_its_stream_costs_nothing(
         os.close(writing)
         assert streams.put("", 0) == code
         os.close(reading)
+        # What it still holds would be told of when it is collected.
+        with contextlib.suppress(OSError):
+            stream.close()
 
 
 def test_two_reports_do_not_go_to_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
