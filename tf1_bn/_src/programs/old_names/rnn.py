@@ -73,45 +73,26 @@ class LayerNormBasicLSTMCell(RNNCell):  # type: ignore[misc]
         return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, 1e-12)
 
 
-class _Wrapper(RNNCell):  # type: ignore[misc]
-    """A cell around another, whose state is that one's."""
-
-    def __init__(self, cell: Any, size: int, activation: Any, reuse: Any) -> None:
-        super().__init__(_reuse=reuse)
-        self._cell = cell
-        self._size = size
-        self._activation = activation or (lambda value: value)
-
-    @property
-    def state_size(self) -> Any:
-        return self._cell.state_size
-
-    def zero_state(self, batch_size: Any, dtype: Any) -> Any:
-        with tf.name_scope(type(self).__name__ + "ZeroState"):
-            return self._cell.zero_state(batch_size, dtype)
-
-    def _project(self, inputs: Tensor) -> Tensor:
-        """The dense layer: [batch, depth] to [batch, size]."""
-        return self._activation(_projected(inputs, self._size, True, tf.zeros_initializer()))
-
-
-class OutputProjectionWrapper(_Wrapper):
+class OutputProjectionWrapper(RNNCell):  # type: ignore[misc]
     """A cell whose outputs go through a dense layer."""
 
     def __init__(self, cell: Any, output_size: int, activation: Any = None, reuse: Any = None):
-        super().__init__(cell, output_size, activation, reuse)
+        super().__init__(_reuse=reuse)
+        self._cell, self._output_size, self._activation = cell, output_size, activation
 
-    @property
-    def output_size(self) -> int:
-        return self._size
+    state_size = property(lambda self: self._cell.state_size)
+    output_size = property(lambda self: self._output_size)
+
+    def zero_state(self, batch_size: Any, dtype: Any) -> Any:
+        return _zero_state(self, batch_size, dtype)
 
     def call(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         """One step: `inputs` [batch, depth], the output [batch, output_size]."""
         output, state = self._cell(inputs, state)
-        return self._project(output), state
+        return _dense(output, self._output_size, self._activation), state
 
 
-class InputProjectionWrapper(_Wrapper):
+class InputProjectionWrapper(RNNCell):  # type: ignore[misc]
     """A cell whose inputs go through a dense layer."""
 
     def __init__(
@@ -122,15 +103,29 @@ class InputProjectionWrapper(_Wrapper):
         input_size: Any = None,
         reuse: Any = None,
     ) -> None:
-        super().__init__(cell, num_proj, activation, reuse)
+        super().__init__(_reuse=reuse)
+        self._cell, self._num_proj, self._activation = cell, num_proj, activation
 
-    @property
-    def output_size(self) -> Any:
-        return self._cell.output_size
+    state_size = property(lambda self: self._cell.state_size)
+    output_size = property(lambda self: self._cell.output_size)
+
+    def zero_state(self, batch_size: Any, dtype: Any) -> Any:
+        return _zero_state(self, batch_size, dtype)
 
     def call(self, inputs: Tensor, state: Any) -> Any:
         """One step: `inputs` [batch, depth], the output is that of the cell."""
-        return self._cell(self._project(inputs), state)
+        return self._cell(_dense(inputs, self._num_proj, self._activation), state)
+
+
+def _zero_state(wrapper: Any, batch_size: Any, dtype: Any) -> Any:
+    with tf.name_scope(type(wrapper).__name__ + "ZeroState"):
+        return wrapper._cell.zero_state(batch_size, dtype)
+
+
+def _dense(inputs: Tensor, size: int, activation: Any) -> Tensor:
+    """[batch, depth] to [batch, size]."""
+    outputs = _projected(inputs, size, True, tf.zeros_initializer())
+    return outputs if activation is None else activation(outputs)
 
 
 def stack_bidirectional_dynamic_rnn(
