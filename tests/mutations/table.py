@@ -232,8 +232,8 @@ MUTATIONS = [
         ("columns not centered", "outputs = centered * tf.reshape(columns, [-1])",
          "outputs = rows * tf.reshape(columns, [-1])", (KERNELS,), "exact and columns"),
         ("the shifted mean lost in the gradient of columns",
-         "forward = Seen(rows, None, mean, inverse_stddev, factor, inverse_count)",
-         "forward = Seen(rows, None, 0 * mean, inverse_stddev, factor, inverse_count)",
+         "forward = Forward(rows, None, mean, inverse_stddev, factor, inverse_count)",
+         "forward = Forward(rows, None, 0 * mean, inverse_stddev, factor, inverse_count)",
          (KERNELS,), "exact and columns"),
     ),
     *_of(

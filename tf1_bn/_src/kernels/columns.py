@@ -13,7 +13,7 @@ from ..plan.row_layout import Fold
 from ..runtime.tensorflow_v1 import Tensor, tf
 from .batch import Affine, Batch, Measured, add, flat, inverse_count_of
 from .composed import factor_of, with_gradient
-from .gradients import Seen
+from .gradients import Forward
 from .moments import Moments
 from .row_view import as_input, over_columns, sum_of_columns
 
@@ -53,7 +53,7 @@ def measure_columns(batch: Batch, fold: Fold) -> Measured:
             if offset is not None:
                 # Otherwise it takes the name that TF1's output has.
                 outputs = add(outputs, over_columns(offset, fold.columns), "sum")
-            forward = Seen(rows, None, mean, inverse_stddev, factor, inverse_count)
+            forward = Forward(rows, None, mean, inverse_stddev, factor, inverse_count)
             outputs = with_gradient(outputs, forward, Affine(scale, offset), columns)
             outputs = as_input(tf.cast(outputs, inputs.dtype), inputs, "add_1")
         return outputs, batch.reported(moments, inverse_count)

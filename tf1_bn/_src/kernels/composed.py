@@ -8,7 +8,7 @@ from typing import Any, Sequence
 from ..runtime.graph_place import in_function
 from ..runtime.tensorflow_v1 import Tensor, scalar, tf
 from .batch import Affine, Batch, Measured, add, fitted, inverse_count_of, sums_by_bias_gradient
-from .gradients import COLUMNS, NORMALIZE, Seen
+from .gradients import COLUMNS, NORMALIZE, Forward
 from .moments import Moments, mean_over_ghosts
 
 # TensorFlow's error about an op that has no gradient says the op's name.
@@ -39,7 +39,7 @@ def measure_composed(batch: Batch) -> Measured:
             outputs = centered * factor
             if affine.offset is not None:
                 outputs = add(outputs, affine.offset, "sum")
-            forward = Seen(seen, centered, None, inverse_stddev, factor, inverse_count)
+            forward = Forward(seen, centered, None, inverse_stddev, factor, inverse_count)
             outputs = with_gradient(outputs, forward, affine)
             if inputs.dtype == dtype:
                 outputs = tf.identity(outputs, name="add_1")
@@ -125,24 +125,24 @@ def factor_of(variance: Tensor, affine: Affine, epsilon: Any) -> tuple[Tensor, T
 
 
 def with_gradient(
-    outputs: Tensor, seen: Seen, affine: Affine, columns: Tensor | None = None
+    outputs: Tensor, forward: Forward, affine: Affine, columns: Tensor | None = None
 ) -> Tensor:
-    """`outputs`, with the gradient of batch-normalizing `seen.inputs` where `tf.gradients` asks.
+    """`outputs`, with the gradient of batch-normalizing `forward.inputs` where `tf.gradients` asks.
 
     The gradients through mean and variance are part of it. In the body of a function, which may be
     saved and loaded elsewhere, the outputs are returned as they are.
 
     Args:
-      outputs: what was made of `seen` and `affine` by ops that are differentiable themselves.
-      seen: statistics that broadcast to the inputs or, with `columns`, to that.
+      outputs: what was made of `forward` and `affine` by ops that are differentiable themselves.
+      forward: statistics that broadcast to the inputs or, with `columns`, to that.
       affine: of the shape of the statistics; either may be None.
-      columns: `seen.factor` for each column, where the inputs are `[rows, columns]` and several
+      columns: `forward.factor` for each column, where the inputs are `[rows, columns]` and several
         columns belong to each value of the statistics.
     """
     if in_function():
         return outputs
-    count = tf.convert_to_tensor(seen.inverse_count, seen.inverse_stddev.dtype.base_dtype)
-    parts = [outputs, *seen._replace(inverse_count=count), *affine]
+    count = tf.convert_to_tensor(forward.inverse_count, forward.inverse_stddev.dtype.base_dtype)
+    parts = [outputs, *forward._replace(inverse_count=count), *affine]
     if columns is not None:
         parts.append(columns)
     # IdentityN takes no None: a scalar is put in place of a missing part.

@@ -27,7 +27,7 @@ _OLD_COLUMNS = "tf1_bn.column_kernels.normalize"
 Sums = Callable[[Tensor], Tensor]
 
 
-class Seen(NamedTuple):
+class Forward(NamedTuple):
     """What the gradient needs of the forward pass; all must be differentiable.
 
     Attributes:
@@ -50,44 +50,44 @@ class Seen(NamedTuple):
 @register_gradient(NORMALIZE)
 def _normalize_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
     _, *parts, scale, offset = op.inputs
-    seen = Seen(*parts)
+    forward = Forward(*parts)
 
     def sums(values: Tensor) -> Tensor:
-        return _sum_like(values, seen.inverse_stddev, seen.inputs)
+        return _sum_like(values, forward.inverse_stddev, forward.inputs)
 
-    found = _backward(gradients[0], seen, sums, lambda value: value)
-    return _for_inputs(found, seen, scale, offset)
+    found = _backward(gradients[0], forward, sums, lambda value: value)
+    return _for_inputs(found, forward, scale, offset)
 
 
 @register_gradient(COLUMNS)
 def _columns_gradient(op: Operation, *gradients: Tensor) -> list[Any]:
     _, *parts, scale, offset, columns = op.inputs
-    seen = Seen(*parts)
+    forward = Forward(*parts)
 
-    sizes, spread = columns.shape.as_list(), seen.inverse_stddev.shape.as_list()
+    sizes, spread = columns.shape.as_list(), forward.inverse_stddev.shape.as_list()
 
     def sums(values: Tensor) -> Tensor:
         return sum_of_columns(values, sizes, spread)
 
-    found = _backward(gradients[0], seen, sums, lambda value: over_columns(value, sizes))
-    return [*_for_inputs(found, seen, scale, offset), None]
+    found = _backward(gradients[0], forward, sums, lambda value: over_columns(value, sizes))
+    return [*_for_inputs(found, forward, scale, offset), None]
 
 
 def _backward(
-    upstream: Tensor, seen: Seen, sums: Sums, over: Callable[[Tensor], Tensor]
+    upstream: Tensor, forward: Forward, sums: Sums, over: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """factor * (upstream - mean(upstream) - x_hat * mean(upstream * x_hat)), x_hat written out.
 
     Args:
       upstream: the gradient of the outputs.
-      seen: of the forward pass.
+      forward: of the forward pass.
       sums: takes the sum over a batch, of the shape of the statistics.
       over: makes of such a value one that broadcasts to the inputs.
 
     Returns:
       The gradients of inputs, scale and offset, the latter of the shape of the statistics.
     """
-    inputs, centered, mean, inverse_stddev, factor, inverse_count = seen
+    inputs, centered, mean, inverse_stddev, factor, inverse_count = forward
     total = sums(upstream)
     if _is_absent(centered):
         # Elementwise passes are what it costs: not centering saves one, for large inputs.
@@ -106,7 +106,7 @@ def _backward(
 
 
 def _for_inputs(
-    found: tuple[Tensor, Tensor, Tensor], seen: Seen, scale: Tensor, offset: Tensor
+    found: tuple[Tensor, Tensor, Tensor], forward: Forward, scale: Tensor, offset: Tensor
 ) -> list[Any]:
     """The gradients in the order of the op's inputs; None for those that only explain others."""
     d_inputs, d_scale, total = found
@@ -114,8 +114,8 @@ def _for_inputs(
         None,
         d_inputs,
         *([None] * 5),
-        None if _is_absent(scale) else _sum_like(d_scale, scale, seen.inverse_stddev),
-        None if _is_absent(offset) else _sum_like(total, offset, seen.inverse_stddev),
+        None if _is_absent(scale) else _sum_like(d_scale, scale, forward.inverse_stddev),
+        None if _is_absent(offset) else _sum_like(total, offset, forward.inverse_stddev),
     ]
 
 

@@ -30,7 +30,7 @@ NOT_FETCHED = "not fetched"
 NOT_RUN = "not run"
 
 
-class Seen:
+class LayerStates:
     """Facts of layers by name, none of which keeps a graph alive."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from ...plan.kernel_choice import KernelChoice
 from ...runtime.tensorflow_v1 import Operation, tf
 from ..places import Ledger, attribute, provides
 from .executed import Executed, flag_in, flag_of, moved_by
-from .layer_states import Key, Seen
+from .layer_states import Key, LayerStates
 
 
 class Watch:
@@ -31,7 +31,7 @@ class Watch:
         # Of graphs numbers are kept, and of the rest names: nothing may keep a graph alive.
         self._numbers: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._next_number = itertools.count()
-        self._seen = Seen()
+        self._states = LayerStates()
         self._fetches_seen: set[tuple[Any, ...]] = set()
         self._choices: dict[tuple[str, KernelChoice], None] = {}
         self._hooks = contextlib.ExitStack()
@@ -64,7 +64,8 @@ class Watch:
           to say whether a run trains and never was True, "" if there is none.
         """
         return [
-            (_layer(key), self._seen.state(key), self._seen.flag(key)) for key in self._seen.built
+            (_layer(key), self._states.state(key), self._states.flag(key))
+            for key in self._states.built
         ]
 
     def originals_work(self) -> bool:
@@ -107,7 +108,7 @@ class Watch:
         # A layer that is not trainable makes update ops, and leaves them to nobody.
         moves = bool(call.updates) and (call.collected or trainable)
         collected = _names(graph.get_collection_ref(tf.GraphKeys.UPDATE_OPS))
-        self._seen.note(
+        self._states.note(
             key,
             output=call.outputs.op.name,
             moves=moves or (not is_layer and _moves_with_outputs(call)),
@@ -126,7 +127,7 @@ class Watch:
             found = original(graph, name, *scope, **named)
             if name == tf.GraphKeys.UPDATE_OPS and _asks_for_program(sys._getframe(1)):
                 names = None if is_whole else _names(found)
-                self._seen.collect(self._number(graph), names)
+                self._states.collect(self._number(graph), names)
             return found
 
         return asked
@@ -138,7 +139,7 @@ class Watch:
             found = targets(handler)
             ops = [*found, *(tensor.op for tensor in handler.fetches())]
             number = self._numbers.get(ops[0].graph) if ops else None
-            if number is not None and self._seen.has_layers(number):
+            if number is not None and self._states.has_layers(number):
                 # Of `make_callable` and `partial_run_setup` nobody knows yet what they will feed.
                 feeds = getattr(handler, "_feeds", {})
                 knows_feeds = sys._getframe(1).f_code.co_name == "_run"
@@ -148,14 +149,14 @@ class Watch:
         return told
 
     def _fetched(self, number: int, ops: list[Operation], feeds: Any) -> None:
-        for flag in self._seen.open_flags(number):
+        for flag in self._states.open_flags(number):
             if feeds is None or flag_in(feeds, flag, ops[0].graph):
-                self._seen.flag_was_true(number, flag)
+                self._states.flag_was_true(number, flag)
         seen = (number, *sorted(op.name for op in ops))
         # An op's inputs are fixed, so what it depends on was all there the first time.
         if seen not in self._fetches_seen:
             self._fetches_seen.add(seen)
-            self._seen.execute(number, Executed.of(ops, feeds or {}))
+            self._states.execute(number, Executed.of(ops, feeds or {}))
 
 
 def _asks_for_program(frame: Any) -> bool:
