@@ -72,9 +72,10 @@ TENTHS_BETWEEN = (
     *tenths(
         *(f"distribute/test_{n}.py" for n in ("cross_replica", "merge_phases", "merge_places"))
     ),
-    *tenths(*(f"graph/test_{name}.py" for name in ("interrupted", "kernels", "update_mode"))),
+    *tenths(*(f"graph/test_{n}.py" for n in ("empty_batch", "interrupted", "kernels"))),
     *tenths(*(f"legacy/test_{n}.py" for n in ("install_order", "run_as_python"))),
-    *tenths("legacy/test_run_import_order.py"),
+    *tenths("legacy/test_run_import_order.py", "legacy/test_run_tensorflow.py"),
+    *tenths("doctor", "graph/test_update_mode.py", "testing/test_endings.py"),
 )
 # A cluster's processes meet TensorFlow's servers: the newest runs it all, 1.15 one death.
 CLUSTER = (
@@ -95,8 +96,9 @@ WITHOUT_TEXTS = without(
     *(f"meta/test_{name}.py" for name in ("ci", "packaging", "project_files", "public_api_only")),
     *("meta/test_rooms.py", "meta/test_tiers.py", "mutations"),
 )
-# The blocks of the guide that need the real tf.layers run on 1.15.
-WITHOUT_COMMANDS = without("meta/test_documents.py", "testing/test_commands.py")
+# The blocks of the guide that need the real tf.layers run on 1.15; what reads source files asks no
+# TensorFlow, and runs on the oldest and the newest Python.
+WITHOUT_COMMANDS = without("meta/test_documents.py", "testing/test_commands.py", "scan")
 # TensorFlow's own layout pass for oneDNN ends the process ("Check failed: d < dims()") on a graph
 # whose update ops each run alone; the real layer of 2.15.1 and of tf_keras 2.21 dies there as well.
 WITHOUT_ONEDNN_CRASH = "not discriminator"

@@ -15,7 +15,6 @@ IGNORED = {
     ".git",
     ".hypothesis",
     ".nox",
-    ".nox-runner",
     ".venv",
     "__pycache__",
     "PKG-INFO",
