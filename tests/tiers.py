@@ -12,6 +12,7 @@ TESTS = Path(__file__).resolve().parent
 SLOW = {
     "contrib/test_conformance.py": "the recorded cases once more, by the function of contrib",
     "distribute": "towers, replicas and clusters of processes",
+    "doctor/test_pitfalls.py": "a process for each example of the pages",
     "examples/test_cluster_protocol.py": "it starts processes",
     "examples/test_small_examples.py": "it trains five examples",
     "examples/test_train_digits_cluster.py": "it trains in clusters of processes",
