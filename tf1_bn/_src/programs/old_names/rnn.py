@@ -150,10 +150,7 @@ def stack_bidirectional_dynamic_rnn(
     Raises:
       ValueError: there are no cells, or not as many of each.
     """
-    if not cells_fw or len(cells_fw) != len(cells_bw):
-        raise ValueError("There must be as many cells_fw as cells_bw, and at least one of each.")
-    none = [None] * len(cells_fw)
-    layers = zip(cells_fw, cells_bw, initial_states_fw or none, initial_states_bw or none)
+    layers = _both_ways(cells_fw, cells_bw, initial_states_fw, initial_states_bw)
     states = []
     with tf.variable_scope(scope or "stack_bidirectional_rnn"):
         for number, (forward, backward, first_forward, first_backward) in enumerate(layers):
@@ -186,10 +183,7 @@ def stack_bidirectional_rnn(
     scope: Any = None,
 ) -> tuple[Sequence[Tensor], tuple[Any, ...], tuple[Any, ...]]:
     """As `stack_bidirectional_dynamic_rnn`, unrolled over a list of inputs [batch, depth]."""
-    if not cells_fw or len(cells_fw) != len(cells_bw):
-        raise ValueError("There must be as many cells_fw as cells_bw, and at least one of each.")
-    none = [None] * len(cells_fw)
-    layers = zip(cells_fw, cells_bw, initial_states_fw or none, initial_states_bw or none)
+    layers = _both_ways(cells_fw, cells_bw, initial_states_fw, initial_states_bw)
     states = []
     with tf.variable_scope(scope or "stack_bidirectional_rnn"):
         for number, (forward, backward, first_forward, first_backward) in enumerate(layers):
@@ -207,6 +201,16 @@ def stack_bidirectional_rnn(
                 )
             states.append(last)
     return inputs, tuple(last[0] for last in states), tuple(last[1] for last in states)
+
+
+def _both_ways(
+    forward: Sequence[Any], backward: Sequence[Any], first_forward: Any, first_backward: Any
+) -> list[tuple[Any, Any, Any, Any]]:
+    """For each layer its two cells and their first states, None where there are none."""
+    if not forward or len(forward) != len(backward):
+        raise ValueError("There must be as many cells_fw as cells_bw, and at least one of each.")
+    none = [None] * len(forward)
+    return list(zip(forward, backward, first_forward or none, first_backward or none))
 
 
 def transpose_batch_time(x: Any) -> Tensor:
