@@ -1,0 +1,33 @@
+"""A small classifier. The checkpoint has what is trained, and not the moving statistics."""
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+tf.disable_v2_behavior()
+
+
+def dense(x, units, name):
+    with tf.variable_scope(name):
+        kernel = tf.get_variable("kernel", [int(x.shape[-1]), units])
+        return tf.matmul(x, kernel)
+
+
+images = tf.placeholder(tf.float32, [None, 12])
+labels = tf.placeholder(tf.int64, [None])
+is_training = tf.placeholder(tf.bool, [])
+hidden = dense(images, 8, "first")
+hidden = tf.nn.relu(tf.layers.batch_normalization(hidden, training=is_training, name="bn"))
+logits = dense(hidden, 2, "head")
+loss = tf.losses.sparse_softmax_cross_entropy(labels, logits)
+with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+    train_op = tf.train.GradientDescentOptimizer(0.1).minimize(loss)
+saver = tf.train.Saver(tf.trainable_variables())
+
+random = np.random.RandomState(0)
+with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    for _ in range(3):
+        x = random.normal(3.0, 2.0, [16, 12])
+        y = (x[:, 0] > 3.0).astype(np.int64)
+        session.run(train_op, {images: x, labels: y, is_training: True})
+    saver.save(session, "model/step", global_step=3)
