@@ -23,7 +23,8 @@ LEVELS = (
     ("programs", "scan.source"),
     ("proof", "programs.watching", "scan"),
     ("proof.record", "doctor.facts"),
-    ("proof.verify", "proof.parity", "doctor.rules"),
+    ("proof.verify", "proof.parity", "doctor.rules.files"),
+    ("doctor.rules.layers", "doctor.rules.steps"),
     ("doctor",),
     ("cli",),
 )
@@ -34,7 +35,7 @@ PURE = (
     *(f"programs.old_names.{name}" for name in ("heirs", "neighbours", "tensorflow_names")),
 )
 # 22 rooms rebuild the layer and run programs; doctor, scan and rescue have rooms beside them.
-MOST_FILES, MOST_ROOMS = 9, 28
+MOST_FILES, MOST_ROOMS = 9, 30
 SOURCE = PACKAGE / "_src"
 # Packages of an extra that a file is about, and that not every environment has.
 EXTRAS = {"scan.rewriting": "libcst"}

@@ -8,15 +8,15 @@ from typing import Any, Callable, Iterable, Iterator
 from ..runtime.tensorflow_v1 import op_of, tf
 from .facts.case import Case, Question, case_of
 from .facts.finding import CODES, Finding, Findings, ordered
-from .rules.channels import wrong_axis
-from .rules.foreign_data import updates_by_foreign_data
-from .rules.momentum import momentum_of_pytorch
-from .rules.one_value import one_value_a_channel
-from .rules.outputs import outputs_by_batch
-from .rules.phases import forgotten_training
-from .rules.savers import statistics_not_saved
-from .rules.updates import unreached_updates
-from .rules.writers import unordered_writers
+from .rules.files.outputs import outputs_by_batch
+from .rules.files.savers import statistics_not_saved
+from .rules.layers.channels import wrong_axis
+from .rules.layers.momentum import momentum_of_pytorch
+from .rules.layers.one_value import one_value_a_channel
+from .rules.steps.foreign_data import updates_by_foreign_data
+from .rules.steps.phases import forgotten_training
+from .rules.steps.updates import unreached_updates
+from .rules.steps.writers import unordered_writers
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     forgotten_training,

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ...discovery.found import FoundCall
-from ..facts.case import Case, names_of
-from ..facts.finding import Finding
+from ....discovery.found import FoundCall
+from ...facts.case import Case, names_of
+from ...facts.finding import Finding
 
 
 def one_value_a_channel(case: Case) -> Iterator[Finding]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ...discovery.reading.tracing import VARIABLES
-from ..facts.case import Case, names_of, op_of
-from ..facts.finding import Finding
+from ....discovery.reading.tracing import VARIABLES
+from ...facts.case import Case, names_of, op_of
+from ...facts.finding import Finding
 
 
 def outputs_by_batch(case: Case) -> Iterator[Finding]:

@@ -6,9 +6,9 @@ from __future__ import annotations
 from os.path import commonprefix
 from typing import Iterator, NamedTuple
 
-from ...discovery.found import FoundCall, FoundLayer, FoundUpdate
-from ..facts.case import Case, Step, affine_of, in_path, is_read, name_of, names_of
-from ..facts.finding import Finding
+from ....discovery.found import FoundCall, FoundLayer, FoundUpdate
+from ...facts.case import Case, Step, affine_of, in_path, is_read, name_of, names_of
+from ...facts.finding import Finding
 
 _FOLLOWS = "the moving statistics stay as they are, and inference normalizes by them, 0 and 1"
 _ESCAPES = ("Merge", "RefMerge", "Exit", "RefExit", "_If", "_Loop")

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ...discovery.found import FoundLayer
-from ...discovery.reading.nodes import View
-from ..facts.case import Case, Step, names_of
-from ..facts.finding import Finding
+from ....discovery.found import FoundLayer
+from ....discovery.reading.nodes import View
+from ...facts.case import Case, Step, names_of
+from ...facts.finding import Finding
 
 _MOST = 200
 

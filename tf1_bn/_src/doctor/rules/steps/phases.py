@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ...discovery.found import FoundLayer
-from ..facts.case import Case, Step, affine_of, in_path, names_of, statistics_of
-from ..facts.finding import Finding
+from ....discovery.found import FoundLayer
+from ...facts.case import Case, Step, affine_of, in_path, names_of, statistics_of
+from ...facts.finding import Finding
 
 _MEND = "give it the phase: training=is_training (is_training= in contrib and slim)"
 _FROZEN = "if it is frozen on purpose: trainable=False, or leave gamma and beta out of var_list"

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ...discovery.found import FoundCall, FoundLayer
-from ...discovery.reading.nodes import Node, View, text_of
-from ..facts.case import Case, names_of, op_of
-from ..facts.finding import Finding
+from ....discovery.found import FoundCall, FoundLayer
+from ....discovery.reading.nodes import Node, View, text_of
+from ...facts.case import Case, names_of, op_of
+from ...facts.finding import Finding
 
 _CONVOLUTIONS = {
     "Conv2D": 4,

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ...discovery.found import FoundUpdate
-from ...discovery.reading.nodes import Tensor, View
-from ...discovery.reading.tracing import back, choice, scalar
-from ..facts.case import Case, names_of
-from ..facts.finding import Finding
+from ....discovery.found import FoundUpdate
+from ....discovery.reading.nodes import Tensor, View
+from ....discovery.reading.tracing import back, choice, scalar
+from ...facts.case import Case, names_of
+from ...facts.finding import Finding
 
 _FEWEST = 0.5
 

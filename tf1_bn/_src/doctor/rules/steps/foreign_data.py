@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ..facts.case import Case, names_of, op_of
-from ..facts.finding import Finding
-from ..facts.reach import data_sources, followed
+from ...facts.case import Case, names_of, op_of
+from ...facts.finding import Finding
+from ...facts.reach import data_sources, followed
 
 
 def updates_by_foreign_data(case: Case) -> Iterator[Finding]:

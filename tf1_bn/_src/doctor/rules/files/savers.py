@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ...discovery.found import FoundLayer
-from ..facts.case import Case, affine_of, is_read, names_of, statistics_of
-from ..facts.finding import Finding
+from ....discovery.found import FoundLayer
+from ...facts.case import Case, affine_of, is_read, names_of, statistics_of
+from ...facts.finding import Finding
 
 
 def statistics_not_saved(case: Case) -> Iterator[Finding]:
