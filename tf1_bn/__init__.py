@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._src.doctor.check import assert_wired, check
     from ._src.kernels.renorm import renorm_schedule
     from ._src.programs.install import install, uninstall
+    from ._src.rescue.averages.recalibrate import recalibrate
     from ._src.scaling.batch_statistics import BatchStatistics, merge_statistics
     from ._src.scaling.merging import cross_replica
     from ._src.scaling.towers import run_towers
@@ -37,6 +38,7 @@ __all__ = [
     "install",
     "merge_statistics",
     "minimize",
+    "recalibrate",
     "renorm_schedule",
     "repair",
     "run_towers",
@@ -60,6 +62,7 @@ _HOMES = {
     "cross_replica": "scaling.merging",
     "merge_statistics": "scaling.batch_statistics",
     "minimize": "api.train_op",
+    "recalibrate": "rescue.averages.recalibrate",
     "renorm_schedule": "kernels.renorm",
     "run_towers": "scaling.towers",
     "update_ops_for": "api.train_op",

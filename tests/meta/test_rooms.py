@@ -26,6 +26,8 @@ LEVELS = (
     ("proof.verify", "proof.parity", "doctor.rules.files"),
     ("doctor.rules.layers", "doctor.rules.steps"),
     ("doctor",),
+    ("rescue.averages",),
+    ("rescue",),
     ("cli",),
 )
 ROOMS = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

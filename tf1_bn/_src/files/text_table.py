@@ -69,5 +69,8 @@ def counted(number: int, thing: str) -> str:
 
     >>> counted(1, "step"), counted(0, "step"), counted(2, "batch-norm call")
     ('1 step', '0 steps', '2 batch-norm calls')
+    >>> counted(2, "batch")
+    '2 batches'
     """
-    return f"{number} {thing if number == 1 else f'{thing}s'}"
+    ending = "es" if thing.endswith("ch") else "s"
+    return f"{number} {thing if number == 1 else thing + ending}"

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches as a caller gives them, run one after the other, with one line of what stopped a run."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Generator, Iterable, Mapping, NamedTuple
+
+import numpy as np
+
+from ...proof.report.progress import watched
+from ...runtime.tensorflow_v1 import tf
+
+_WHAT = (
+    "`batches` must be a list of feed dicts, something else that can be gone through more than "
+    "once, a function that returns an iterator, or the number of runs of an input pipeline"
+)
+# What is wrong with what was fed, or with the state of the session.
+_EXPLAINED = (
+    *(tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError, tf.errors.NotFoundError),
+    *(TypeError, ValueError),
+)
+
+
+class Batches(NamedTuple):
+    """Feed dicts, as often as they are asked for; `number` where it is known."""
+
+    feeds: Callable[[], Iterable[Mapping[Any, Any]]]
+    number: int | None
+
+
+def batches_of(given: Any, rounds: int) -> Batches:
+    """Reads the argument `batches`.
+
+    Args:
+      given: what a caller gave.
+      rounds: how often all of them are needed.
+
+    Raises:
+      TypeError: it is nothing of the kind.
+      ValueError: a number below 1, or an iterator where several rounds are needed.
+    """
+    if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
+        count = int(given)
+        if count < 1:
+            raise ValueError(f"`batches` must be at least 1 (got {count}).")
+        return Batches(lambda: ({} for _ in range(count)), count)
+    if callable(given):
+        return Batches(given, None)
+    if not hasattr(given, "__iter__") or isinstance(given, (str, bytes, Mapping)):
+        raise TypeError(f"{_WHAT} (got {type(given).__name__}).")
+    if hasattr(given, "__next__") and rounds > 1:
+        raise ValueError(
+            f"`batches` is an iterator, which ends after one round, and {rounds} are needed, one "
+            'for each depth of layers: give a list or a function, or method="one_pass"'
+        )
+    return Batches(lambda: given, len(given) if hasattr(given, "__len__") else None)
+
+
+def arrays_of(
+    session: Any, batches: Batches, fetches: Any, phase: Mapping[str, bool], told: str
+) -> Generator[Any, None, None]:
+    """Runs each batch and gives what was fetched; `told` is for the line of progress, if any.
+
+    Raises:
+      TypeError: a batch is no feed dict.
+      ValueError: TensorFlow does not run a batch; the text says which one, and why.
+    """
+    feeds = watched(batches.feeds(), told, "batch", batches.number) if told else batches.feeds()
+    for number, feed in enumerate(feeds, 1):
+        yield run(session, fetches, feed, phase, f"batch {number}")
+
+
+def run(session: Any, fetches: Any, feed: Any, phase: Mapping[str, bool], which: str) -> Any:
+    """One run, with `phase` in place of whatever `feed` says of the same tensors."""
+    if not isinstance(feed, Mapping):
+        raise TypeError(f"{which} must be a feed dict (got {type(feed).__name__}).")
+    given = {key: value for key, value in feed.items() if getattr(key, "name", key) not in phase}
+    try:
+        return session.run(fetches, {**given, **phase})
+    except tf.errors.OutOfRangeError:
+        raise ValueError(f"{which}: the input pipeline has no more; let it repeat") from None
+    except _EXPLAINED as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{which}: {line}") from error

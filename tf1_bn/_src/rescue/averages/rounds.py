@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounds of all batches through a session, and what they measure of some layers."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from ...discovery.found import Found
+from ...discovery.reading.nodes import View, named
+from .batches import Batches, arrays_of, run
+from .convention import is_sample, written_by
+from .layers import Layer
+from .moments import Moments, Running, begun, merged, moments_of, standard_errors, with_batch
+
+# Before so many batches their spread says little.
+_FEWEST = 8
+
+
+class Rounds(NamedTuple):
+    """What all rounds have in common.
+
+    Attributes:
+      session, view: the graph that runs, and as it reads.
+      batches: what is fed.
+      switches: the names of the bool tensors that choose the phase.
+      training: the phase that layers are measured in.
+      standard_error: where a round may end, None for no place.
+      progress: whether a terminal shows how far it is.
+    """
+
+    session: Any
+    view: View
+    batches: Batches
+    switches: tuple[str, ...]
+    training: bool
+    standard_error: float | None
+    progress: bool
+
+
+class Result(NamedTuple):
+    """What was measured of a layer, and whether it keeps a sample's variance."""
+
+    running: Running
+    sample: bool
+
+
+def switches_of(graph: Any, found: Found) -> tuple[str, ...]:
+    """The bool tensors that choose the phase of a graph's layers, which can all be fed.
+
+    Raises:
+      ValueError: one cannot be fed.
+    """
+    calls = (call for layer in found.layers for call in layer.calls)
+    names = tuple(dict.fromkeys(call.switch for call in calls if call.switch is not None))
+    for name in names:
+        tensor = _tensor(graph, name)
+        if tensor is None or not graph.is_feedable(tensor):
+            raise ValueError(f"{name}, which chooses the phase, cannot be fed")
+    return names
+
+
+def check_inputs(graph: Any, layers: Iterable[Layer]) -> None:
+    """Raises ValueError where the input of a layer cannot be fetched, or has no known channels."""
+    for layer in layers:
+        for call in layer.calls:
+            tensor = _tensor(graph, call.input)
+            if tensor is None or not graph.is_fetchable(tensor):
+                raise ValueError(
+                    f"{layer.name}: its input {call.input} lies inside a loop, a conditional or a "
+                    "function, and cannot be measured; `layers` can leave it out"
+                )
+            if call.channel_axes is None:
+                raise ValueError(
+                    f"{layer.name}: the graph does not show which axis of {call.input} is that of "
+                    "the channels; `layers` can leave it out"
+                )
+
+
+def _tensor(graph: Any, name: str) -> Any:
+    try:
+        return graph.get_tensor_by_name(name)
+    except (KeyError, ValueError):
+        return None
+
+
+def measured(
+    rounds: Rounds, layers: Sequence[Layer], rules: Mapping[str, bool], told: str
+) -> dict[str, Result]:
+    """One round of all batches, or of as many as the standard error needs, by layers' names.
+
+    Raises:
+      ValueError: there is no batch with values, or one with values that are not finite.
+    """
+    fetches = {call.input: call.input for layer in layers for call in layer.calls}
+    phase = dict.fromkeys(rounds.switches, rounds.training)
+    running: dict[str, Running] = {}
+    arrays = arrays_of(
+        rounds.session, rounds.batches, fetches, phase, told if rounds.progress else ""
+    )
+    for number, inputs in enumerate(arrays, 1):
+        for layer in layers:
+            batch = _moments(layer, inputs)
+            if not (np.isfinite(batch.mean).all() and np.isfinite(batch.squares).all()):
+                raise ValueError(f"batch {number}: the input of {layer.name} is not finite")
+            running[layer.name] = with_batch(running.get(layer.name) or begun(batch), batch)
+        if _is_enough(rounds, running.values()):
+            break
+    arrays.close()
+    empty = [layer.name for layer in layers if not _has_values(running.get(layer.name))]
+    if empty:
+        raise ValueError(f"there are no batches with values for {', '.join(empty)}")
+    return {name: Result(found, rules[name]) for name, found in running.items()}
+
+
+def _has_values(running: Running | None) -> bool:
+    return running is not None and bool(running.batches)
+
+
+def _moments(layer: Layer, inputs: Mapping[str, Any]) -> Moments:
+    """Those of all calls of a layer in one run."""
+    total = None
+    for name in dict.fromkeys(call.input for call in layer.calls):
+        call = next(each for each in layer.calls if each.input == name)
+        found = moments_of(inputs[name], call.channel_axes or ())
+        total = found if total is None else merged(total, found)
+    assert total is not None
+    return total
+
+
+def _is_enough(rounds: Rounds, running: Iterable[Running]) -> bool:
+    if rounds.standard_error is None:
+        return False
+    return all(
+        each.batches >= _FEWEST and greatest_error(each) <= rounds.standard_error
+        for each in running
+    )
+
+
+def greatest_error(running: Running) -> float:
+    return max(float(np.max(each, initial=0.0)) for each in standard_errors(running))
+
+
+def sample_rules(rounds: Rounds, layers: Sequence[Layer]) -> dict[str, bool]:
+    """Whether each layer keeps a sample's variance: by a run in training, else by its kernel."""
+    rules = {layer.name: layer.sample for layer in layers}
+    fetches, calls = {}, {}
+    for layer in layers:
+        place = written_by(rounds.view, layer)
+        names = [] if place is None else [place.call.input, *map(named, place[1:])]
+        if place is not None and all(_is_open(rounds.session.graph, name) for name in names):
+            fetches[layer.name], calls[layer.name] = names, place.call
+    first = next(iter(rounds.batches.feeds()), None) if fetches else None
+    if first is None:
+        return rules
+    phase = dict.fromkeys(rounds.switches, True)
+    for name, (inputs, mean, variance) in run(
+        rounds.session, fetches, first, phase, "batch 1"
+    ).items():
+        known = is_sample(moments_of(inputs, calls[name].channel_axes or ()), mean, variance)
+        rules[name] = rules[name] if known is None else known
+    return rules
+
+
+def _is_open(graph: Any, name: str) -> bool:
+    tensor = _tensor(graph, name)
+    return tensor is not None and bool(graph.is_fetchable(tensor))

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A graph with a checkpoint as a running session, whoever saved it, and what of it is missing."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple
+
+import numpy as np
+
+from ..discovery.found import Found
+from ..discovery.layers import find_in, read
+from ..discovery.reading.nodes import View
+from ..discovery.reading.tracing import VARIABLES, back
+from ..doctor.facts.reach import needed
+from ..doctor.targets import targets_of
+from ..repair import repair_graph_def
+from ..runtime.tensorflow_v1 import tf
+from .averages.held import held_in, write
+
+_RESTORES = ("RestoreV2", "Restore", "RestoreSlice")
+
+
+class Model(NamedTuple):
+    """A graph in a session of its own.
+
+    Attributes:
+      session: with all variables restored that the checkpoint has.
+      view, found: its graph as it reads.
+      prefix: the checkpoint; None for a graph that holds its values.
+      keys: the checkpoint's key of each variable.
+      missing: variables that it lacks.
+      repaired: how many nodes had to be changed before this TensorFlow took the graph.
+    """
+
+    session: Any
+    view: View
+    found: Found
+    prefix: str | None
+    keys: dict[str, str]
+    missing: tuple[str, ...]
+    repaired: int
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[Model]:
+    """The model that `path` names: a checkpoint with its `.meta` file, or a frozen graph.
+
+    Raises:
+      OSError: it is not there, or cannot be read.
+      ValueError: it is damaged, none of these, or a graph that this TensorFlow does not know.
+    """
+    (target, *others) = targets_of(path)
+    if target.graph is None:
+        raise ValueError(f"{path}: there is no graph beside this checkpoint, in a .meta file")
+    if others:
+        raise ValueError(f"{path}: a SavedModel of several graphs; export one of them alone")
+    with running(target.graph, target.values) as model:
+        yield model
+
+
+@contextlib.contextmanager
+def running(graph_def: Any, prefix: str | None) -> Iterator[Model]:
+    """A GraphDef in a session, restored from a checkpoint; as `opened`."""
+    mended = repair_graph_def(graph_def)
+    repaired = sum(one != other for one, other in zip(mended.node, graph_def.node))
+    for node in mended.node:
+        # Not the old program's machines.
+        node.device = ""
+    with tf.Graph().as_default() as graph:
+        try:
+            tf.import_graph_def(mended, name="")
+        except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
+            line = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"this TensorFlow does not load the graph: {line}") from None
+        view, unread = read(graph)
+        names = [op.name for op in graph.get_operations() if op.type in VARIABLES]
+        keys = {**{name: name for name in names}, **_restored_keys(view, names)}
+        with tf.Session(graph=graph) as session:
+            missing = _restore(session, prefix, keys) if names else ()
+            yield Model(session, view, find_in(view, unread), prefix, keys, missing, repaired)
+
+
+def _restored_keys(view: View, names: Iterable[str]) -> dict[str, str]:
+    """The keys that the graph's own Savers restore variables from."""
+    keys, known = {}, set(names)
+    for node in view.nodes.values():
+        if not node.op.startswith("Assign") or len(node.inputs) < 2:
+            continue
+        place = back(view, node.inputs[1])
+        restoring = view.node(place)
+        if restoring.op in _RESTORES and len(restoring.inputs) > 1:
+            listed = view.node(back(view, restoring.inputs[1]))
+            tensor = listed.attributes["value"].tensor if listed.op == "Const" else None
+            words = list(tensor.string_val) if tensor is not None else []
+            name = back(view, node.inputs[0])[0]
+            if place[1] < len(words) and name in known:
+                keys[name] = words[place[1]].decode("utf-8", "replace")
+    return keys
+
+
+def _restore(session: Any, prefix: str | None, keys: Mapping[str, str]) -> tuple[str, ...]:
+    """Sets the variables that the checkpoint has; returns the names of the others."""
+    if prefix is None:
+        return tuple(keys)
+    reader = reader_of(prefix)
+    shapes = reader.get_variable_to_shape_map()
+    there = {name: key for name, key in keys.items() if key in shapes}
+    held = held_in(session.graph, there)
+    for name, key in there.items():
+        # One by one: the memory of one is enough.
+        write(session, held, {name: values_at(reader, key, prefix)})
+    return tuple(name for name in keys if name not in there)
+
+
+def reader_of(prefix: str) -> Any:
+    """Raises ValueError if the checkpoint cannot be read."""
+    try:
+        return tf.train.load_checkpoint(prefix)
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{prefix}: the checkpoint cannot be read: {_line(error)}") from None
+
+
+def values_at(reader: Any, key: str, prefix: str) -> Any:
+    try:
+        return reader.get_tensor(key)
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{prefix}: {key} cannot be read: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def begin_averages(model: Model) -> tuple[str, ...]:
+    """Sets the averages that the checkpoint lacks to 0 and 1; returns their names.
+
+    Raises:
+      ValueError: it lacks other variables that the layers' inputs are computed from.
+    """
+    averages: dict[str, float] = {}
+    for layer in model.found.layers:
+        variables = layer.variables
+        for name in (variables.moving_mean, *variables.renorm):
+            averages[name or ""] = 0.0
+        averages[variables.moving_variance or ""] = 1.0
+    missing = [name for name in model.missing if name in averages]
+    inputs = [call.input.rpartition(":")[0] for each in model.found.layers for call in each.calls]
+    computed = needed(model.view, inputs, controls=False)
+    lost = [name for name in model.missing if name in computed and name not in averages]
+    if lost:
+        raise ValueError(
+            f"{model.prefix}: the checkpoint lacks {', '.join(lost[:4])}"
+            f"{f' and {len(lost) - 4} more' if len(lost) > 4 else ''}, and these were trained"
+        )
+    held = held_in(model.session.graph, missing)
+    shapes = {name: [int(n) for n in held[name].read.shape.as_list()] for name in missing}
+    write(model.session, held, {n: np.full(shapes[n], averages[n]) for n in missing})
+    return tuple(missing)
