@@ -30,6 +30,7 @@ SLOW = {
     "meta/test_signature.py": "it starts processes",
     "meta/test_tiers.py": "it starts processes",
     "properties": "second derivatives and many combinations",
+    "rescue": "graphs of every library, and checkpoints",
     "testing": "it starts processes",
 }
 

@@ -125,6 +125,6 @@ def _of_checkpoint(prefix: str) -> Iterator[tuple[str, Any]]:
                 name = key[: -len(_OBJECT)] if key.endswith(_OBJECT) else key
                 if name.rpartition("/")[2] in ("gamma", "beta", "EMA") or "moving" in name:
                     yield name, np.asarray(reader.get_tensor(key))
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{prefix}: the checkpoint cannot be read: {line}") from None

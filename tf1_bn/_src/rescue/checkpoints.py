@@ -14,6 +14,7 @@ import numpy as np
 
 from ..files.whole_files import is_same_file
 from ..runtime.tensorflow_v1 import tf
+from .averages.held import line_of
 
 _ENDS = (".data-00000-of-00001", ".meta", ".index")
 
@@ -84,8 +85,8 @@ def _save(prefix: str, values: Mapping[str, Any]) -> None:
         try:
             session.run(save, dict(zip(fed, (arrays[name] for name in names))))
         except tf.errors.OpError as error:
-            line = str(error).splitlines()[0]
-            raise OSError(errno.EIO, f"TensorFlow cannot write it: {line}", prefix) from None
+            told = f"TensorFlow cannot write it: {line_of(error)}"
+            raise OSError(errno.EIO, told, prefix) from None
 
 
 def _kind(array: Any) -> Any:

@@ -16,8 +16,10 @@ from ..doctor.facts.reach import needed
 from ..doctor.targets import targets_of
 from ..repair import repair_graph_def
 from ..runtime.tensorflow_v1 import tf
-from .averages.held import held_in, write
+from .averages.held import held_in, line_of, write
 
+# IndexError is how TensorFlow says that a file ends too early.
+_UNREADABLE = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
 _RESTORES = ("RestoreV2", "Restore", "RestoreSlice")
 
 
@@ -71,8 +73,8 @@ def running(graph_def: Any, prefix: str | None) -> Iterator[Model]:
         try:
             tf.import_graph_def(mended, name="")
         except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
-            line = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(f"this TensorFlow does not load the graph: {line}") from None
+            told = line_of(error)
+            raise ValueError(f"this TensorFlow does not load the graph: {told}") from None
         view, unread = read(graph)
         names = [op.name for op in graph.get_operations() if op.type in VARIABLES]
         keys = {**{name: name for name in names}, **_restored_keys(view, names)}
@@ -117,19 +119,15 @@ def reader_of(prefix: str) -> Any:
     """Raises ValueError if the checkpoint cannot be read."""
     try:
         return tf.train.load_checkpoint(prefix)
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{prefix}: the checkpoint cannot be read: {_line(error)}") from None
+    except _UNREADABLE as error:
+        raise ValueError(f"{prefix}: the checkpoint cannot be read: {line_of(error)}") from None
 
 
 def values_at(reader: Any, key: str, prefix: str) -> Any:
     try:
         return reader.get_tensor(key)
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{prefix}: {key} cannot be read: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    except _UNREADABLE as error:
+        raise ValueError(f"{prefix}: {key} cannot be read: {line_of(error)}") from None
 
 
 def begin_averages(model: Model) -> tuple[str, ...]:

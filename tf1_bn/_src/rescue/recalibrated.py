@@ -60,6 +60,9 @@ def recalibrate_checkpoint(source: str, data: str, target: str, how: How) -> Rec
 def recalibrated(model: Model, arrays: dict[str, Any], how: How) -> Recalibration:
     """The model's statistics, measured over arrays by placeholder."""
     outputs = [name.rpartition(":")[0] or name for name in how.outputs]
+    unknown = [name for name in outputs if name not in model.view.nodes]
+    if unknown:
+        raise ValueError(f"`outputs` must be ops of the graph (got {unknown[0]!r}).")
     layers, _ = layers_of(model.view, model.found, outputs, None)
     inputs = [call.input for layer in layers for call in layer.calls]
     switches = [call.switch for _, call in calls_of(model.found) if call.switch is not None]

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Callable, Generator, Iterable, Mapping, NamedTuple
 
 import numpy as np
 
 from ...proof.report.progress import watched
 from ...runtime.tensorflow_v1 import tf
+from .held import line_of
 
 _WHAT = (
     "`batches` must be a list of feed dicts, something else that can be gone through more than "
@@ -22,9 +24,10 @@ _EXPLAINED = (
 
 
 class Batches(NamedTuple):
-    """Feed dicts, as often as they are asked for; `number` where it is known."""
+    """Feed dicts, as often as they are asked for; the first one alone; `number` where known."""
 
     feeds: Callable[[], Iterable[Mapping[Any, Any]]]
+    first: Callable[[], Any]
     number: int | None
 
 
@@ -43,17 +46,30 @@ def batches_of(given: Any, rounds: int) -> Batches:
         count = int(given)
         if count < 1:
             raise ValueError(f"`batches` must be at least 1 (got {count}).")
-        return Batches(lambda: ({} for _ in range(count)), count)
+        return Batches(lambda: ({} for _ in range(count)), dict, count)
     if callable(given):
-        return Batches(given, None)
+        return Batches(given, lambda: next(iter(given()), None), None)
     if not hasattr(given, "__iter__") or isinstance(given, (str, bytes, Mapping)):
         raise TypeError(f"{_WHAT} (got {type(given).__name__}).")
-    if hasattr(given, "__next__") and rounds > 1:
+    if hasattr(given, "__next__"):
+        return _of_iterator(given, rounds)
+    number = len(given) if hasattr(given, "__len__") else None
+    return Batches(lambda: given, lambda: next(iter(given), None), number)
+
+
+def _of_iterator(given: Any, rounds: int) -> Batches:
+    if rounds > 1:
         raise ValueError(
             f"`batches` is an iterator, which ends after one round, and {rounds} are needed, one "
             'for each depth of layers: give a list or a function, or method="one_pass"'
         )
-    return Batches(lambda: given, len(given) if hasattr(given, "__len__") else None)
+    taken: list[Any] = []
+
+    def first() -> Any:
+        taken.extend(itertools.islice(given, 0 if taken else 1))
+        return taken[0] if taken else None
+
+    return Batches(lambda: itertools.chain(taken, given), first, None)
 
 
 def arrays_of(
@@ -80,5 +96,4 @@ def run(session: Any, fetches: Any, feed: Any, phase: Mapping[str, bool], which:
     except tf.errors.OutOfRangeError:
         raise ValueError(f"{which}: the input pipeline has no more; let it repeat") from None
     except _EXPLAINED as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{which}: {line}") from error
+        raise ValueError(f"{which}: {line_of(error)}") from None

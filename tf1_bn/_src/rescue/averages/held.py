@@ -86,9 +86,18 @@ def values_in(session: Any, held: Iterable[Held]) -> dict[str, Any]:
     try:
         found: dict[str, Any] = session.run(reads)
     except tf.errors.FailedPreconditionError as error:
-        line = str(error).splitlines()[0]
-        raise ValueError(f"initialize or restore the variables first: {line}") from None
+        told = line_of(error)
+        raise ValueError(f"initialize or restore the variables first: {told}") from None
     return found
+
+
+def line_of(error: BaseException) -> str:
+    """The line of an error that says what is wrong."""
+    lines = [line.strip() for line in str(error).split("[[")[0].splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    # Newer TensorFlow says where the node was made, and then what is wrong.
+    return lines[-1 if lines[0].startswith("Graph execution error") else 0]
 
 
 def write(session: Any, held: Mapping[str, Held], values: Mapping[str, Any]) -> None:

@@ -151,7 +151,7 @@ def sample_rules(rounds: Rounds, layers: Sequence[Layer]) -> dict[str, bool]:
         names = [] if place is None else [place.call.input, *map(named, place[1:])]
         if place is not None and all(_is_open(rounds.session.graph, name) for name in names):
             fetches[layer.name], calls[layer.name] = names, place.call
-    first = next(iter(rounds.batches.feeds()), None) if fetches else None
+    first = rounds.batches.first() if fetches else None
     if first is None:
         return rules
     phase = dict.fromkeys(rounds.switches, True)
