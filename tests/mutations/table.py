@@ -34,6 +34,8 @@ COMBINATIONS = "tests/properties/test_combinations.py"
 CONTRIB = "tests/contrib/test_conformance.py"
 CONTRIB_BEHAVIOUR = "tests/contrib/test_behaviour.py"
 OLD_NAMES = "tests/legacy/test_contrib_names.py"
+MOMENTS = "tests/unit/test_population_moments.py"
+RECALIBRATE = "tests/rescue/test_recalibrate.py"
 HPARAMS = "tests/legacy/test_hparams.py"
 
 
@@ -596,5 +598,40 @@ MUTATIONS = [
         "_src/programs/old_names/hparams.py",
         ("a whole number is cut out of a fraction",
          "fits = fits and isinstance(value, numbers.Integral)", "pass", (HPARAMS,)),
+    ),
+    *_of(
+        "_src/rescue/averages/moments.py",
+        ("the mean of the batches' variances is taken for the variance of all",
+         "return Moments(count, mean, first.squares + second.squares + between)",
+         "return Moments(count, mean, first.squares + second.squares)", (MOMENTS,)),
+        ("a standard error shrinks with the values and not with the batches",
+         "factor = np.sqrt(batches / (batches - 1.0)) / count",
+         "factor = 1.0 / count / np.sqrt(count)", (MOMENTS,), "standard_errors"),
+    ),
+    *_of(
+        "_src/rescue/averages/rounds.py",
+        ("a layer is measured in training although inference is asked for",
+         "phase = dict.fromkeys(rounds.switches, rounds.training)",
+         "phase = dict.fromkeys(rounds.switches, True)", (RECALIBRATE,), "inference_will_see"),
+        ("values that are not finite are taken",
+         "if not (np.isfinite(batch.mean).all() and np.isfinite(batch.squares).all()):",
+         "if False:", (RECALIBRATE,), "bad_batch"),
+        ("each layer keeps what its kernel reports, whatever its update writes",
+         "rules[name] = rules[name] if known is None else known",
+         "rules[name] = True", (RECALIBRATE,), "recorded_from_tensorflow_1"),
+    ),
+    *_of(
+        "_src/rescue/averages/recalibrate.py",
+        ("later layers are measured with the old statistics of earlier ones",
+         "levels = levels_of(view, chosen) if method == METHODS[0] else [_in_training(chosen)]",
+         "levels = [chosen]", (RECALIBRATE,), "inference_will_see"),
+        ("renorm's averages are left behind",
+         "values.update({name: kinds[kind] for name, kind in layer.renorm})", "pass",
+         (RECALIBRATE,), "renorm"),
+    ),
+    *_of(
+        "_src/rescue/averages/held.py",
+        ("an exception leaves the statistics half written",
+         "_put_back(session, held, before)", "pass", (RECALIBRATE,), "as_they_were"),
     ),
 ]  # fmt: skip
