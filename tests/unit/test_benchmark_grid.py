@@ -310,7 +310,7 @@ def test_the_vector_is_the_least_that_always_gains() -> None:
 
 def test_the_rows_of_the_rule_tell_its_constants_apart() -> None:
     costs = Costs()
-    assert all(row_rule.ROWS % count == 0 for count in row_rule.EXAMPLES)
+    assert all(rows % count == 0 for rows, _ in row_rule.SHAPES for count in row_rule.EXAMPLES)
     assert {1, costs.few_row_examples, costs.row_examples} < {*row_rule.EXAMPLES}
     vector = costs.row_vector
     assert {width % vector for width in row_rule.WIDTHS} >= {0, vector // 2}

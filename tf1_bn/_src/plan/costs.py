@@ -43,12 +43,12 @@ class Costs(NamedTuple):
         128 rows 1.05).
       column_rows_in_inference: the same on columns (V; 64 rows 0.8, 128 rows 1.0, 256 rows 1.2).
       row_vector: values; a row of columns best fills vectors of so many (R; processor time for a
-        value, relative to rows of 2016: 2047 values 1.4, 2044 values 1.3, 2040 values 1.1).
+        value, relative to the least: 2047 values 1.15, 2044 values 1.1, 2040 values 1.01).
       row_examples: examples that rows are shared out to at most, since the op shares its work out
-        over examples and over values (R; time at 2 M values relative to all rows as examples: 256
-        examples 0.89, 64 examples 0.93, 1 example 1.02; in inference 0.73, 0.82, 0.94).
-      few_row_examples: examples with fewer of which that is not done (R; in inference 4 to 16
-        examples 1.2 to 2).
+        over examples and over values (R; relative to all rows as examples, the median of five
+        shapes: 256 examples 0.90, 64 examples 0.90, 1 example 1.06; in inference 0.83, 0.96, 1.15).
+      few_row_examples: examples with fewer of which that is not done (R; 16 examples 0.97, in
+        inference 1.15).
       bias_gradient_channels: channels from which BiasAddGrad sums rows quicker than reduce_sum (R;
         reduce_sum / BiasAddGrad of 1 M values: 8 channels 0.15, 32 channels 1 to 2, 128 channels
         1.2 to 1.8, 1024 channels 3 to 7). Smaller ones gain little, and lose with more rows.
