@@ -22,6 +22,8 @@ V2_MODE = os.environ.get("TF1_BN_TEST_V2", "0") not in ("", "0")
 # Which kernel to force where several give the same numbers: "" (as the package chooses), "fused",
 # or "columns" (elementary ops on rows of columns). The cases are too small to get them.
 KERNEL = os.environ.get("TF1_BN_TEST_KERNEL", "")
+# TensorFlow's rewriting of a graph takes a third of a test's time.
+GRAPPLER = os.environ.get("TF1_BN_TEST_GRAPPLER", "1") not in ("", "0")
 MARKERS = (
     "tf_min(version, reason): the test needs this TensorFlow or a newer one",
     "tf_max(version, reason): the test needs this TensorFlow or an older one",
@@ -72,6 +74,7 @@ def make_session(graph: Any = None) -> Any:
     config = tf.ConfigProto(
         intra_op_parallelism_threads=1, inter_op_parallelism_threads=1, device_count={"GPU": 0}
     )
+    config.graph_options.rewrite_options.disable_meta_optimizer = not GRAPPLER
     return tf.Session(graph=graph, config=config)
 
 
