@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ._src.kernels.renorm import renorm_schedule
     from ._src.programs.install import install, uninstall
     from ._src.rescue.averages.recalibrate import recalibrate
+    from ._src.rescue.export.export import export_inference
+    from ._src.rescue.export.report import ExportReport
     from ._src.scaling.batch_statistics import BatchStatistics, merge_statistics
     from ._src.scaling.merging import cross_replica
     from ._src.scaling.towers import run_towers
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchNormalization",
     "BatchStatistics",
+    "ExportReport",
     "SyncBatchNormalization",
     "assert_wired",
     "batch_normalization",
     "check",
     "contrib",
     "cross_replica",
+    "export_inference",
     "install",
     "merge_statistics",
     "minimize",
@@ -55,11 +59,13 @@ _HOMES = {
     "uninstall": "programs.install",
     "BatchNormalization": "api.layer",
     "BatchStatistics": "scaling.batch_statistics",
+    "ExportReport": "rescue.export.report",
     "SyncBatchNormalization": "api.sync_layer",
     "assert_wired": "doctor.check",
     "batch_normalization": "api.functional",
     "check": "doctor.check",
     "cross_replica": "scaling.merging",
+    "export_inference": "rescue.export.export",
     "merge_statistics": "scaling.batch_statistics",
     "minimize": "api.train_op",
     "recalibrate": "rescue.averages.recalibrate",

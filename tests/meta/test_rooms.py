@@ -21,10 +21,10 @@ LEVELS = (
     ("contrib", "repair", "proof.report", "proof.recording"),
     ("programs.old_names",),
     ("programs", "scan.source"),
-    ("proof", "programs.watching", "scan"),
-    ("proof.record", "doctor.facts"),
+    ("proof", "programs.watching", "scan", "rescue.surgery"),
+    ("proof.record", "doctor.facts", "rescue.folding", "rescue.trial"),
     ("proof.verify", "proof.parity", "doctor.rules.files"),
-    ("doctor.rules.layers", "doctor.rules.steps"),
+    ("doctor.rules.layers", "doctor.rules.steps", "rescue.export"),
     ("doctor",),
     ("rescue.averages",),
     ("rescue",),
@@ -34,10 +34,11 @@ ROOMS = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 PURE = (
     *("version", "files", "plan", "discovery", "scan", "doctor.facts", "doctor.rules"),
     *("proof.report", "proof.recording", "proof.causes", "rescue.averages.moments"),
+    *("rescue.surgery", "rescue.folding"),
     *(f"programs.old_names.{name}" for name in ("heirs", "neighbours", "tensorflow_names")),
 )
 # 22 rooms rebuild the layer and run programs; doctor, scan and rescue have rooms beside them.
-MOST_FILES, MOST_ROOMS = 9, 32
+MOST_FILES, MOST_ROOMS = 9, 36
 SOURCE = PACKAGE / "_src"
 # Packages of an extra that a file is about, and that not every environment has.
 EXTRAS = {"scan.rewriting": "libcst"}

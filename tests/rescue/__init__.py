@@ -1,0 +1,1 @@
+"""Rescuing models: statistics taken anew, exports, conversions."""

@@ -11,6 +11,7 @@ from typing import Any, Sequence
 from ..doctor.command import add_doctor
 from ..files.streams import carried_out, put, say
 from ..rescue.command import add_recalibrate
+from ..rescue.export.command import add_export
 from ..version import __version__
 from .options import INTERRUPTED, USAGE_ERROR, split_at_dashes, unrecognized
 from .record import add_record
@@ -65,7 +66,7 @@ def _other_command(given: Sequence[str]) -> int:
         name, parser = given[0], commands[given[0]]
         ours, behind = (
             split_at_dashes(given[1:])
-            if name not in ("repair", "scan", "doctor", "recalibrate")
+            if name not in ("repair", "scan", "doctor", "recalibrate", "export")
             else (list(given[1:]), [])
         )
         # Options may stand between FILE and SCRIPT.
@@ -109,7 +110,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         prog=_called(),
         description="TF1's graph-mode batch normalization, without Keras.",
         epilog=(
-            "COMMAND --help tells more. verify, repair, doctor and recalibrate silence "
+            "COMMAND --help tells more. verify, repair, doctor, recalibrate and export silence "
             "TensorFlow's start-up messages; set TF_CPP_MIN_LOG_LEVEL=0 to see them."
         ),
         allow_abbrev=False,
@@ -119,7 +120,8 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     commands.required = True
     # Named in the error of a command line without a command.
     commands.dest = "command_name"
-    for add in (add_run, add_record, add_verify, add_repair, add_scan, add_doctor, add_recalibrate):
+    others = (add_verify, add_repair, add_scan, add_doctor, add_recalibrate, add_export)
+    for add in (add_run, add_record, *others):
         add(commands)
     return parser, commands.choices
 

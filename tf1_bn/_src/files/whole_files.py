@@ -180,6 +180,6 @@ def folder_beside(target: str) -> Iterator[str]:
     try:
         beside = os.path.join(scratch, name)
         yield beside
-        os.rename(beside, target)
+        os.replace(beside, target)
     finally:
         shutil.rmtree(scratch)

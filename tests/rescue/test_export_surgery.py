@@ -1,0 +1,279 @@
+"""A training graph made one of inference, layers folded: its numbers are those of the session."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+
+import tf1_bn
+from tests.conftest import make_session
+from tests.rescue.export_models import MODELS, normalizer, with_values
+from tf1_bn._src.discovery.layers import find_layers
+from tf1_bn._src.rescue.export.live import values_of
+from tf1_bn._src.rescue.folding.folding import Folded, folded
+from tf1_bn._src.rescue.surgery.flags import Setting
+from tf1_bn._src.rescue.surgery.freezing import frozen, variables_of
+from tf1_bn._src.rescue.surgery.net import as_graph_def
+from tf1_bn._src.rescue.surgery.operation import prepared
+from tf1_bn._src.runtime.tensorflow_v1 import tf
+
+
+def operated(session: Any, outputs: list, **how: Any) -> Folded:
+    """The session's graph in inference, frozen and folded."""
+    places = [(each.op.name, each.value_index) for each in outputs]
+    ready = prepared(session.graph.as_graph_def(add_shapes=True), places, **how)
+    values = values_of(session, variables_of(ready.net))
+    return folded(frozen(ready.net, values, ready.outputs), ready.outputs)
+
+
+def answers(done: Folded, outputs: list, feed: dict) -> list:
+    """What the new graph says, in a session of its own."""
+    with tf.Graph().as_default() as graph, make_session(graph) as session:
+        tf.import_graph_def(as_graph_def(done.net), name="")
+        return session.run([each.name for each in outputs], {k.name: feed[k] for k in feed})
+
+
+def phases(done: Folded) -> set:
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(as_graph_def(done.net), name="")
+        return {call.phase for layer in find_layers(graph) for call in layer.calls}
+
+
+def data_for(tensor: Any, rows: int = 3) -> Any:
+    shape = [size or rows for size in tensor.shape.as_list()]
+    return np.random.RandomState(1).normal(0.5, 2.0, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_kind_of_net_is_folded_whole(name: str) -> None:
+    training = tf.placeholder(tf.bool, [], name="training")
+    model = MODELS[name](normalizer(tf1_bn.batch_normalization, training), training)
+    with make_session() as session:
+        with_values(session)
+        feed = {model.inputs: data_for(model.inputs)}
+        expected = session.run(model.outputs, {**feed, training: False})
+        before = session.graph.as_graph_def()
+        done = operated(session, [model.outputs])
+        assert session.graph.as_graph_def() == before
+    assert done.kept == () and len(done.done) == len(find_layers(session.graph))
+    assert phases(done) <= {"folded"}
+    ops = {node.op for node in done.net.nodes.values()}
+    assert not ops & {"Rsqrt", "FusedBatchNormV3", "If", "Merge", "Switch", "VarHandleOp"}
+    (found,) = answers(done, [model.outputs], feed)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def _placeholder() -> tuple:
+    flag = tf.placeholder(tf.bool, [], name="flag")
+    return flag, {flag: False}
+
+
+def _with_default() -> tuple:
+    return tf.placeholder_with_default(True, [], name="flag"), {"flag:0": False}
+
+
+def _number() -> tuple:
+    flag = tf.placeholder(tf.int32, [], name="flag")
+    return tf.cast(flag, tf.bool), {flag: 0}
+
+
+def _mode() -> tuple:
+    flag = tf.placeholder(tf.int32, [], name="flag")
+    return tf.equal(flag, 0), {flag: 1}
+
+
+def _reversed() -> tuple:
+    flag = tf.placeholder(tf.bool, [], name="flag")
+    return tf.logical_not(flag), {flag: True}
+
+
+def _variable() -> tuple:
+    flag = tf.get_variable("flag", initializer=True, trainable=False)
+    return flag.read_value(), None
+
+
+FLAGS = {each.__name__: each for each in (_placeholder, _with_default, _number, _mode)}
+FLAGS.update({each.__name__: each for each in (_reversed, _variable)})
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_whatever_decides_is_set_and_dropout_follows(name: str) -> None:
+    flag, inference = FLAGS[name]()
+    data = tf.placeholder(tf.float32, [None, 4], name="data")
+    net = tf1_bn.batch_normalization(data, training=flag)
+    net = tf.cond(flag, lambda: tf.nn.dropout(net, rate=0.5), lambda: net)
+    output = tf.identity(net, name="output")
+    with make_session() as session:
+        with_values(session)
+        done = operated(session, [output])
+        feed = {data: data_for(data)}
+        if inference is None:
+            session.run(tf.assign(tf.global_variables()[0], False))
+        expected = session.run(output, {**feed, **(inference or {})})
+    assert not any("andom" in node.op for node in done.net.nodes.values())
+    sources = [name for name, node in done.net.nodes.items() if node.op.startswith("Placeholder")]
+    assert sources == ["data"]
+    np.testing.assert_allclose(answers(done, [output], feed)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "shape, arguments",
+    [
+        ([None, 3, 3, 4], {}),
+        ([None, 4], {}),
+        ([None, 4, 3], {"axis": 1}),
+        ([None, 4], {"renorm": True}),
+    ],
+)
+@pytest.mark.parametrize("mode", ["collect", "in_place"])
+def test_a_layer_of_training_alone_gets_its_moving_statistics(
+    shape: list, arguments: dict, mode: str
+) -> None:
+    data = tf.placeholder(tf.float32, shape, name="data")
+    with tf1_bn.updates(mode):
+        output = tf.tanh(tf1_bn.batch_normalization(data, training=True, name="bn", **arguments))
+    tested = tf1_bn.batch_normalization(data, training=False, name="bn", reuse=True, **arguments)
+    tested = tf.tanh(tested)
+    with make_session() as session:
+        with_values(session)
+        feed = {data: data_for(data)}
+        expected = session.run(tested, feed)
+        with pytest.raises(ValueError, match="bn: built with training=True for good"):
+            operated(session, [output])
+        done = operated(session, [output], every_layer=True)
+    np.testing.assert_allclose(answers(done, [output], feed)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+def _same_border(data: Any, normal: Any) -> Any:
+    return tf.nn.conv2d(normal, tf.ones([3, 3, 2, 2]), [1, 1, 1, 1], "SAME")
+
+
+def _valid(data: Any, normal: Any) -> Any:
+    return tf.nn.conv2d(normal, tf.ones([3, 3, 2, 2]), [1, 2, 2, 1], "VALID")
+
+
+def _depthwise(data: Any, normal: Any) -> Any:
+    weights = np.random.RandomState(0).normal(size=[2, 2, 2, 3]).astype(np.float32)
+    return tf.nn.depthwise_conv2d(normal, tf.constant(weights), [1, 1, 1, 1], "VALID")
+
+
+def _flattened(data: Any, normal: Any) -> Any:
+    weights = np.random.RandomState(0).normal(size=[32, 3]).astype(np.float32)
+    return tf.matmul(tf.reshape(normal, [-1, 32]), tf.constant(weights))
+
+
+def _transposed(data: Any, normal: Any) -> Any:
+    sizes = tf.stack([tf.shape(data)[0], 8, 8, 3])
+    return tf.nn.conv2d_transpose(normal, tf.ones([3, 3, 3, 2]), sizes, [1, 2, 2, 1], "SAME")
+
+
+def _used_twice(data: Any, normal: Any) -> Any:
+    return tf.reduce_sum(_valid(data, normal), 3) + tf.reduce_sum(normal)
+
+
+def _read_between(data: Any, normal: Any) -> Any:
+    return _valid(data, tf.nn.relu(normal))
+
+
+AFTER: list[tuple[Callable[..., Any], bool, str]] = [
+    (_valid, True, ""),
+    (_depthwise, True, ""),
+    (_flattened, True, ""),
+    (_same_border, False, "pads with zeros"),
+    (_transposed, False, "pads with zeros"),
+    (_used_twice, False, "not linear"),
+    (_read_between, False, "not linear"),
+]
+
+
+@pytest.mark.parametrize("build, folds, why", AFTER)
+@pytest.mark.parametrize("center", [True, False])
+def test_what_stands_behind_takes_the_layer_where_that_is_exact(
+    build: Callable[..., Any], folds: bool, why: str, center: bool
+) -> None:
+    data = tf.placeholder(tf.float32, [None, 4, 4, 2], name="data")
+    normal = tf1_bn.batch_normalization(tf.nn.relu(data), training=False, center=center, name="bn")
+    output = tf.identity(build(data, normal), name="output")
+    with make_session() as session:
+        with_values(session)
+        if not center:
+            # Without an offset at all a border of zeros stays one.
+            session.run(tf.assign(tf.global_variables("bn/moving_mean")[0], [0.0, 0.0]))
+        feed = {data: data_for(data)}
+        expected = session.run(output, feed)
+        done = operated(session, [output])
+    exact = folds or (not center and why == "pads with zeros")
+    assert [name for name, _ in done.done] == (["bn"] if exact else [])
+    assert exact or why in done.kept[0][1]
+    np.testing.assert_allclose(answers(done, [output], feed)[0], expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_convolution_that_others_read_or_share_is_left_alone() -> None:
+    data = tf.placeholder(tf.float32, [None, 4, 4, 2], name="data")
+    kernel = tf.get_variable("kernel", [3, 3, 2, 2])
+    first, second = (tf.nn.conv2d(each, kernel, [1, 1, 1, 1], "SAME") for each in (data, -data))
+    other = tf.nn.conv2d(data, tf.get_variable("other", [1, 1, 2, 2]), [1, 1, 1, 1], "SAME")
+    normals = [
+        tf1_bn.batch_normalization(each, training=False, name=f"bn{place}")
+        for place, each in enumerate([first, second, other])
+    ]
+    outputs = [tf.identity(tf.add_n([*normals, other]), name="sum"), normals[1]]
+    with make_session() as session:
+        with_values(session)
+        feed = {data: data_for(data)}
+        expected = session.run(outputs, feed)
+        done = operated(session, outputs)
+    assert done.done == ()
+    assert [(name, why.split(" ", 1)[1]) for name, why in done.kept] == [
+        ("bn0", "shares its weights"),
+        ("bn1", "shares its weights"),
+        ("bn2", "is also used without it"),
+    ]
+    for found, wanted in zip(answers(done, outputs, feed), expected):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_an_output_that_is_the_layer_itself_keeps_its_name() -> None:
+    data = tf.placeholder(tf.float32, [None, 4, 4, 2], name="data")
+    training = tf.placeholder(tf.bool, [], name="training")
+    net = tf.nn.conv2d(data, tf.get_variable("kernel", [3, 3, 2, 5]), [1, 1, 1, 1], "SAME")
+    output = tf1_bn.batch_normalization(net, training=training)
+    with make_session() as session:
+        with_values(session)
+        feed = {data: data_for(data)}
+        expected = session.run(output, {**feed, training: False})
+        done = operated(session, [output])
+    assert len(done.done) == 1
+    np.testing.assert_allclose(answers(done, [output], feed)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_conditional_that_the_phase_does_not_decide_stays_whole() -> None:
+    data = tf.placeholder(tf.float32, [None, 4], name="data")
+    training = tf.placeholder(tf.bool, [], name="training")
+    net = tf1_bn.batch_normalization(data, training=training)
+    output = tf.cond(tf.reduce_sum(data) > 0, lambda: tf.constant(2.0) * net, lambda: -net)
+    output = tf.while_loop(lambda x: tf.reduce_max(x) < 9.0, lambda x: x + 1.0, [output])
+    output = tf.identity(output, name="output")
+    with make_session() as session:
+        with_values(session)
+        done = operated(session, [output])
+        for sign in (1, -1):
+            feed = {data: sign * np.abs(data_for(data))}
+            expected = session.run(output, {**feed, training: False})
+            found = answers(done, [output], feed)[0]
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_setting_takes_the_place_of_what_is_fed() -> None:
+    data = tf.placeholder(tf.float32, [None, 4], name="data")
+    keep = tf.placeholder(tf.float32, [], name="keep")
+    training = tf.placeholder(tf.bool, [], name="training")
+    output = tf1_bn.batch_normalization(data, training=training) * keep
+    with make_session() as session:
+        with_values(session)
+        done = operated(session, [output], asked=[Setting(("keep", 0), 0.5)])
+        feed = {data: data_for(data)}
+        expected = session.run(output, {**feed, training: False, keep: 0.5})
+    np.testing.assert_allclose(answers(done, [output], feed)[0], expected, rtol=1e-6)
