@@ -165,8 +165,8 @@ def test_the_command_says_in_one_line_what_it_cannot_do(
     Path(tmp_path / "cut.index").write_bytes(b"")
     for source, words, code, told in (
         (f"{prefix}-1", [], 2, "No such file"),
-        (str(tmp_path), [], 2, "names no checkpoint"),
-        (str(tmp_path / "cut"), [], 2, "is damaged, or no MetaGraphDef"),
+        (str(tmp_path), [], 2, "nor a folder of checkpoints"),
+        (str(tmp_path / "cut"), [], 2, "no MetaGraphDef, or not all of it"),
         (prefix, ["--outputs", "scoers"], 1, "near it are scores"),
         (prefix, ["--phase", "training=maybe"], 2, "'maybe' is no number"),
         (prefix, ["-o", f"{prefix}.meta", "--overwrite"], 2, "belongs to the checkpoint"),

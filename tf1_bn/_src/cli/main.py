@@ -11,7 +11,7 @@ from typing import Any, Sequence
 from ..doctor.command import add_doctor
 from ..files.streams import carried_out, put, say
 from ..rescue.command import add_recalibrate
-from ..rescue.export.command import add_export
+from ..rescue.export_command import add_export
 from ..version import __version__
 from .options import INTERRUPTED, USAGE_ERROR, split_at_dashes, unrecognized
 from .record import add_record

@@ -7,9 +7,9 @@ import argparse
 import os
 from typing import Any
 
-from ...files.streams import put, say
-from ...files.text_table import printable
-from ...runtime.own_start import start_tensorflow
+from ..files.streams import put, say
+from ..files.text_table import printable
+from ..runtime.own_start import start_tensorflow
 
 _REFUSED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 
@@ -64,13 +64,13 @@ def export_command(parsed: Any) -> int:
         phase = phases(parsed.phase)
         # Not before: the help must not wait for it.
         start_tensorflow()
-        from .export import export_inference
-        from .restored import restored
+        from .export.export import export_inference
+        from .models import opened
 
-        with restored(parsed.checkpoint) as session:
+        with opened(parsed.checkpoint) as model:
             try:
                 report = export_inference(
-                    session,
+                    model.session,
                     outputs,
                     parsed.out,
                     format=parsed.format,
