@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import subprocess
+import sys
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 
 import tf1_bn
 from tests.meta.markdown import blocks
 from tests.meta.project import ROOT
+from tf1_bn._src.cli.main import main
 from tf1_bn._src.doctor.facts.finding import CODES
-from tf1_bn._src.runtime.tensorflow_v1 import tf
+from tf1_bn._src.runtime.tensorflow_v1 import tf, tf_version
 from tf1_bn._src.scan.finding import CODES as OF_SOURCES
 
 PAGES = ROOT / "migration_guide" / "pitfalls"
 OWN = sorted(set(CODES) - set(OF_SOURCES))
 # Pages for the eyes of both, whose examples make a `train_op`.
 SHARED = ("BN101", "BN110")
+# What another TensorFlow than this one refuses to load.
+OF_OLD_FILES = "BN407"
 
 
 @pytest.fixture
@@ -25,6 +32,14 @@ def installed() -> Iterator[None]:
     tf1_bn.install(force=True)
     yield
     tf1_bn.uninstall()
+
+
+def run_here(command: list[str], **_: Any) -> Any:
+    """As `subprocess.run` of `python -m tf1_bn`, without the seconds that TensorFlow starts in."""
+    assert command[:3] == [sys.executable, "-m", "tf1_bn"]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        code = main(command[3:])
+    return subprocess.CompletedProcess(command, code, printed.getvalue())
 
 
 def ran(code: str, kind: str) -> dict[str, object]:
@@ -45,8 +60,10 @@ def test_the_examples_of_a_page(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if code == OF_OLD_FILES and tf_version() < (2, 2):
+        pytest.skip("this TensorFlow loads what it wrote itself")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(subprocess, "run", run_here)
     ran(code, "failing")
     printed = capsys.readouterr().out
     assert f"{code} {CODES[code].level}: " in printed

@@ -200,6 +200,101 @@ def momentum_the_other_way_round(bn: Layer) -> dict[str, Any]:
     return {"train_op": with_updates(loss_of(net(bn, True, momentum=0.1)))}
 
 
+def inside_a_loop(bn: Layer) -> dict[str, Any]:
+    x, kernel = tf.placeholder(tf.float32, [None, 4]), weights("kernel", [4, 4])
+
+    def body(count: Any, x: Any) -> Any:
+        return count + 1, bn(tf.matmul(x, kernel), training=True, name="bn", reuse=tf.AUTO_REUSE)
+
+    _, x = tf.while_loop(lambda count, _: count < 3, body, [0, x])
+    return {"train_op": minimized(loss_of(x))}
+
+
+def towers_over_all(bn: Layer) -> dict[str, Any]:
+    losses = []
+    for tower in range(2):
+        scope = tf.variable_scope(tf.get_variable_scope(), reuse=tower > 0)
+        with tf.device(f"/device:CPU:{tower}"), tf.name_scope(f"tower_{tower}"), scope:
+            losses.append(loss_of(net(bn, True, reuse=tower > 0)))
+    return {"train_op": with_updates(tf.add_n(losses) / 2.0)}
+
+
+def rollout_moves_the_statistics(bn: Layer) -> dict[str, Any]:
+    """An agent that acts through the layers that it learns by, in training."""
+
+    def policy(state: Any, reuse: bool) -> Any:
+        x = bn(dense(state, 4, "first"), training=True, name="bn", reuse=reuse)
+        return dense(tf.nn.relu(x), 2, "head")
+
+    with tf.variable_scope("policy"):
+        learned = policy(tf.placeholder(tf.float32, [None, 3], "batch"), False)
+    with tf.variable_scope("policy", reuse=True):
+        policy(tf.placeholder(tf.float32, [8, 3], "states"), True)
+    return {"train_op": with_updates(loss_of(learned))}
+
+
+def fetched_before_the_last(bn: Layer) -> dict[str, Any]:
+    x = bn(convolved(images(), 4, "conv"), training=True, name="first")
+    updates = tf.group(*tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+    x = bn(convolved(x, 4, "other"), training=True, name="second")
+    bn(x, training=False, name="second", reuse=True)
+    return {"train_op": [minimized(loss_of(x)), updates]}
+
+
+def served_from_the_training_graph(bn: Layer) -> dict[str, Any]:
+    logits = net(bn, True)
+    train_op = with_updates(loss_of(logits))
+    return {"train_op": train_op, "outputs": tf.nn.softmax(logits), "saver": tf.train.Saver()}
+
+
+def last_axis_behind_a_channels_first_deconvolution(bn: Layer) -> dict[str, Any]:
+    x, kernel = tf.placeholder(tf.float32, [4, 3, 5, 6]), weights("kernel", [3, 3, 4, 3])
+    x = tf.nn.conv2d_transpose(x, kernel, [4, 4, 5, 6], [1, 1, 1, 1], data_format="NCHW")
+    return {"train_op": with_updates(loss_of(bn(x, training=phase(), name="bn")))}
+
+
+def one_example_behind_a_pooling(bn: Layer) -> dict[str, Any]:
+    x = convolved(tf.placeholder(tf.float32, [1, 8, 8, 3]), 4, "conv")
+    x = bn(tf.reduce_mean(x, [1, 2], keepdims=True), training=True, name="bn")
+    return {"train_op": with_updates(loss_of(x))}
+
+
+def saver_by_names(bn: Layer) -> dict[str, Any]:
+    train_op = with_updates(loss_of(net(bn, phase())))
+    return {
+        "train_op": train_op,
+        "saver": tf.train.Saver({v.op.name: v for v in tf.trainable_variables()}, max_to_keep=2),
+    }
+
+
+def held_still_by_half(bn: Layer) -> dict[str, Any]:
+    x = bn(convolved(images(), 4, "conv"), training=True, name="bn", trainable=False)
+    return {"train_op": with_updates(loss_of(dense(tf.reduce_mean(x, [1, 2]), 2, "head")))}
+
+
+def siamese_without_names(bn: Layer) -> dict[str, Any]:
+    kernel = weights("kernel", [3, 4])
+    left, right = (
+        bn(tf.matmul(tf.placeholder(tf.float32, [None, 3]), kernel), training=True, name=None)
+        for _ in range(2)
+    )
+    return {"train_op": with_updates(loss_of(left - right))}
+
+
+def evaluated_by_a_copy(bn: Layer) -> dict[str, Any]:
+    def model(x: Any, training: bool) -> Any:
+        with tf.variable_scope(None, "model"):
+            return dense(bn(dense(x, 4, "first"), training=training, name="bn"), 2, "head")
+
+    train_op = with_updates(loss_of(model(tf.placeholder(tf.float32, [None, 3]), True)))
+    return {"train_op": train_op, "outputs": model(tf.placeholder(tf.float32, [None, 3]), False)}
+
+
+def bias_before_it(bn: Layer) -> dict[str, Any]:
+    x = tf.nn.bias_add(convolved(images(), 4, "conv"), weights("conv/bias", [4]))
+    return {"train_op": with_updates(loss_of(bn(x, training=phase(), name="bn")))}
+
+
 BROKEN: dict[str, tuple[Program, str]] = {
     program.__name__: (program, code)
     for program, code in [
@@ -223,6 +318,18 @@ BROKEN: dict[str, tuple[Program, str]] = {
         (frozen_in_training, "BN305"),
         (one_example, "BN308"),
         (momentum_the_other_way_round, "BN309"),
+        (inside_a_loop, "BN302"),
+        (towers_over_all, "BN304"),
+        (rollout_moves_the_statistics, "BN303"),
+        (fetched_before_the_last, "BN112"),
+        (served_from_the_training_graph, "BN305"),
+        (last_axis_behind_a_channels_first_deconvolution, "BN307"),
+        (one_example_behind_a_pooling, "BN308"),
+        (saver_by_names, "BN306"),
+        (held_still_by_half, "BN310"),
+        (siamese_without_names, "BN312"),
+        (evaluated_by_a_copy, "BN312"),
+        (bias_before_it, "BN313"),
     ]
 }
 
@@ -385,6 +492,82 @@ def clipped(bn: Layer) -> dict[str, Any]:
         return {"train_op": averages.apply(tf.trainable_variables())}
 
 
+def inference_with_a_bias(bn: Layer) -> dict[str, Any]:
+    """A frozen layer takes nothing out, so the bias before it learns."""
+    x = tf.nn.bias_add(convolved(images(), 4, "conv"), weights("conv/bias", [4]))
+    loss = loss_of(bn(x, training=False, name="bn"))
+    return {"train_op": minimized(loss, tf.trainable_variables("conv"))}
+
+
+def two_heads(bn: Layer) -> dict[str, Any]:
+    """On one trunk, each with a loss and a layer of its own."""
+    training = phase()
+    trunk = tf.nn.relu(
+        bn(dense(tf.placeholder(tf.float32, [None, 3]), 4, "trunk"), training=training, name="bn")
+    )
+    heads = []
+    for name in ("age", "place"):
+        with tf.variable_scope(name):
+            hidden = tf.nn.relu(bn(dense(trunk, 4, "hidden"), training=training, name="bn"))
+            heads.append(dense(hidden, 2, "last"))
+    loss = loss_of(heads[0]) + 0.5 * loss_of(heads[1])
+    return {"train_op": with_updates(loss), "outputs": heads, "saver": tf.train.Saver()}
+
+
+def averages_of_weights(bn: Layer) -> dict[str, Any]:
+    """Evaluation by averaged weights, which a Saver of their own restores."""
+    outputs = net(bn, phase())
+    averages = tf.train.ExponentialMovingAverage(0.99, tf.train.get_or_create_global_step())
+    with tf.control_dependencies([with_updates(loss_of(outputs))]):
+        train_op = averages.apply(tf.trainable_variables())
+    tf.train.Saver(averages.variables_to_restore())
+    return {"train_op": train_op, "outputs": outputs, "saver": tf.train.Saver(max_to_keep=3)}
+
+
+def phase_of_a_variable(bn: Layer) -> dict[str, Any]:
+    training = tf.get_variable("phase", [], tf.bool, tf.zeros_initializer(), trainable=False)
+    tf.assign(training, True), tf.assign(training, False)
+    return {"train_op": with_updates(loss_of(net(bn, training)))}
+
+
+def target_network(bn: Layer) -> dict[str, Any]:
+    """Of which a copy is taken now and then."""
+
+    def value(name: str, training: Any) -> Any:
+        with tf.variable_scope(name):
+            x = bn(
+                dense(tf.placeholder(tf.float32, [None, 3]), 4, "first"),
+                training=training,
+                name="bn",
+            )
+            return dense(tf.nn.relu(x), 1, "last")
+
+    learned, target = value("value", True), value("value_1", False)
+    both = zip(tf.global_variables("value/"), tf.global_variables("value_1/"))
+    tf.group(*[tf.assign(late, now) for now, late in both])
+    return {"train_op": with_updates(loss_of(learned)), "outputs": target}
+
+
+def one_set_a_domain(bn: Layer) -> dict[str, Any]:
+    """The same convolution, and a layer for each domain."""
+    kernel, losses = weights("kernel", [3, 4]), []
+    for domain in ("photo", "sketch"):
+        x = tf.matmul(tf.placeholder(tf.float32, [None, 3]), kernel)
+        losses.append(loss_of(bn(x, training=True, name=f"bn_{domain}")))
+    return {"train_op": with_updates(tf.add_n(losses))}
+
+
+def accumulated(bn: Layer) -> dict[str, Any]:
+    """Gradients of several batches are added up, and applied by another run."""
+    optimizer = tf.train.GradientDescentOptimizer(0.1)
+    pairs = optimizer.compute_gradients(loss_of(net(bn, phase())))
+    sums = [tf.Variable(tf.zeros(v.shape), trainable=False, name="sum") for _, v in pairs]
+    with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+        adds = [tf.assign_add(total, gradient) for total, (gradient, _) in zip(sums, pairs)]
+    applied = optimizer.apply_gradients((s, v) for s, (_, v) in zip(sums, pairs))
+    return {"train_op": [adds, applied]}
+
+
 CORRECT: dict[str, Program] = {
     program.__name__: program
     for program in [
@@ -408,5 +591,41 @@ CORRECT: dict[str, Program] = {
         teacher,
         momentum_is_fed,
         clipped,
+        inference_with_a_bias,
+        two_heads,
+        averages_of_weights,
+        phase_of_a_variable,
+        target_network,
+        one_set_a_domain,
+        accumulated,
+    ]
+}
+
+# Their mistake, or what may be taken for one, has nothing to do with the kernel.
+OF_NO_KERNEL = {
+    program.__name__
+    for program in [
+        training_forgotten_and_saved,
+        updates_forgotten_and_not_asked,
+        only_saver_of_trainable,
+        inside_a_loop,
+        towers_over_all,
+        rollout_moves_the_statistics,
+        fetched_before_the_last,
+        served_from_the_training_graph,
+        last_axis_behind_a_channels_first_deconvolution,
+        one_example_behind_a_pooling,
+        saver_by_names,
+        held_still_by_half,
+        siamese_without_names,
+        evaluated_by_a_copy,
+        bias_before_it,
+        inference_with_a_bias,
+        two_heads,
+        averages_of_weights,
+        phase_of_a_variable,
+        target_network,
+        one_set_a_domain,
+        accumulated,
     ]
 }

@@ -10,9 +10,12 @@ from .facts.case import Case, Question, case_of
 from .facts.finding import CODES, Finding, Findings, ordered
 from .rules.files.outputs import outputs_by_batch
 from .rules.files.savers import statistics_not_saved
+from .rules.layers.bias import bias_before
 from .rules.layers.channels import wrong_axis
 from .rules.layers.momentum import momentum_of_pytorch
 from .rules.layers.one_value import one_value_a_channel
+from .rules.layers.twins import twins
+from .rules.layers.untrainable import untrainable_in_training
 from .rules.steps.foreign_data import updates_by_foreign_data
 from .rules.steps.phases import forgotten_training
 from .rules.steps.updates import unreached_updates
@@ -28,6 +31,9 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     wrong_axis,
     one_value_a_channel,
     momentum_of_pytorch,
+    untrainable_in_training,
+    twins,
+    bias_before,
 )
 # What a graph may not show to be wrong, and a step that is said to be complete does.
 _UNWIRED = ("BN301",)
@@ -76,6 +82,7 @@ def check(
         _names(graph, "loss", loss),
         _names(graph, "outputs", outputs),
         _save(graph, saver),
+        *_collections(graph),
     )
     case = case_of(graph, question)
     return ordered(each for rule in RULES for each in rule(case) if each.code not in hidden)
@@ -97,6 +104,21 @@ def assert_wired(train_op: Any, *args: Any, **kwargs: Any) -> None:
     wrong = Findings(each for each in found if each.level != "note" or each.code in _UNWIRED)
     if wrong:
         raise AssertionError(f"The batch normalization is not wired:\n{wrong}")
+
+
+def _collections(graph: Any) -> tuple[frozenset[str] | None, frozenset[str] | None]:
+    """The names of ops in all collections of a `tf.Graph`, and of its trainable variables."""
+    if not hasattr(graph, "get_all_collection_keys"):
+        return None, None
+    keys = graph.get_all_collection_keys()
+    held = (each for key in keys for each in graph.get_collection(key))
+    trainable = graph.get_collection(tf.GraphKeys.TRAINABLE_VARIABLES)
+    return _held(held), _held(trainable)
+
+
+def _held(items: Iterable[Any]) -> frozenset[str]:
+    named = (str(getattr(each, "name", "")) for each in items)
+    return frozenset(name.partition(":")[0] for name in named)
 
 
 def _codes(ignore: Iterable[str]) -> tuple[str, ...]:

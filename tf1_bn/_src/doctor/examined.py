@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any, Iterator, NamedTuple
 
 import numpy as np
 
 from ..files.text_table import aligned, printable
+from ..runtime.tensorflow_v1 import tf_version
 from .check import RULES
-from .facts.case import case_of, name_of
-from .facts.finding import Findings, ordered
+from .facts.case import Case, case_of, name_of
+from .facts.finding import Finding, Findings, ordered
+from .rules.files.branches import dead_branches
+from .rules.files.families import affine_alone, renorm_in_part
+from .rules.files.refused import refused_nodes
 from .statistics import Numbers, by_names, findings_of, numbers
 from .targets import Target, targets_of, values_of
 
@@ -46,7 +50,8 @@ def _examined(target: Target) -> Examined:
     if target.graph is None:
         layers = by_names(values)
         rows = [_row(each, "not in a checkpoint", "") for each in layers]
-        return Examined(tuple(rows), ordered(findings_of(layers)), ())
+        told = [*findings_of(layers), *affine_alone(values), *renorm_in_part(values)]
+        return Examined(tuple(rows), ordered(told), ())
     case = case_of(target.graph, target.question)
     layers, rows = [], []
     for layer in case.found.layers:
@@ -55,10 +60,17 @@ def _examined(target: Target) -> Examined:
         phases = ", ".join(dict.fromkeys(call.phase for call in layer.calls))
         rows.append(_row(known, phases, layer.library))
         layers.append(known)
-    found = [each for rule in RULES for each in rule(case)]
+    found = [*_findings(case)]
     if target.values is not None:
-        found += findings_of(layers)
+        wanted = [name for layer in case.found.layers for name in layer.variables.renorm]
+        found += [*findings_of(layers), *renorm_in_part(values, wanted)]
     return Examined(tuple(rows), ordered(found), case.found.unread)
+
+
+def _findings(case: Case) -> Iterator[Finding]:
+    for rule in (*RULES, dead_branches):
+        yield from rule(case)
+    yield from refused_nodes(case.view, tf_version())
 
 
 def _row(layer: Numbers, phase: str, library: str) -> tuple[str, ...]:

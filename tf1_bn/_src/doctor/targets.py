@@ -15,6 +15,7 @@ from ..runtime.tensorflow_v1 import tf
 from .facts.case import Question
 
 _VALUES = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
+_AVERAGES = re.compile("moving|renorm")
 _OBJECT = "/.ATTRIBUTES/VARIABLE_VALUE"
 _MOST_BYTES = 2**31 - 1
 
@@ -95,8 +96,14 @@ def _of_meta_graph(meta: Any, prefix: str) -> Target:
         for signature in meta.signature_def.values()
         for info in signature.outputs.values()
     )
+    collected = frozenset(
+        name.partition(":")[0]
+        for collection in meta.collection_def.values()
+        for name in collection.node_list.value
+    )
     values = prefix if os.path.isfile(f"{prefix}.index") else None
-    return Target(meta.graph_def, Question(steps, outputs=outputs), values)
+    question = Question(steps, outputs=outputs, collected=collected)
+    return Target(meta.graph_def, question, values)
 
 
 def values_of(target: Target) -> dict[str, Any]:
@@ -123,7 +130,7 @@ def _of_checkpoint(prefix: str) -> Iterator[tuple[str, Any]]:
         for key, shape in shapes.items():
             if len(shape) <= 1 or int(np.prod(shape)) == max(shape):
                 name = key[: -len(_OBJECT)] if key.endswith(_OBJECT) else key
-                if name.rpartition("/")[2] in ("gamma", "beta", "EMA") or "moving" in name:
+                if name.rpartition("/")[2] in ("gamma", "beta", "EMA") or _AVERAGES.search(name):
                     yield name, np.asarray(reader.get_tensor(key))
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__

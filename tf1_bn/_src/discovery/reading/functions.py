@@ -70,7 +70,7 @@ def _add(nodes: Any, body: _Body, library: dict[str, Any], result: Expanded) -> 
         inputs = tuple(_tensor(name, body) for name in data)
         name, waits = body.prefix + each.name, [n[1:] for n in each.input if n.startswith("^")]
         controls = tuple(body.prefix + wait for wait in waits)
-        node = Node(name, each.op, inputs, controls, each.attr)
+        node = Node(name, each.op, inputs, controls, each.attr, each.device)
         if len(inputs) < _FEWEST.get(each.op, 0):
             result.unread.append(f"{name}: {each.op} has too few inputs")
             node = node._replace(op="_Damaged")

@@ -29,6 +29,7 @@ class Node(NamedTuple):
       inputs: what it reads.
       controls: names of the nodes it waits for.
       attributes: AttrValue messages by name.
+      device: where it is to run, "" for wherever.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Node(NamedTuple):
     inputs: tuple[Tensor, ...]
     controls: tuple[str, ...]
     attributes: Any
+    device: str = ""
 
 
 class View(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, Iterable, NamedTuple, Sequence
 
 from ...discovery.found import Found, FoundCall, FoundLayer
 from ...discovery.layers import find_in, read
-from ...discovery.reading.nodes import View
+from ...discovery.reading.nodes import Tensor, View
 from ...discovery.reading.tracing import back
 from .reach import is_step, is_write, needed, written
 
@@ -40,6 +40,8 @@ class Case(NamedTuple):
       outputs: the names of the ops that the outputs need; None where no outputs were named.
       saved: the variables that Savers save; None where there is none.
       restored_apart: those that are restored by a Saver that leaves something trained out.
+      collected: the names of what stands in collections; None where they are not known.
+      trainable: the trainable variables; None where they are not known.
     """
 
     view: View
@@ -48,16 +50,23 @@ class Case(NamedTuple):
     outputs: frozenset[str] | None
     saved: frozenset[str] | None
     restored_apart: frozenset[str]
+    collected: frozenset[str] | None
+    trainable: frozenset[str] | None
 
 
 class Question(NamedTuple):
-    """Names of ops: what a step runs and whether that is all, losses, outputs, a Saver's save."""
+    """Names of ops: what a step runs and whether that is all, losses, outputs, a Saver's save.
+
+    `collected` and `trainable` are as in `Case`.
+    """
 
     train: tuple[str, ...] = ()
     given: bool = False
     loss: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     save: str | None = None
+    collected: frozenset[str] | None = None
+    trainable: frozenset[str] | None = None
 
 
 def case_of(graph: Any, question: Question) -> Case:
@@ -72,7 +81,9 @@ def case_of(graph: Any, question: Question) -> Case:
     step = _step(view, found, question) if question.train else None
     outputs = needed(view, question.outputs) if question.outputs else None
     restored = _restored_apart(view, step.trained if step else frozenset())
-    return Case(view, found, step, outputs, _saved(view, question.save), restored)
+    saved = _saved(view, question.save)
+    known = question.collected, question.trainable
+    return Case(view, found, step, outputs, saved, restored, *known)
 
 
 def _step(view: View, found: Found, question: Question) -> Step:
@@ -145,6 +156,12 @@ def affine_of(layer: FoundLayer) -> list[str]:
 
 def op_of(tensor: str) -> str:
     return tensor.rpartition(":")[0]
+
+
+def tensor_of(name: str) -> Tensor:
+    """A tensor as views have it, of its name `name:0`."""
+    op, _, number = name.rpartition(":")
+    return op, int(number)
 
 
 def is_read(layer: FoundLayer) -> bool:

@@ -13,17 +13,20 @@ _SOURCES = ("Placeholder", "PlaceholderV2", "IteratorGetNext", "OptionalGetValue
 _BOOL = 10
 
 
-def needed(view: View, names: Iterable[str], controls: bool = True) -> frozenset[str]:
+def needed(
+    view: View, names: Iterable[str], controls: bool = True, most: int | None = None
+) -> frozenset[str]:
     """The names of the nodes that are run for those with `names`, these included.
 
     Args:
       view: of the graph.
       names: where to begin.
       controls: whether what is only waited for counts.
+      most: ends the search behind so many; None for no end.
     """
     waiting = [name for name in names if name in view.nodes]
     seen = set(waiting)
-    while waiting:
+    while waiting and (most is None or len(seen) < most):
         node = view.nodes[waiting.pop()]
         for name in (*(each[0] for each in node.inputs), *(node.controls if controls else ())):
             if name not in seen and name in view.nodes:

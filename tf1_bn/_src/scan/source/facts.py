@@ -68,12 +68,17 @@ class Call(NamedTuple):
 
 
 class Use(NamedTuple):
-    """The first use of a dotted name in a file, and how many times it is used."""
+    """The first use of a dotted name in a file, and how many times it is used.
+
+    `asked` are imported names that each use is a question of; in another file they may stand for
+    the version.
+    """
 
     names: tuple[str, ...]
     line: int
     column: int
     times: int
+    asked: tuple[str, ...] = ()
 
 
 class Import(NamedTuple):
@@ -98,6 +103,7 @@ class Facts(NamedTuple):
       has_updates: some identifier speaks of update ops, or something moves the statistics itself.
       has_places: some identifier says where contrib's update ops go.
       silenced: by line, the codes of a `noqa`; an empty set stands for all.
+      flags: names that say which TensorFlow there is.
     """
 
     path: str
@@ -111,3 +117,4 @@ class Facts(NamedTuple):
     has_updates: bool
     has_places: bool
     silenced: Mapping[int, frozenset[str]]
+    flags: frozenset[str] = frozenset()

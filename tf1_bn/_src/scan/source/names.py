@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
-from typing import Iterator
+from typing import Any, Iterator
 
 from .facts import Target
-from .words import STARS
+from .words import FOLLOWED_NOT, STARS
 
 _LONGEST = 200
 _BUILTIN = frozenset(dir(builtins))
@@ -106,3 +107,25 @@ def is_own_function(target: Target | None) -> bool:
     """
     names = target.names if target is not None else ()
     return any(name.startswith(".") and "()" not in name for name in names)
+
+
+def imported_in(test: Any, scope: Scope, stars: list[str]) -> list[str]:
+    """The dotted names of other modules that a condition asks, as `compat.OLD`."""
+    found = []
+    for node in ast.walk(test):
+        for target in _dotted(node, scope, stars):
+            if (
+                target[:1] not in (".", "?")
+                and target.lstrip("<").split(".")[0] not in FOLLOWED_NOT
+            ):
+                found.append(target)
+    return found
+
+
+def _dotted(node: Any, scope: Scope, stars: list[str]) -> Iterator[str]:
+    rest = ""
+    while isinstance(node, ast.Attribute):
+        node, rest = node.value, f".{node.attr}{rest}"
+    if isinstance(node, ast.Name):
+        target = scope.find(node.id, stars)
+        yield from (f"{name}{rest}" for name in (target.names if target is not None else ()))

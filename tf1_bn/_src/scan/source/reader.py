@@ -8,13 +8,14 @@ from typing import Any, Callable
 
 from .facts import Argument, Call, Target
 from .ledger import Ledger
-from .names import Scope, attribute, either, is_own_function, result
-from .words import ASKED, FOLLOWED_NOT, KEPT, literal, parameters
+from .names import Scope, attribute, either, imported_in, is_own_function, result
+from .words import KEPT, literal, parameters
 
 # By the kind of a node, the method that reads it; Str is Python 3.7's.
 _READ = {
     kind: f"_on_{kind.lower()}"
-    for kind in ("Name", "Attribute", "Call", "IfExp", "NamedExpr", "Lambda", "Constant", "Str")
+    for kind in ("Name", "Attribute", "Call", "IfExp", "BoolOp", "NamedExpr", "Lambda", "Constant")
+    + ("Str",)
 }
 _READABLE = (ast.expr, ast.keyword, getattr(ast, "slice", ast.expr))
 
@@ -28,22 +29,21 @@ class Reader:
         self.stars: list[str] = []
         self.attributes: dict[str, Target | None] = {}
         self.calls: list[Call] = []
-        self.strangers: dict[str, int] = {}
         self.later: list[Callable[[], None]] = []
-        # Conditions and loops around, within the scope; questions for the version around.
-        self.bends, self.guards = 0, 0
+        self.bends = 0  # Conditions and loops around, within the scope.
         self.into: str | None = None
         self.optional: set[str] = set()
-        self.flags: set[str] = set()
-        self._order = 0
 
     def note(self, target: Target | None, node: Any) -> None:
-        """Notes the use of an imported name, but not of one that has a way out if it is gone."""
-        if target is not None and not self.guards and not self._is_optional(target):
+        """Notes the use of an imported name, but not of one whose import may fail."""
+        if target is not None and not self._is_optional(target):
             self.ledger.use(target, node)
 
+    def guard(self, test: Any) -> None:
+        """What is read from here on is a question of `test`, to the end of `ledger.guarded`."""
+        self.ledger.guard(test, imported_in(test, self.scope, self.stars))
+
     def _is_optional(self, target: Target) -> bool:
-        """Whether it was imported where the import may fail."""
         name = f"{target.names[0]}." if target.names else ""
         return bool(self.optional) and name.startswith(tuple(self.optional))
 
@@ -101,7 +101,7 @@ class Reader:
             self.ledger.word(each.arg or "")
         arguments = {name: value[1] for name, value in named.items() if name is not None}
         if target is None:
-            self._stranger(("?",))
+            self.ledger.stranger(("?",), self.scope.key)
             return None
         if target.names == ("functools.partial",) and values and values[0][0] is not None:
             inner = values[0][0]
@@ -113,11 +113,9 @@ class Reader:
         positional = (*target.positional, *(each[1] for each in values))
         self.into = into
         self._add(target, node.func, positional, {**dict(target.keywords), **arguments}, is_open)
-        if self.scope.key not in self.strangers and any(
-            is_own_function(each) for each, _ in (*values, *named.values())
-        ):
+        if any(is_own_function(each) for each, _ in (*values, *named.values())):
             # It may be called there.
-            self._stranger(("?",))
+            self.ledger.stranger(("?",), self.scope.key)
         self.into = None
         return result(target)
 
@@ -133,9 +131,18 @@ class Reader:
     def _on_ifexp(self, node: Any, is_inner: bool) -> Target | None:
         self.value(node.test)
         self.bends += 1
-        found = either(self.value(node.body), self.value(node.orelse))
+        with self.ledger.guarded():
+            self.guard(node.test)
+            found = either(self.value(node.body), self.value(node.orelse))
         self.bends -= 1
         return found
+
+    def _on_boolop(self, node: Any, is_inner: bool) -> None:
+        with self.ledger.guarded():
+            self.value(node.values[0])
+            for before, each in zip(node.values, node.values[1:]):
+                self.guard(before)
+                self.value(each)
 
     def _on_namedexpr(self, node: Any, is_inner: bool) -> Target | None:
         found = self.value(node.value)
@@ -158,6 +165,8 @@ class Reader:
             name = getattr(each, "id", None) or getattr(each, "attr", None)
             if isinstance(name, str):
                 self.ledger.read(name)
+            elif isinstance(literal(each)[1], str):
+                self.ledger.word(literal(each)[1])
 
     def _comprehension(self, node: Any) -> None:
         outer, self.scope = self.scope, Scope(self.scope.key, self.scope)
@@ -192,11 +201,15 @@ class Reader:
         if is_method:
             scope.bound[next(iter(scope.bound))] = Target((f"{above.key}()",))
 
+        around = self.ledger.questions
+
         def later() -> None:
-            outer, bends, guards = self.scope, self.bends, self.guards
-            self.scope, self.bends, self.guards = scope, 0, 0
-            read()
-            self.scope, self.bends, self.guards = outer, bends, guards
+            outer, bends, tries = self.scope, self.bends, self.ledger.tries
+            with self.ledger.guarded():
+                self.scope, self.bends, self.ledger.tries = scope, 0, 0
+                self.ledger.questions = around
+                read()
+            self.scope, self.bends, self.ledger.tries = outer, bends, tries
 
         self.later.append(later)
         return scope.key
@@ -210,11 +223,6 @@ class Reader:
             elif not isinstance(each, (ast.Tuple, ast.List, ast.Starred)) and each is node:
                 self.value(each)
 
-    def _stranger(self, names: tuple[str, ...]) -> None:
-        is_template = any(each.endswith("make_template()") for each in names)
-        if is_template or all(each.split(".")[0] not in FOLLOWED_NOT for each in names):
-            self.strangers.setdefault(self.scope.key, self._order)
-
     def _add(
         self,
         target: Target,
@@ -224,24 +232,17 @@ class Reader:
         is_open: bool,
         is_kept: bool = False,
     ) -> None:
-        self._order += 1
-        names = target.names
-        lasts = {each.replace("()", "").split(".")[-1] for each in names}
-        roots = {each.split(".")[0] for each in names}
-        if not names[:1] or not any(each.startswith(".") for each in names):
-            self._stranger(names)
-        if not lasts & ASKED and (not roots - FOLLOWED_NOT or roots == {"?"}):
+        if not self.ledger.counts(target.names, self.scope.key):
             return
-        is_open = is_open or "*" in named
         self.calls.append(
             Call(
-                names,
+                target.names,
                 *self.ledger.place(node),
                 tuple(given),
                 named,
-                is_open,
+                is_open or "*" in named,
                 self.scope.key,
-                self._order,
+                self.ledger.order,
                 not self.bends,
                 is_kept,
                 self.into,

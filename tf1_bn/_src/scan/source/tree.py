@@ -139,8 +139,23 @@ def _linked(facts: Facts, index: _Index, by_path: Mapping[str, Facts]) -> Facts:
     for call in facts.calls:
         names = follow(call.names)
         calls.append(call if names == call.names else call._replace(names=names))
-    uses: list[Use] = [use._replace(names=follow(use.names)) for use in facts.uses]
+    uses: list[Use] = [
+        use._replace(names=follow(use.names))
+        for use in facts.uses
+        if not any(_is_flag(name, facts.path, index, by_path) for name in use.asked)
+    ]
     return facts._replace(calls=calls, uses=uses)
+
+
+def _is_flag(name: str, importer: str, index: _Index, by_path: Mapping[str, Facts]) -> bool:
+    """Whether a name of another file says which TensorFlow there is."""
+    bare = name.lstrip("<")
+    words = bare.split(".")
+    for count in range(len(words) - 1, -1, -1):
+        path = index.find(importer, len(name) - len(bare), ".".join(words[:count]))
+        if path is not None and words[count] in by_path[path].flags:
+            return True
+    return False
 
 
 def _followed(name: str, importer: str, index: _Index, by_path: Mapping[str, Facts]) -> str:

@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import Any
 
 from .facts import Facts, Import, Target
 from .names import Scope, member
 from .reader import Reader
-from .words import literal, silenced, words_of
+from .words import ends, is_answer, literal, silenced, words_of
 
-_VERSION = re.compile(r"version|hasattr|tf2|v2_enabled", re.IGNORECASE)
 # A failed import or lookup in front of these is meant.
 _MEANT = ("ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException")
 
@@ -38,11 +36,12 @@ def facts_of(path: str, tree: ast.Module, lines: list[str]) -> Facts:
         imports=reader.ledger.imports,
         exports={name: target.names for name, target in bound if target and target.names},
         functions=reader.ledger.functions,
-        strangers=reader.strangers,
+        strangers=reader.ledger.strangers,
         loaded=frozenset(reader.ledger.loaded),
         has_updates=reader.ledger.has_updates,
         has_places=reader.ledger.has_places,
         silenced=silenced(lines),
+        flags=frozenset(reader.ledger.flags),
     )
 
 
@@ -53,9 +52,14 @@ class _Walk:
         self.reader = reader
 
     def body(self, statements: list[Any]) -> None:
+        questions = self.reader.ledger.questions
         for each in statements:
             read = getattr(self, f"_on_{type(each).__name__.lower()}", self._other)
             read(each)
+            # What follows runs for one answer alone.
+            if isinstance(each, ast.Assert) or (isinstance(each, ast.If) and ends(each.body)):
+                self.reader.guard(each.test)
+        self.reader.ledger.questions = questions
 
     def _other(self, node: Any) -> None:
         for child in ast.iter_child_nodes(node):
@@ -89,7 +93,7 @@ class _Walk:
     def _may_fail(self, imported: Target) -> None:
         """Keeps in mind what is imported with a way out; without TensorFlow there is none."""
         (name,) = imported.names
-        if self.reader.guards and name not in ("tensorflow", "tensorflow.compat.v1"):
+        if self.reader.ledger.has_way_out and name not in ("tensorflow", "tensorflow.compat.v1"):
             self.reader.optional.add(f"{name}.")
 
     def _on_importfrom(self, node: Any) -> None:
@@ -117,8 +121,8 @@ class _Walk:
         self.reader.into = first.id if is_plain and isinstance(node.value, ast.Call) else None
         target = self.reader.value(node.value)
         self.reader.into = None
-        if is_plain and (self.reader.guards or _asks_for_version(node.value)):
-            self.reader.flags.add(first.id)
+        if is_plain and (self.reader.ledger.has_way_out or is_answer(node.value)):
+            self.reader.ledger.flags.add(first.id)
         for each in node.targets:
             self._bind(each, target, node.value)
 
@@ -188,21 +192,18 @@ class _Walk:
 
     def _on_if(self, node: Any) -> None:
         # A long chain of elif is one node inside the other.
-        guards = self.reader.guards
-        while True:
-            self.reader.value(node.test)
-            words = words_of(node.test)
-            is_guard = _VERSION.search(words) or not self.reader.flags.isdisjoint(words.split())
-            self.reader.guards += bool(is_guard)
-            if "__main__" in words:
-                self.body(node.body)
-            else:
-                self._bent(node.body)
-            if len(node.orelse) != 1 or not isinstance(node.orelse[0], ast.If):
-                break
-            node = node.orelse[0]
-        self._bent(node.orelse)
-        self.reader.guards = guards
+        with self.reader.ledger.guarded():
+            while True:
+                self.reader.value(node.test)
+                self.reader.guard(node.test)
+                if "__main__" in words_of(node.test):
+                    self.body(node.body)
+                else:
+                    self._bent(node.body)
+                if len(node.orelse) != 1 or not isinstance(node.orelse[0], ast.If):
+                    break
+                node = node.orelse[0]
+            self._bent(node.orelse)
 
     def _on_for(self, node: Any) -> None:
         self.reader.value(node.iter)
@@ -227,19 +228,11 @@ class _Walk:
     def _on_try(self, node: Any) -> None:
         caught = [words_of(each.type) if each.type else "Exception" for each in node.handlers]
         is_meant = any(word in each for each in caught for word in _MEANT)
-        self.reader.guards += is_meant
+        self.reader.ledger.tries += is_meant
         self.body(node.body)
         handlers = [each.body for each in node.handlers]
         self._bent(*handlers, node.orelse)
-        self.reader.guards -= is_meant
+        self.reader.ledger.tries -= is_meant
         self.body(node.finalbody)
 
     _on_trystar = _on_try
-
-
-def _asks_for_version(value: Any) -> bool:
-    """Whether a value says which TensorFlow there is."""
-    is_question = isinstance(value, (ast.Compare, ast.BoolOp)) or (
-        isinstance(value, ast.Call) and getattr(value.func, "id", "") == "hasattr"
-    )
-    return is_question and _VERSION.search(words_of(value)) is not None

@@ -27,6 +27,14 @@ ASKED = frozenset(
 )
 # What `from tensorflow.contrib.layers import *` may have given.
 STARS = (*NORMS, "arg_scope")
+# What a condition says that asks which TensorFlow there is, and what ends a body.
+_VERSION = re.compile(
+    r"version|hasattr|has_?contrib|tf2|v2_enabled|(?<![a-z0-9])tf_?v?[12](?![a-z0-9])(?!_bn)",
+    re.IGNORECASE,
+)
+_ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+_EXITS = ("exit", "quit", "_exit", "skip")
+
 _UPDATES = re.compile(
     r"update_?ops?$|update_?ops_|^(extra|bn|batch_?norm)_?updates?$|^updates$|^get_updates_for$"
     r"|AssignMovingAvg|^create_train_op$|^optimize_loss$|^gan_train_ops$|^RunUpdateOps$"
@@ -120,3 +128,32 @@ def silenced(lines: list[str]) -> dict[int, frozenset[str]]:
             codes = re.findall(_CODE, (match.group("codes") or "").upper())
             found[number] = frozenset(codes)
     return found
+
+
+def speaks_of_version(words: str) -> bool:
+    """Whether the words of a condition say that it asks for the version.
+
+    >>> speaks_of_version("IS_TF1"), speaks_of_version("tf1_bn")
+    (True, False)
+    """
+    return _VERSION.search(words) is not None
+
+
+def is_answer(value: Any) -> bool:
+    """Whether a value tells which TensorFlow there is, so that its name may be asked later."""
+    is_call = isinstance(value, ast.Call)
+    is_question = isinstance(value, (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Subscript))
+    name = getattr(getattr(value, "func", None), "id", "")
+    name = name or getattr(getattr(value, "func", None), "attr", "")
+    known = is_question or (is_call and name in ("hasattr", "int", "float", "bool", "startswith"))
+    return known and speaks_of_version(words_of(value))
+
+
+def ends(body: list[Any]) -> bool:
+    """Whether nothing behind a body runs if the body does."""
+    last = body[-1]
+    if isinstance(last, _ENDS):
+        return True
+    call = last.value if isinstance(last, ast.Expr) else None
+    name = getattr(getattr(call, "func", None), "id", "")
+    return (name or getattr(getattr(call, "func", None), "attr", "")) in _EXITS

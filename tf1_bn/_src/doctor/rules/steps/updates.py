@@ -17,7 +17,8 @@ _AROUND = (
     "with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)): "
     "train_op = optimizer.minimize(loss), behind all layers"
 )
-_KERAS = "Keras collects them in the layer: run layer.updates, or model.updates, with the train op"
+_KERAS = "Keras keeps them in the layer: run layer.updates, or model.updates, with the train op"
+_NOWHERE = f"run them with the train op; {_KERAS}"
 _BRANCH = (
     'with tf1_bn.updates("in_place"): around the layer; or call the layer outside of the '
     "conditional or loop and give it the bool: training=is_training"
@@ -32,7 +33,7 @@ class _Missing(NamedTuple):
 
 
 def unreached_updates(case: Case) -> Iterator[Finding]:
-    """BN110, BN112, BN301 and BN302: statistics of trained layers that a step does not move."""
+    """BN110, BN112, BN301, BN302, BN311: trained layers whose statistics a step does not move."""
     step = case.step
     if step is None:
         return
@@ -76,7 +77,10 @@ def _kind(case: Case, step: Step, missing: _Missing, after: dict[str, list[str]]
     own = tuple(f"{scope}/" for scope in map(_scope, layer.calls) if scope)
     # Somebody made what is behind an update and none of the layer's, to run it.
     runs = (case.view.nodes[name].op == "NoOp" or not name.startswith(own) for name in behind)
-    return "BN301" if any(runs) else "BN110"
+    if any(runs):
+        return "BN301"
+    ops = {*behind, *(update.op for update in updates)}
+    return "BN110" if case.collected is None or case.collected & ops else "BN311"
 
 
 def _scope(call: FoundCall) -> str:
@@ -132,6 +136,9 @@ def _findings(code: str, group: list[_Missing], early: str | None) -> Iterator[F
         elif code == "BN302":
             wrong = "the update ops stand in a conditional or a loop, and nothing outside runs them"
             yield Finding(code, names, wrong, _FOLLOWS, _BRANCH)
+        elif code == "BN311":
+            wrong = "trained, and its update ops, which are in no collection, do not run"
+            yield Finding(code, names, wrong, _FOLLOWS, _NOWHERE)
         elif code == "BN110":
             wrong = "trained, and the train op does not run the update ops"
             yield Finding(code, names, wrong, _FOLLOWS, mend)

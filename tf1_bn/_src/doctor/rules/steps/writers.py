@@ -7,7 +7,7 @@ from typing import Iterator
 
 from ....discovery.found import FoundLayer
 from ....discovery.reading.nodes import View
-from ...facts.case import Case, Step, names_of
+from ...facts.case import Case, Step, names_of, op_of
 from ...facts.finding import Finding
 
 _MOST = 200
@@ -18,29 +18,38 @@ def unordered_writers(case: Case) -> Iterator[Finding]:
     step = case.step
     if step is None:
         return
-    layers = [layer for layer in case.found.layers if _races(case.view, step, layer)]
+    racing = {layer: _racing(case.view, step, layer) for layer in case.found.layers}
+    layers = [layer for layer, pair in racing.items() if pair]
     if layers:
         yield Finding(
             "BN304",
             names_of(layers),
-            "several calls move one statistic in one step, in no order",
+            "several calls move one statistic in one step, in no order: "
+            + " and ".join(_shown(*writer) for writer in racing[layers[0]]),
             "each may overwrite what another one has done, so that runs differ",
             'train_op = tf1_bn.minimize(optimizer, loss), or towers="first" or "averaged" in it',
         )
 
 
-def _races(view: View, step: Step, layer: FoundLayer) -> bool:
-    by_variable: dict[str, list[str]] = {}
+def _shown(name: str, device: str) -> str:
+    return f"{name!r}, by a call on {device}" if device else repr(name)
+
+
+def _racing(view: View, step: Step, layer: FoundLayer) -> list[tuple[str, str]]:
+    """Two ops that move one average in no order, each with the device of its call; or none."""
+    by_variable: dict[str, dict[str, str]] = {}
     for call in layer.calls:
+        device = view.nodes[op_of(call.output)].device
         # A call may write one variable twice, in branches.
         ops = {each.variable: each.op for each in call.updates if each.op in step.runs}
         for variable, op in ops.items():
-            by_variable.setdefault(variable, []).append(op)
+            by_variable.setdefault(variable, {})[op] = device
     for writers in by_variable.values():
-        distinct = sorted(set(writers), key=lambda op: view.places[op])
-        if any(not _waits(view, b, a) for a, b in zip(distinct, distinct[1:])):
-            return True
-    return False
+        distinct = sorted(writers, key=lambda op: view.places[op])
+        for first, second in zip(distinct, distinct[1:]):
+            if not _waits(view, second, first):
+                return [(first, writers[first]), (second, writers[second])]
+    return []
 
 
 def _waits(view: View, later: str, earlier: str) -> bool:
