@@ -19,7 +19,7 @@ def constant(values: Any) -> dict[str, Any]:
 
 
 def node(name: str, op: str, *inputs: str, **attributes: Any) -> Any:
-    return SimpleNamespace(name=name, op=op, input=list(inputs), attr=attributes)
+    return SimpleNamespace(name=name, op=op, input=list(inputs), attr=attributes, device="")
 
 
 def graph(nodes: Sequence[Any], functions: Sequence[Any] = ()) -> Any:
