@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
@@ -11,8 +13,10 @@ import tf1_bn
 from tests.conftest import make_session
 from tests.rescue.export_models import MODELS, normalizer, with_values
 from tf1_bn._src.discovery.layers import find_layers
+from tf1_bn._src.discovery.reading.nodes import shape_of
 from tf1_bn._src.rescue.export.live import values_of
 from tf1_bn._src.rescue.folding.folding import Folded, folded
+from tf1_bn._src.rescue.surgery.baked import place_of
 from tf1_bn._src.rescue.surgery.flags import Setting
 from tf1_bn._src.rescue.surgery.freezing import frozen, variables_of
 from tf1_bn._src.rescue.surgery.net import as_graph_def
@@ -46,10 +50,29 @@ def data_for(tensor: Any, rows: int = 3) -> Any:
     return np.random.RandomState(1).normal(0.5, 2.0, shape).astype(np.float32)
 
 
+def _contrib(data: Any, training: Any, name: str, **arguments: Any) -> Any:
+    from tensorflow.contrib.layers import batch_norm
+
+    return batch_norm(data, is_training=training, scope=name, scale=True, **arguments)
+
+
+LAYERS = {
+    "tf1_bn": tf1_bn.batch_normalization,
+    "tf.layers": lambda *args, **how: tf.layers.batch_normalization(*args, **how),
+    "contrib": _contrib,
+}
+LIBRARIES = [
+    "tf1_bn",
+    pytest.param("tf.layers", marks=pytest.mark.tf_max("2.15", reason="Keras 3 took it away")),
+    pytest.param("contrib", marks=pytest.mark.tf_max("1.15", reason="it came with TF 1 alone")),
+]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("name", MODELS)
-def test_each_kind_of_net_is_folded_whole(name: str) -> None:
+def test_each_kind_of_net_is_folded_whole(name: str, library: str) -> None:
     training = tf.placeholder(tf.bool, [], name="training")
-    model = MODELS[name](normalizer(tf1_bn.batch_normalization, training), training)
+    model = MODELS[name](normalizer(LAYERS[library], training), training)
     with make_session() as session:
         with_values(session)
         feed = {model.inputs: data_for(model.inputs)}
@@ -58,7 +81,7 @@ def test_each_kind_of_net_is_folded_whole(name: str) -> None:
         done = operated(session, [model.outputs])
         assert session.graph.as_graph_def() == before
     assert done.kept == () and len(done.done) == len(find_layers(session.graph))
-    assert phases(done) <= {"folded"}
+    assert phases(done) == {"folded"}
     ops = {node.op for node in done.net.nodes.values()}
     assert not ops & {"Rsqrt", "FusedBatchNormV3", "If", "Merge", "Switch", "VarHandleOp"}
     (found,) = answers(done, [model.outputs], feed)
@@ -277,3 +300,33 @@ def test_a_setting_takes_the_place_of_what_is_fed() -> None:
         feed = {data: data_for(data)}
         expected = session.run(output, {**feed, training: False, keep: 0.5})
     np.testing.assert_allclose(answers(done, [output], feed)[0], expected, rtol=1e-6)
+
+
+# Of graphs that TF 1.15.5 made: how many layers end up in a convolution, and which were rewritten.
+RECORDED = {
+    "by_hand": (0, ()),
+    "contrib_in_place": (0, ("BatchNorm",)),
+    "fused_phase": (1, ()),
+    "fused_train": (1, ("bn",)),
+    "ghosts": (1, ("bn",)),
+    "keras": (0, ()),
+    "renorm": (1, ("bn",)),
+    "renorm_phase": (1, ()),
+    "resource_phase_unfused": (1, ()),
+    "slim_block": (2, ()),
+    "v2_unfused": (1, ()),
+}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recorded_graph_ends_up_without_batch_statistics(name: str) -> None:
+    file = Path(__file__).parents[1] / "discovery" / "data" / f"{name}.pb.gz"
+    graph_def = tf.GraphDef.FromString(gzip.decompress(file.read_bytes()))
+    calls = [call for layer in find_layers(graph_def) for call in layer.calls]
+    ready = prepared(graph_def, [place_of(each.output) for each in calls], every_layer=True)
+    view, random = ready.net.view(), np.random.RandomState(0)
+    shapes = {each: shape_of(view, (each, 0)) for each in variables_of(ready.net)}
+    values = {each: random.rand(*shape).astype(np.float32) for each, shape in shapes.items()}
+    done = folded(frozen(ready.net, values, ready.outputs), ready.outputs)
+    assert (len(done.done), ready.forced) == RECORDED[name]
+    assert phases(done) <= {"folded", "inference"}

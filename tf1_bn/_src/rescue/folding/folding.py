@@ -26,6 +26,7 @@ from ..surgery.values import Values
 from .chains import Affine, Link, affine, way_back
 from .linear import WEIGHTS, Taken, before, behind, channel_place, channels_of, data_place
 
+_SHAPE_ALONE = ("Shape", "ShapeN", "Size", "Rank")
 _NUMPY: dict[int, Any] = {1: np.float32, 2: np.float64, 19: np.float16}
 
 
@@ -174,9 +175,11 @@ def _weights(view: View, values: Values, linear: Node) -> Any:
 
 
 def _uses(view: View, tensor: Tensor) -> list[tuple[Node, int]]:
+    """Who reads the numbers of a tensor, and as which input; its shape stays what it was."""
     return [
         (reader, place)
         for reader in view.readers(tensor)
+        if reader.op not in _SHAPE_ALONE
         for place, each in enumerate(reader.inputs)
         if each == tensor
     ]

@@ -187,7 +187,8 @@ def constant(net: Net, name: str, array: Any, dtype: int) -> Node:
     """A Const whose values are those of `array`, which has the dtype of that number."""
     node = made(net, name, "Const", (), dtype=dtype)
     value = type(net.source)().node.add().attr["value"]
-    array = np.ascontiguousarray(array)
+    # Not ascontiguousarray, which makes a number an axis.
+    array = np.asarray(array, order="C")
     value.tensor.dtype = dtype
     value.tensor.tensor_shape.SetInParent()
     for size in np.shape(array):
