@@ -12,7 +12,9 @@ TESTS = Path(__file__).resolve().parent
 SLOW = {
     "contrib/test_conformance.py": "the recorded cases once more, by the function of contrib",
     "distribute": "towers, replicas and clusters of processes",
+    "doctor/test_heard.py": "programs in processes of their own",
     "doctor/test_pitfalls.py": "a process for each example of the pages",
+    "doctor/test_ran.py": "it runs every program of the zoo",
     "examples/test_cluster_protocol.py": "it starts processes",
     "examples/test_small_examples.py": "it trains five examples",
     "examples/test_train_digits_cluster.py": "it trains in clusters of processes",

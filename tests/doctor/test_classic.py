@@ -9,7 +9,7 @@ from typing import Any, Iterator
 import pytest
 
 import tf1_bn
-from tf1_bn._src.doctor.examined import examined
+from tf1_bn._src.doctor.examined import examination
 from tf1_bn._src.runtime.tensorflow_v1 import tf
 from tf1_bn._src.scan.scan import scan
 
@@ -56,6 +56,6 @@ def test_a_classic_mistake(
     found = tf1_bn.check(names["train_op"], outputs=names.get("outputs"), saver=names.get("saver"))
     assert {each.code for each in found} == checked
     target = "model.pb" if (tmp_path / "model.pb").exists() else "model"
-    assert {each.code for each in examined(target).findings} == doctored
+    assert {each.code for _, each in examination(target).found} == doctored
     told = scan([str(SCRIPTS / f"{name}.py")]).findings
     assert {each.code for each in told} - NEEDS == scanned

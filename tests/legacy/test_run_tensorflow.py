@@ -62,12 +62,12 @@ def test_resnet(forget: bool, tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     assert f"{0 if forget else 9} of 9 moving variances moved" in ended.out
     assert "resnet_model/batch_normalization_1/gamma:0" in ended.out
-    report = "\n".join(ended.err.splitlines()[-2:])
+    report = "\n".join(ended.err.splitlines()[-4:])
     assert report.endswith(", and the updates of all 9 ran.") != forget
     if forget:
         names = "resnet_model/batch_normalization, resnet_model/batch_normalization_1, "
         assert "tf1_bn: 9 batch-norm layers were built; the updates of none ran.\n" in report
-        assert f"tf1_bn: the updates of all 9 layers ({names}" in report
+        assert re.search(f"tf1_bn: BN(110 warning|301 note): {names}", report)
 
 
 @pytest.mark.parametrize("alone", [False, True])

@@ -25,20 +25,22 @@ LEVELS = (
     ("proof.record", "doctor.facts", "rescue.folding", "rescue.trial"),
     ("proof.verify", "proof.parity", "doctor.rules.files"),
     ("doctor.rules.layers", "doctor.rules.steps", "rescue.export"),
+    ("doctor.report",),
     ("doctor",),
-    ("rescue.averages",),
+    ("rescue.averages", "doctor.programs"),
     ("rescue",),
     ("cli",),
 )
 ROOMS = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 PURE = (
     *("version", "files", "plan", "discovery", "scan", "doctor.facts", "doctor.rules"),
+    *("doctor.report", "doctor.places"),
     *("proof.report", "proof.recording", "proof.causes", "rescue.averages.moments"),
     *("rescue.surgery", "rescue.folding"),
     *(f"programs.old_names.{name}" for name in ("heirs", "neighbours", "tensorflow_names")),
 )
 # 22 rooms rebuild the layer and run programs; doctor, scan and rescue have rooms beside them.
-MOST_FILES, MOST_ROOMS = 9, 36
+MOST_FILES, MOST_ROOMS = 9, 38
 SOURCE = PACKAGE / "_src"
 # Packages of an extra that a file is about, and that not every environment has.
 EXTRAS = {"scan.rewriting": "libcst"}

@@ -9,8 +9,9 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Iterator, NoReturn, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, NoReturn, Sequence
 
+from ..files.streams import room_of, say
 from ..programs.preparation import prepare
 from ..programs.program import Program, ProgramFailed
 from ..runtime.after_import import after_import
@@ -18,6 +19,8 @@ from .options import INTERRUPTED, run_to_its_end, shown
 
 if TYPE_CHECKING:
     # NumPy and TensorFlow, which the program imports.
+    from ..doctor.programs.attending import Attending
+    from ..doctor.programs.telling import Told
     from ..proof.record.recorder import Recorder
 
 # What ends a program from outside: a scheduler, or the terminal that closes.
@@ -26,12 +29,26 @@ _ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
 _LEAVING = ("_exit", "execv", "execve")
 
 
+class Listened(NamedTuple):
+    """What there is of a program that was run.
+
+    Attributes:
+      recorder: None if it did not import TensorFlow.
+      failed: why it did not come to a good end, else None.
+      told: what the doctor says of it; None if it did not come to a good end.
+    """
+
+    recorder: Recorder | None
+    failed: ProgramFailed | None
+    told: Told | None
+
+
 def listened(
     parsed: Any,
     make: Callable[[], Recorder],
     untouched: bool = False,
     leaving: Callable[[Recorder, ProgramFailed], Any] = lambda recorder, failed: None,
-) -> tuple[Recorder | None, ProgramFailed | None]:
+) -> Listened:
     """Runs the program of a parsed command line, and records from its import of TensorFlow on.
 
     Args:
@@ -42,10 +59,11 @@ def listened(
         ours runs; the recorder has written what it can.
 
     Returns:
-      The recorder, None if the program did not import TensorFlow; and why the program did not come
-      to a good end, else None.
+      What there is of the program.
     """
     recorders: list[Recorder] = []
+    doctors: list[Attending] = []
+    said: list[Told] = []
     signals: list[signal.Signals] = []
     failed: ProgramFailed | None = None
     stack = contextlib.ExitStack
@@ -55,6 +73,7 @@ def listened(
             def listen() -> None:
                 recorders.append(listening.enter_context(make()))
                 listening.enter_context(_told_of_leaving(recorders[0], leaving))
+                doctors.append(_doctor(listening))
 
             if untouched:
                 prepared.callback(after_import("tensorflow", listen))
@@ -62,6 +81,8 @@ def listened(
                 prepared.enter_context(prepare(parsed, listen))
             program = Program(parsed.program, list(parsed.program_arguments), parsed.module)
             _run_whole(program, parsed)
+            # Before anything is replayed here.
+            said += _said(doctors)
     except ProgramFailed as error:
         failed = error
     except KeyboardInterrupt:
@@ -81,8 +102,42 @@ def listened(
     if signals:
         failed = ProgramFailed(f"ended by {signals[0].name}", 128 + signals[0])
     if not recorders:
-        return None, failed or ProgramFailed("the program did not import TensorFlow", 1)
-    return recorders[0], failed
+        failed = failed or ProgramFailed("the program did not import TensorFlow", 1)
+        return Listened(None, failed, None)
+    return Listened(recorders[0], failed, said[0] if said and failed is None else None)
+
+
+def _doctor(listening: contextlib.ExitStack) -> Attending:
+    from ..doctor.programs.attending import Attending
+
+    doctor = Attending()
+    doctor.start()
+    listening.callback(doctor.stop)
+    return doctor
+
+
+def _said(doctors: Sequence[Attending]) -> list[Told]:
+    """What the doctor says; none where the program did not import TensorFlow."""
+    if not doctors:
+        return []
+    from ..doctor.programs.telling import told
+
+    return [told(doctors[0], room_of(sys.stderr))]
+
+
+def checked(code: int, is_asked: bool, told: Told | None) -> int:
+    """Says what the doctor has to say, and returns the exit code: `code`, or that of `--check`.
+
+    Args:
+      code: what the command would end with.
+      is_asked: whether `--check` was given.
+      told: None for a program that did not come to a good end.
+    """
+    for line in told.lines if told is not None else ():
+        say(line)
+    if not is_asked or told is None:
+        return code
+    return code or told.code
 
 
 def _run_whole(program: Program, parsed: Any) -> None:

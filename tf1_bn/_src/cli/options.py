@@ -31,6 +31,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of what the program finds."""
     for flag, effect in _WHAT_IT_FINDS:
         parser.add_argument(flag, action="store_true", help=effect)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="exit with 1 if the doctor warns of a graph of the program, and would with 0",
+    )
 
 
 def unrecognized(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:

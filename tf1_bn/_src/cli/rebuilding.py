@@ -23,6 +23,7 @@ from .listening import ended_by, listened
 from .options import INTERRUPTED
 
 if TYPE_CHECKING:
+    from ..doctor.programs.telling import Told
     from ..proof.record.recorder import Recorder
     from ..proof.recording.recording import Recording
 
@@ -38,6 +39,7 @@ def rebuilt(parsed: Any, output_to_stderr: bool) -> tuple[Recording | None, str]
 
     Returns:
       None if nothing is known of what it built; and a sentence, "" if it came to a good end.
+      What the doctor says of it is kept as `parsed.told`, a list of lines and code, or None.
 
     Raises:
       KeyboardInterrupt: the program was interrupted.
@@ -52,6 +54,7 @@ def rebuilt(parsed: Any, output_to_stderr: bool) -> tuple[Recording | None, str]
         ended = _read(os.path.join(folder, _ENDED))
         failed = _killed(code) if ended is None else ended["failed"]
         parsed.cure = (ended or {}).get("cure", "")
+        parsed.told = (ended or {}).get("told")
         path = os.path.join(folder, _REBUILT)
         return load_recording(path) if os.path.exists(path) else None, failed
 
@@ -117,15 +120,17 @@ def _rebuild(folder: str) -> int:
         # What is built and run; no step is needed.
         return Recorder(os.path.join(folder, _REBUILT), Limits(steps=0))
 
-    def note(recorder: Recorder | None, failed: ProgramFailed | None) -> None:
+    def note(
+        recorder: Recorder | None, failed: ProgramFailed | None, told: Told | None = None
+    ) -> None:
         # What would have spared the program its error is told last of all.
         why = str(failed) if failed is not None and failed.code else ""
-        ended = {"failed": why, "cure": vars(parsed).get("cure", "")}
+        ended = {"failed": why, "cure": vars(parsed).get("cure", ""), "told": told}
         _write(os.path.join(folder, _ENDED), ended)
 
     process = os.getpid()
-    recorder, failed = listened(parsed, make, leaving=note)
+    recorder, failed, told = listened(parsed, make, leaving=note)
     # A forked child at its end leaves its parent's folder alone.
     if os.getpid() == process:
-        note(recorder, failed)
+        note(recorder, failed, told)
     return 0 if failed is None else failed.code

@@ -12,7 +12,7 @@ from ..files.streams import reason, say
 from ..files.text_table import counted
 from ..programs.program import ProgramFailed
 from ..proof.record.request import check_request
-from .listening import listened
+from .listening import checked, listened
 from .options import USAGE_ERROR, add_options, add_program, check_program, is_untouched
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def record_command(parsed: Any) -> int:
         say(str(error))
         return USAGE_ERROR
     process = os.getpid()
-    recorder, failed = listened(
+    recorder, failed, told = listened(
         parsed,
         lambda: _recorder(parsed),
         is_untouched(parsed),
@@ -76,7 +76,7 @@ def record_command(parsed: Any) -> int:
     if os.getpid() != process:
         # A child that the program forked, at its end: the recording is its parent's.
         return failed.code if failed is not None else 0
-    return _tell(parsed.output, recorder, failed)
+    return checked(_tell(parsed.output, recorder, failed), parsed.check, told)
 
 
 def _recorder(parsed: Any) -> Recorder:

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, Sequence
 
-from ..files.streams import say
+from ..files.streams import room_of, say
 from ..files.terminal import width_of
 from ..files.text_table import fitted
 from ..programs.cures import cure
@@ -19,9 +19,9 @@ from .options import add_options, exit_code
 
 if TYPE_CHECKING:
     # TensorFlow, which the program alone imports.
-    from ..programs.watching.watch import Watch
+    from ..doctor.programs.attending import Attending
 
-_MISTAKES, _NOTHING_TO_CHECK = 1, 2
+_NOTHING_TO_CHECK = 2
 
 
 def add_run(commands: Any) -> None:
@@ -32,7 +32,9 @@ def add_run(commands: Any) -> None:
         usage="%(prog)s [options] SCRIPT [ARGS...]\n       %(prog)s [options] -m MODULE [ARGS...]",
         description=(
             "Run a program as `python SCRIPT` or `python -m MODULE` does, with tf1_bn.install() "
-            "done as soon as it imports TensorFlow."
+            "done as soon as it imports TensorFlow; and say at its end what was built and ran, "
+            "and what is wrong with it. Exit code: the program's; with --check of one that ends "
+            "well 1 if there are warnings, 2 if there was no layer to check."
         ),
         allow_abbrev=False,
     )
@@ -47,12 +49,6 @@ def add_run(commands: Any) -> None:
         action="store_true",
         help="do not say at exit how many layers were built and updated",
     )
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="exit with 1 if a layer's updates did not run, with 2 if there was none to check; "
-        "a program that fails keeps its exit code",
-    )
 
 
 def run_command(program: Program, parsed: Any) -> int:
@@ -61,18 +57,18 @@ def run_command(program: Program, parsed: Any) -> int:
     With `--check` a program that ends well may get another exit code, of what it built and ran
     when its main thread ended.
     """
-    watches: list[Watch] = []
+    doctors: list[Attending] = []
     last_lines: list[str] = []
 
     def start() -> None:
-        from ..programs.watching.watch import Watch
+        from ..doctor.programs.attending import Attending
 
-        watches.append(Watch())
-        watches[0].start()
+        doctors.append(Attending(judges=parsed.check or not parsed.no_report))
+        doctors[0].start()
 
     def report_at_exit() -> None:
         # Behind the exit handlers of the program, which register later.
-        atexit.register(_tell, watches, parsed, os.getpid(), last_lines)
+        atexit.register(_tell, doctors, parsed, os.getpid(), last_lines)
 
     prepare(parsed, start)
     try:
@@ -81,58 +77,59 @@ def run_command(program: Program, parsed: Any) -> int:
         _exit_with(error)
     except SystemExit as stop:
         if stop.code not in (None, 0):
-            last_lines += _said(watches, parsed, f"it ended with exit code {exit_code(stop)}")[0]
+            last_lines += _said(doctors, parsed, f"it ended with exit code {exit_code(stop)}")[0]
         elif not parsed.check:
             raise
         else:
-            sys.exit(_checked(watches, parsed, last_lines))
+            sys.exit(_checked(doctors, parsed, last_lines))
         raise
     except BaseException as error:
         until = "the interruption" if isinstance(error, KeyboardInterrupt) else "the error"
         wanted = cure(error, parsed)
-        if not wanted or (watches and watches[0].layers()):
-            last_lines += _said(watches, parsed, until)[0]
+        if not wanted or (doctors and doctors[0].watch.layers()):
+            last_lines += _said(doctors, parsed, until)[0]
         last_lines += [wanted] if wanted else []
         raise
-    return _checked(watches, parsed, last_lines) if parsed.check else 0
+    return _checked(doctors, parsed, last_lines) if parsed.check else 0
 
 
-def _checked(watches: list[Watch], parsed: Any, last_lines: list[str]) -> int:
+def _checked(doctors: list[Attending], parsed: Any, last_lines: list[str]) -> int:
     """The exit code of `--check`; what there is to say at exit goes into `last_lines`."""
-    lines, code = _said(watches, parsed)
+    lines, code = _said(doctors, parsed)
     last_lines += lines
     return code
 
 
-def _said(watches: list[Watch], parsed: Any, until: str = "") -> tuple[list[str], int]:
+def _said(doctors: list[Attending], parsed: Any, until: str = "") -> tuple[list[str], int]:
     """The sentences of the report, and the exit code that `--check` makes of them.
 
     Args:
-      watches: one, or none where the program did not import TensorFlow.
+      doctors: one, or none where the program did not import TensorFlow.
       parsed: the command line.
       until: what ended the program early; "" for nothing.
     """
-    if not watches:
+    if not doctors:
         return ["TensorFlow was not imported."] * (not parsed.no_report), _NOTHING_TO_CHECK
-    from ..programs.watching.exit_report import report
+    if parsed.no_report and not parsed.check:
+        return [], 0
+    from ..doctor.programs.telling import told
 
-    facts, mistakes = report(watches[0], until)
-    known = watches[0].sees_runs and watches[0].layers()
-    code = (_MISTAKES if mistakes else 0) if known else _NOTHING_TO_CHECK
-    return [] if parsed.no_report else [*facts, *mistakes], code
+    said = told(doctors[0], room_of(sys.stderr), until)
+    return [] if parsed.no_report else said.lines, said.code
 
 
-def _tell(watches: list[Watch], parsed: Any, process: int, last_lines: list[str]) -> None:
+def _tell(doctors: list[Attending], parsed: Any, process: int, last_lines: list[str]) -> None:
     """Tells on standard error, after all else, what is in `last_lines` or else was seen by now."""
     # A forked child that runs exit handlers has nothing to report.
     if os.getpid() != process:
         return
-    for line in last_lines or _said(watches, parsed)[0]:
+    for line in last_lines or _said(doctors, parsed)[0]:
         say(line)
+    for doctor in doctors:
+        doctor.stop()
     # A table is read by its columns.
-    for line in (
-        fitted(watches[0].kernels(), width_of(sys.stderr)) if parsed.kernels and watches else ()
-    ):
+    kernels = doctors[0].watch.kernels() if parsed.kernels and doctors else []
+    for line in fitted(kernels, width_of(sys.stderr)) if kernels else ():
         say(line, "")
 
 

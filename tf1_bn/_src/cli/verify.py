@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ..files.page import START
 from ..files.streams import put, reason, say
 from ..files.terminal import width_of
-from ..files.whole_files import check_target, is_same_file
+from ..files.whole_files import check_report
 from ..programs.program import ProgramFailed
 from ..runtime.own_start import start_tensorflow
+from .listening import checked
 from .options import INTERRUPTED, add_options, add_program, check_program
 from .rebuilding import rebuilt
 
@@ -25,7 +26,7 @@ _COULD_NOT_COMPARE = 2
 # How reports of both formats start, which a later one may replace.
 _STARTS = (
     b'{\n "title": ',
-    b'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-S',
+    START.encode(),
 )
 
 
@@ -62,9 +63,12 @@ def verify_command(parsed: Any) -> int:
     """`python -m tf1_bn verify FILE [SCRIPT] [-- ARGS...]`; returns the exit code."""
     from ..proof.recording.archive import RecordingError
 
+    parsed.told = None
     try:
         if parsed.program is not None:
             check_program(parsed)
+        elif parsed.check:
+            raise ProgramFailed("verify: --check needs a SCRIPT, whose graphs are checked", 2)
         files = _writable(parsed)
         report = _verified(parsed)
     except (ImportError, OSError, ProgramFailed, RecordingError) as error:
@@ -78,7 +82,11 @@ def verify_command(parsed: Any) -> int:
     code = put(text, report.exit_code)
     # Behind the verdict: a pipe that nobody reads yet makes us wait.
     _write(report, files)
-    return code
+    if not parsed.told:
+        return code
+    from ..doctor.programs.telling import Told
+
+    return checked(code, parsed.check, Told(*parsed.told))
 
 
 def _writable(parsed: Any) -> list[tuple[str, str]]:
@@ -88,28 +96,14 @@ def _writable(parsed: Any) -> list[tuple[str, str]]:
         if path is None:
             continue
         try:
-            _check_free(path, [parsed.recording, parsed.program or ""], [each for each, _ in found])
-            check_target(path)
+            read = [parsed.recording, parsed.program or ""]
+            others = [each for each, _ in found]
+            check_report(path, _STARTS, read, others, "verified", "--format json is")
         except OSError as error:
             say(f"cannot write {path}: {reason(error)}; the verdict is told without it")
         else:
             found.append((path, kind))
     return found
-
-
-def _check_free(path: str, read: list[str], written: list[str]) -> None:
-    """Raises OSError where a report would cost something else."""
-    if path == "-":
-        raise OSError("reports go to files; --format json is for standard output")
-    if any(is_same_file(path, each) for each in read):
-        raise OSError("it is what is verified")
-    if os.path.realpath(path) in map(os.path.realpath, written):
-        raise OSError("the other report goes there")
-    if os.path.isfile(path):
-        with open(path, "rb") as opened:
-            start = opened.read(max(map(len, _STARTS)))
-        if start and not start.startswith(_STARTS):
-            raise OSError("it is no report, and would be lost")
 
 
 def _write(report: Report, files: list[tuple[str, str]]) -> None:

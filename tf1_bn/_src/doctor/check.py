@@ -21,7 +21,9 @@ from .rules.steps.phases import forgotten_training
 from .rules.steps.updates import unreached_updates
 from .rules.steps.writers import unordered_writers
 
-RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+Rule = Callable[[Case], Iterator[Finding]]
+
+RULES: tuple[Rule, ...] = (
     forgotten_training,
     unreached_updates,
     updates_by_foreign_data,
@@ -86,6 +88,19 @@ def check(
     )
     case = case_of(graph, question)
     return ordered(each for rule in RULES for each in rule(case) if each.code not in hidden)
+
+
+def judged(case: Case, rules: Iterable[Rule] = RULES) -> tuple[list[Finding], list[str]]:
+    """What rules find, and a line for each that fails: that costs its findings and no others."""
+    findings, troubles = [], []
+    for rule in rules:
+        try:
+            findings += list(rule(case))
+        except Exception as error:
+            words = (str(error).splitlines() or [""])[0]
+            what = f"{type(error).__name__}: {words}"
+            troubles.append(f"{rule.__name__} failed, by a mistake of tf1_bn: {what}")
+    return findings, troubles
 
 
 def assert_wired(train_op: Any, *args: Any, **kwargs: Any) -> None:

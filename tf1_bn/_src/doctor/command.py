@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
-from ..files.streams import put, say
+from ..files.page import START as PAGE
+from ..files.sarif import START as SARIF
+from ..files.streams import put, reason, say
+from ..files.terminal import width_of
 from ..files.text_table import printable
+from ..files.whole_files import check_report, write_text
 from ..runtime.own_start import start_tensorflow
 
-CLEAN, FOUND, UNREAD = 0, 1, 2
+UNREAD = 2
+_STARTS = (PAGE.encode(), SARIF.encode())
 
 
 def add_doctor(commands: Any) -> None:
@@ -19,30 +25,71 @@ def add_doctor(commands: Any) -> None:
         "doctor",
         help="examine the batch norm of a graph or checkpoint",
         description=(
-            "Read a .meta file, a frozen graph, a SavedModel or a checkpoint, without running it: "
-            "the phase and the moving statistics of each layer, and mistakes. Exit code 0: no "
-            "warning, 1: warnings, 2: TARGET could not be read."
+            "Read a .meta file, a frozen graph, a SavedModel, a checkpoint, or all of a folder, "
+            "without running it: the phase and the moving statistics of each layer, and mistakes. "
+            "Exit code 0: no warning, 1: warnings, 2: something could not be read."
         ),
         allow_abbrev=False,
     )
     parser.add_argument("target", metavar="TARGET", help="a file, a folder or a checkpoint's name")
     parser.add_argument("--json", action="store_true", help="for programs, instead of a table")
+    parser.add_argument("--html", metavar="FILE", help="also write one HTML page, with plots")
+    parser.add_argument("--sarif", metavar="FILE", help="also write the findings as SARIF 2.1.0")
     parser.set_defaults(command=doctor_command)
 
 
 def doctor_command(parsed: Any) -> int:
     """`python -m tf1_bn doctor TARGET`; returns the exit code."""
     try:
+        files = _writable(parsed)
         # Not before: the help must not wait for it.
         start_tensorflow()
-        from .examined import as_json, as_text, examined
-
-        result = examined(parsed.target)
     except OSError as error:
-        say(printable(f"cannot read {error.filename or parsed.target}: {error.strerror or error}"))
+        say(str(error))
         return UNREAD
-    except (ImportError, ValueError) as error:
+    except ImportError as error:
         say(printable(str(error)))
         return UNREAD
-    show = as_json if parsed.json else as_text
-    return put(show(parsed.target, result), FOUND if result.findings.of("warning") else CLEAN)
+    from .examined import examination
+    from .report.texts import as_json, as_text
+
+    found = examination(parsed.target)
+    for line in found.troubles:
+        say(printable(line))
+    text = as_json(found) if parsed.json else as_text(found, width_of(sys.stdout))
+    code = put(text, found.exit_code)
+    return code if _written(found, files) else code or UNREAD
+
+
+def _writable(parsed: Any) -> list[tuple[str, str]]:
+    """The files that are asked for, each with its kind.
+
+    Raises:
+      OSError: one cannot be written, or would take the place of something else.
+    """
+    found: list[tuple[str, str]] = []
+    for kind, path in (("html", parsed.html), ("sarif", parsed.sarif)):
+        if path is None:
+            continue
+        try:
+            others = [each for each, _ in found]
+            check_report(path, _STARTS, [parsed.target], others, "examined", "--json is")
+        except OSError as error:
+            raise OSError(f"cannot write {printable(path)}: {reason(error)}") from None
+        found.append((path, kind))
+    return found
+
+
+def _written(found: Any, files: list[tuple[str, str]]) -> bool:
+    """Writes the files, each whole or not at all; whether all could be written."""
+    from .report.page import page
+    from .report.texts import as_sarif
+
+    done = True
+    for path, kind in files:
+        try:
+            write_text(path, page(found) if kind == "html" else as_sarif(found))
+        except OSError as error:
+            say(f"cannot write {printable(path)}: {reason(error)}")
+            done = False
+    return done

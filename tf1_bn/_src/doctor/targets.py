@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import re
 from typing import Any, Iterator, NamedTuple
@@ -11,13 +13,16 @@ import numpy as np
 from google.protobuf import message_factory, symbol_database
 from google.protobuf.message import DecodeError
 
+from ..files.whole_files import open_regular
 from ..runtime.tensorflow_v1 import tf
 from .facts.case import Question
+from .places import SAVED_MODEL, VALUES
 
-_VALUES = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
 _AVERAGES = re.compile("moving|renorm")
 _OBJECT = "/.ATTRIBUTES/VARIABLE_VALUE"
 _MOST_BYTES = 2**31 - 1
+# More than any layer has, and few enough for the memory.
+_MOST_CHANNELS = 2**20
 
 
 class Target(NamedTuple):
@@ -42,16 +47,16 @@ def targets_of(path: str) -> list[Target]:
       ValueError: it is none of these.
     """
     if os.path.isdir(path):
-        saved = os.path.join(path, "saved_model.pb")
+        saved = os.path.join(path, SAVED_MODEL)
         if os.path.isfile(saved):
             prefix = os.path.join(path, "variables", "variables")
             model = _parsed(saved, _saved_model(), "SavedModel")
             return [_of_meta_graph(each, prefix) for each in model.meta_graphs]
-        latest = tf.train.latest_checkpoint(path)
+        latest = tf.train.latest_checkpoint(path) or _newest(path)
         if not latest:
             raise ValueError(f"{path}: neither a SavedModel nor a folder of checkpoints")
         return targets_of(latest)
-    prefix = _VALUES.sub("", path)
+    prefix = VALUES.sub("", path)
     meta = path if path.endswith(".meta") else f"{prefix}.meta"
     if os.path.isfile(f"{prefix}.index") or (path.endswith(".meta") and os.path.isfile(path)):
         prefix = prefix[: -len(".meta")] if prefix.endswith(".meta") else prefix
@@ -60,6 +65,12 @@ def targets_of(path: str) -> list[Target]:
         return [_of_meta_graph(_parsed(meta, tf.MetaGraphDef(), "MetaGraphDef"), prefix)]
     graph = _parsed(path, tf.GraphDef(), "GraphDef")
     return [Target(graph, Question(), None)]
+
+
+def _newest(folder: str) -> str:
+    """The prefix of the newest checkpoint, where the state file names none that is there."""
+    found = glob.glob(os.path.join(glob.escape(folder), "*.index"))
+    return VALUES.sub("", max(found, key=os.path.getmtime)) if found else ""
 
 
 def _saved_model() -> Any:
@@ -71,13 +82,11 @@ def _saved_model() -> Any:
 
 
 def _parsed(path: str, message: Any, kind: str) -> Any:
-    if os.stat(path).st_size > _MOST_BYTES:
-        raise ValueError(f"{path}: too large for a {kind}")
-    with open(path, "rb") as file:
+    with open_regular(path, _MOST_BYTES) as file:
         content = file.read()
     try:
         message.ParseFromString(content)
-    except DecodeError:
+    except (DecodeError, RecursionError):
         raise ValueError(f"{path}: no {kind}, or not all of it") from None
     if not message.ListFields() or (kind == "GraphDef" and not message.node):
         raise ValueError(f"{path}: no {kind}")
@@ -116,8 +125,10 @@ def values_of(target: Target) -> dict[str, Any]:
     for node in target.graph.node if target.graph is not None else ():
         if node.op == "Const" and node.attr["value"].tensor.dtype in (1, 2, 14, 19):
             shape = node.attr["value"].tensor.tensor_shape.dim
-            if len(shape) == 1:
-                found[node.name] = tf.make_ndarray(node.attr["value"].tensor)
+            if len(shape) == 1 and 0 <= shape[0].size <= _MOST_CHANNELS:
+                # A damaged one has other content than its shape says.
+                with contextlib.suppress(ValueError, TypeError):
+                    found[node.name] = tf.make_ndarray(node.attr["value"].tensor)
     if target.values is not None:
         found.update(_of_checkpoint(target.values))
     return found
@@ -128,7 +139,8 @@ def _of_checkpoint(prefix: str) -> Iterator[tuple[str, Any]]:
         reader = tf.train.load_checkpoint(prefix)
         shapes = reader.get_variable_to_shape_map()
         for key, shape in shapes.items():
-            if len(shape) <= 1 or int(np.prod(shape)) == max(shape):
+            size = int(np.prod(shape, dtype=np.float64))
+            if size <= _MOST_CHANNELS and (len(shape) <= 1 or size == max(shape)):
                 name = key[: -len(_OBJECT)] if key.endswith(_OBJECT) else key
                 if name.rpartition("/")[2] in ("gamma", "beta", "EMA") or _AVERAGES.search(name):
                     yield name, np.asarray(reader.get_tensor(key))

@@ -12,10 +12,21 @@ import os
 import sys
 from typing import Any, Callable, Sequence
 
+from .terminal import width_of
+
 _CANNOT_TELL = 2
 
 
-def say(text: str, start: str = "tf1_bn: ") -> None:
+_START = "tf1_bn: "
+
+
+def room_of(stream: Any) -> int | None:
+    """The columns that a line of `say` has on the terminal of `stream`; None where that is none."""
+    width = width_of(stream)
+    return None if width is None else max(width - len(_START), 1)
+
+
+def say(text: str, start: str = _START) -> None:
     """One line on standard error; where that is closed or full, nobody can be told."""
     stream = _stream("stderr")
     if stream is None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import tempfile
-from typing import IO, Iterator
+from typing import IO, Iterator, Sequence
 
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
@@ -93,6 +93,41 @@ def _leads_to(number: int, path: str) -> bool:
     with contextlib.suppress(OSError):
         return os.path.samestat(os.fstat(number), os.stat(path))
     return False
+
+
+def check_report(
+    path: str,
+    starts: tuple[bytes, ...],
+    read: Sequence[str],
+    written: Sequence[str],
+    what: str,
+    instead: str,
+) -> None:
+    """Raises what writing a report would raise, or where it would cost something else.
+
+    Args:
+      path: of the report.
+      starts: how reports start, whose place a later one may take.
+      read: the files that the report is about.
+      written: those of other reports.
+      what: is done with the files that are read, for words.
+      instead: what is for standard output, for words.
+
+    Raises:
+      OSError: see `check_target`; or it is one of these files, or there and no report.
+    """
+    if path == "-":
+        raise OSError(f"reports go to files; {instead} for standard output")
+    if any(is_same_file(path, each) for each in read):
+        raise OSError(f"it is what is {what}")
+    if os.path.realpath(path) in map(os.path.realpath, written):
+        raise OSError("the other report goes there")
+    if os.path.isfile(path):
+        with open(path, "rb") as opened:
+            start = opened.read(max(map(len, starts)))
+        if start and not start.startswith(starts):
+            raise OSError("it is no report, and would be lost")
+    check_target(path)
 
 
 def is_same_file(path: str, other: str) -> bool:

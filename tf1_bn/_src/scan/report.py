@@ -4,17 +4,13 @@
 from __future__ import annotations
 
 import json
-import os
-from typing import Any
-from urllib.parse import quote
 
+from ..files.sarif import Told, log, text_of
 from ..files.text_table import counted, printable
 from ..version import __version__
-from .finding import CODES, LEVELS, Finding
+from .finding import CODES, LEVELS
 from .old_names import needs_of
 from .scan import UNREAD, Result
-
-_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def as_lines(result: Result) -> str:
@@ -41,21 +37,21 @@ def as_json(result: Result) -> str:
         "options": list(result.options),
         "findings": [
             {
-                "path": _text(each.path),
+                "path": text_of(each.path),
                 "line": each.line,
                 "column": each.column,
                 "code": each.code,
                 "level": each.level,
-                "text": _text(each.text),
+                "text": text_of(each.text),
             }
             for each in result.findings
         ],
         "calls": [
             {
-                "path": _text(path),
+                "path": text_of(path),
                 "line": norm.call.line,
                 "column": norm.call.column,
-                "name": _text(norm.name),
+                "name": text_of(norm.name),
                 "is_kept": norm.call.is_kept,
                 "options": list(needs_of(norm)),
             }
@@ -67,67 +63,18 @@ def as_json(result: Result) -> str:
 
 def as_sarif(result: Result) -> str:
     """A log of one run."""
-    listed = list(CODES)
-    driver = {
-        "name": "tf1_bn scan",
-        "version": __version__,
-        "rules": [
-            {
-                "id": code,
-                "shortDescription": {"text": each.says},
-                "defaultConfiguration": {"level": each.level},
-                "help": {"text": f"{each.says} See migration_guide/pitfalls/{code}.md."},
-            }
-            for code, each in CODES.items()
-        ],
-    }
-    unread = [each for each in result.findings if each.code in UNREAD]
-    run = {
-        "tool": {"driver": driver},
-        "columnKind": "unicodeCodePoints",
-        "invocations": [
-            {
-                "executionSuccessful": not unread,
-                "toolExecutionNotifications": [
-                    {
-                        "level": "error",
-                        "message": {"text": f"{_text(each.path)}: {_text(each.text)}"},
-                    }
-                    for each in unread
-                ],
-            }
-        ],
-        "results": [_sarif_result(each, listed.index(each.code)) for each in result.findings],
-    }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
-
-
-def _sarif_result(finding: Finding, index: int) -> dict[str, Any]:
-    region = {"startLine": finding.line, "startColumn": finding.column}
-    place = {"artifactLocation": {"uri": _uri(finding.path)}, "region": region}
-    return {
-        "ruleId": finding.code,
-        "ruleIndex": index,
-        "level": finding.level,
-        "message": {"text": _text(finding.text)},
-        "locations": [{"physicalLocation": place}],
-    }
-
-
-def _uri(path: str) -> str:
-    """A path as a reference: relative to where the scan ran, or absolute."""
-    name = quote(os.fsencode(path.replace(os.sep, "/")))
-    return f"file://{name}" if name.startswith("/") else name
-
-
-def _text(text: str) -> str:
-    r"""A text that every reader of JSON takes: names of files may hold bytes that are no text.
-
-    >>> _text("a\udcff.py")
-    'a\\xff.py'
-    """
-    raw = text.encode("utf-8", "surrogateescape")
-    return raw.decode("utf-8", "backslashreplace")
+    found = [
+        Told(
+            each.code,
+            each.level,
+            each.text,
+            each.path,
+            {"startLine": each.line, "startColumn": each.column},
+        )
+        for each in result.findings
+    ]
+    unread = [f"{each.path}: {each.text}" for each in result.findings if each.code in UNREAD]
+    return log("tf1_bn scan", __version__, CODES, found, unread)
 
 
 def _summary(result: Result) -> list[str]:

@@ -77,7 +77,11 @@ def case_of(graph: Any, question: Question) -> Case:
       question: names that the graph has.
     """
     view, unread = read(graph)
-    found = find_in(view, unread)
+    return case_in(view, find_in(view, unread), question)
+
+
+def case_in(view: View, found: Found, question: Question) -> Case:
+    """The same of a graph that is read, for several questions about it."""
     step = _step(view, found, question) if question.train else None
     outputs = needed(view, question.outputs) if question.outputs else None
     restored = _restored_apart(view, step.trained if step else frozenset())

@@ -64,6 +64,7 @@ def ordered(findings: Iterable[Finding]) -> Findings:
 
 CODES: Mapping[str, Code] = {
     **{code: OF_SOURCES[code] for code in _SHARED},
+    "BN105": Code("warning", "The phase was inference in every run of a program that trains."),
     "BN301": Code("note", "The train op does not run the update ops; something else may."),
     "BN302": Code("warning", "The update ops stand where nothing can run them."),
     "BN303": Code("warning", "The train op runs updates by data that its loss does not need."),

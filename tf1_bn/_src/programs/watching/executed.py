@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Iterable, NamedTuple
+from typing import Any, Iterable, Iterator, NamedTuple
 
 from ...runtime.graph_search import needed_ops
 from ...runtime.tensorflow_v1 import Operation, Tensor, tf
@@ -13,6 +13,7 @@ from ...runtime.tensorflow_v1 import Operation, Tensor, tf
 _UPDATES = ("AssignSub", "AssignSubVariableOp")
 _ASSIGNS = ("Assign", "AssignVariableOp")
 _CHANGES = (*_UPDATES, *_ASSIGNS, "AssignAdd", "AssignAddVariableOp")
+_READS = ("ReadVariableOp", "Identity")
 _PASSES_ON = ("Identity", "RefIdentity", "Switch", "RefSwitch", "Enter", "RefEnter")
 # The ops of optimizers, such as ResourceSparseApplyAdam.
 _STEP = re.compile("(Resource)?(Sparse)?Apply[A-Z]")
@@ -30,6 +31,7 @@ class Executed(NamedTuple):
       trained_through: those that a step depends on, an optimizer's or one of the program's own.
       moved: the variables that something is subtracted from.
       loaded: the variables that get a value from a checkpoint, the program or another variable.
+      saved: the variables that go into a checkpoint.
     """
 
     ops: set[str]
@@ -37,6 +39,7 @@ class Executed(NamedTuple):
     trained_through: set[str]
     moved: set[str]
     loaded: set[str]
+    saved: set[str]
 
     @classmethod
     def of(cls, fetched: Iterable[Operation], feeds: Any) -> Executed:
@@ -51,6 +54,7 @@ class Executed(NamedTuple):
             {op.name for op in needed_ops([*steps, *by_hand])},
             moved_by(ops),
             {_variable(op.inputs[0].op) for op in ops if _loads(op, feeds)},
+            {name for op in ops if op.type.startswith("Save") for name in _saved_by(op)},
         )
 
 
@@ -110,6 +114,14 @@ def _has_numbers(value: Tensor) -> bool:
 def _key_of(tensor: Tensor) -> Any:
     # TensorFlow 1 hashes tensors themselves.
     return tensor.ref() if hasattr(tensor, "ref") else tensor
+
+
+def _saved_by(op: Operation) -> Iterator[str]:
+    for value in op.inputs:
+        read = value.op
+        while read.type in _READS:
+            read = read.inputs[0].op
+        yield str(read.name)
 
 
 def _variable(op: Operation) -> str:

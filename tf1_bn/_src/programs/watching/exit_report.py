@@ -3,22 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Iterable, Sequence
 
 from ...files.text_table import counted, printable
-from .layer_states import (
-    COLLECTED_EARLY,
-    FLAG_FALSE,
-    HIDDEN,
-    IDLE,
-    LEFT_OUT,
-    MOVED,
-    NEVER_COLLECTED,
-    NO_UPDATES,
-    NOT_FETCHED,
-    NOT_RUN,
-    UNUSED,
-)
+from .layer_states import FLAG_FALSE, HIDDEN, IDLE, MOVED, NO_UPDATES, UNUSED
 
 if TYPE_CHECKING:
     # TensorFlow.
@@ -28,76 +16,58 @@ if TYPE_CHECKING:
 Layer = Sequence[str]
 
 MOST_NAMES = 6
+# Of layers that are none of tf1_bn's, by what they look like.
+_KINDS = {"by hand": " made by hand", "unknown": " of another kind"}
 _OTHERS = (
-    " TensorFlow's own batch normalization works here, and is not watched; --force puts tf1_bn's "
-    "in its place."
+    " TensorFlow's own batch normalization works here, and stays; --force puts tf1_bn's in its "
+    "place."
 )
-_COLLECT = "`with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):`"
-# By state: why updates did not run and what to do; for one layer, and for several.
-_CAUSES: Mapping[str, tuple[str, str]] = {
-    NEVER_COLLECTED: (
-        "the program never collected tf.GraphKeys.UPDATE_OPS. Make the train op inside of "
-        f"{_COLLECT}, or by tf1_bn.minimize(optimizer, loss).",
-    )
-    * 2,
-    COLLECTED_EARLY: (
-        "tf.GraphKeys.UPDATE_OPS was collected before it was built. Collect it after the model "
-        "is built.",
-        "tf.GraphKeys.UPDATE_OPS was collected before they were built. Collect it after the "
-        "model is built.",
-    ),
-    LEFT_OUT: (
-        "tf.GraphKeys.UPDATE_OPS was collected, but without it. Look at the scope that it is "
-        "collected with.",
-        "tf.GraphKeys.UPDATE_OPS was collected, but without them. Look at the scope that it is "
-        "collected with.",
-    ),
-    NOT_FETCHED: (
-        "tf.GraphKeys.UPDATE_OPS was collected, but no session run fetched anything that depends "
-        f"on its updates. Make the train op inside of {_COLLECT}.",
-        "tf.GraphKeys.UPDATE_OPS was collected, but no session run fetched anything that depends "
-        f"on their updates. Make the train op inside of {_COLLECT}.",
-    ),
-    NOT_RUN: ("no session run fetched anything that depends on them.",) * 2,
-}
 
 
-def report(watch: Watch, until: str = "") -> tuple[list[str], list[str]]:
-    """What there is to say, and which mistakes, of what a watch has seen.
+def facts_of(watch: Watch, others: Sequence[tuple[str, str, str]], until: str = "") -> list[str]:
+    """What there is to say of what a watch has seen, but for mistakes.
 
     Args:
       watch: of the program.
-      until: what ended the program early, "the error" for example; "" for nothing. Then nobody
-        knows what it would have run, and no mistakes are found.
+      others: name, state and library of layers in its graphs that are none of tf1_bn's.
+      until: what ended the program early, "the error" for example; "" for nothing.
     """
-    layers = watch.layers()
-    if not layers:
-        others = _OTHERS if watch.originals_work() else ""
-        return [f"{_before(until)}no batch-norm layer of tf1_bn was built.{others}"], []
-    if not watch.sees_runs:
+    layers, said = watch.layers(), []
+    if not layers and not others:
+        hint = _OTHERS if watch.originals_work() else ""
+        return [f"{_before(until)}no batch-norm layer of tf1_bn was built.{hint}"]
+    if layers and not watch.sees_runs:
         built = counted(len(layers), "batch-norm layer")
         unknown = "this TensorFlow does not show what session runs execute"
-        return [f"{_before(until)}{built} {_was(len(layers))} built; {unknown}."], []
-    if until:
-        return [summary(layers, until)], []
-    return [summary(layers), *remarks(layers)], problems(layers)
+        return [f"{_before(until)}{built} {_was(len(layers))} built; {unknown}."]
+    if layers:
+        said = [summary(layers, until), *([] if until else remarks(layers))]
+    for library in dict.fromkeys(library for _, _, library in others):
+        own = [(name, state, "") for name, state, its in others if its == library]
+        said.append(summary(own, until, _KINDS.get(library, f" of {library}")))
+    return said
 
 
-def summary(layers: Sequence[Layer], until: str = "") -> str:
+def summary(layers: Sequence[Layer], until: str = "", kind: str = "") -> str:
     """How many layers were built, and of how many the updates ran.
 
     Args:
       layers: all of the program.
       until: what ended the program early, "the error" for example; "" for nothing.
+      kind: which layers they are, with a space in front.
 
     >>> summary([("bn", "moved", "")])
     '1 batch-norm layer was built, and its updates ran.'
     >>> summary([("a", "moved", ""), ("b", "no updates", "")], until="the error")
     'before the error, 2 batch-norm layers were built; the updates of 1 ran, and 1 has none.'
+    >>> summary([("bn", "flag false", "training:0")])
+    '1 batch-norm layer was built; its updates ran and moved nothing.'
     """
-    built, ran = len(layers), sum(state in (MOVED, FLAG_FALSE) for _, state, _ in layers)
+    built, ran = len(layers), sum(state == MOVED for _, state, _ in layers)
+    vain = sum(state == FLAG_FALSE for _, state, _ in layers)
     without = sum(state in (IDLE, NO_UPDATES) for _, state, _ in layers)
-    start = f"{_before(until)}{counted(built, 'batch-norm layer')} {_was(built)} built"
+    things = f"{counted(built, 'batch-norm layer')}{kind}"
+    start = f"{_before(until)}{things} {_was(built)} built"
     if without == built:
         which = "it has" if built == 1 else "they have"
         return f"{start}; {which} no updates to run (training or trainable was False)."
@@ -105,25 +75,14 @@ def summary(layers: Sequence[Layer], until: str = "") -> str:
         several = f"the updates of {'both' if built == 2 else f'all {built}'}"
         which = "its updates" if built == 1 else several
         return f"{start}, and {which} ran."
-    said = [f"the updates of {ran or 'none'} ran"] if built > 1 else []
+    if built == 1:
+        return f"{start}; its updates {'ran and moved nothing' if vain else 'did not run'}."
+    said = [f"the updates of {ran or 'none'} ran"] if ran or vain < built - without else []
+    if vain:
+        said.append(f"those of {vain} ran and moved nothing")
     if without:
         said.append(f"{without} {'has' if without == 1 else 'have'} none")
-    return f"{start}; {', and '.join(said)}." if said else f"{start}."
-
-
-def problems(layers: Sequence[Layer]) -> list[str]:
-    """A sentence for each mistake: which layers, why, and what to do."""
-    built = len(layers)
-
-    def those(state: str) -> list[str]:
-        return [name for name, found, _ in layers if found == state]
-
-    said = [_did_not_run(those(state), built, causes) for state, causes in _CAUSES.items()]
-    said.append(_idle(those(IDLE), built))
-    for flag in dict.fromkeys(flag for _, state, flag in layers if state == FLAG_FALSE):
-        names = [name for name, state, own in layers if state == FLAG_FALSE and own == flag]
-        said.append(_never_true(names, built, flag))
-    return [sentence for sentence in said if sentence]
+    return f"{start}; {', and '.join(said)}."
 
 
 def remarks(layers: Sequence[Layer]) -> list[str]:
@@ -139,32 +98,6 @@ def remarks(layers: Sequence[Layer]) -> list[str]:
         where = f"{_it(hidden)} {_was(len(hidden))} built inside of a function"
         said.append(f"nobody can see what runs of {_subject(hidden, len(layers))}: {where}.")
     return said
-
-
-def _did_not_run(names: list[str], built: int, causes: tuple[str, str]) -> str:
-    if not names:
-        return ""
-    cause = causes[len(names) > 1]
-    return f"the updates of {_subject(names, built)} did not run: {cause}"
-
-
-def _idle(names: list[str], built: int) -> str:
-    if not names:
-        return ""
-    it = _it(names)
-    return (
-        f"{_subject(names, built)} {_was(len(names))} trained through, but called with "
-        f"`training` False or left out: {it} {'has' if it == 'it' else 'have'} no updates, and "
-        "normalized with averages that never moved. Pass training=True, or a tensor that is True "
-        "in training."
-    )
-
-
-def _never_true(names: list[str], built: int, flag: str) -> str:
-    return (
-        f"the updates of {_subject(names, built)} ran and moved nothing, because "
-        f"{printable(flag)} was False in every session run. Feed True for it in training."
-    )
 
 
 def _subject(names: list[str], built: int) -> str:

@@ -42,6 +42,8 @@ class LayerStates:
         self._frozen: set[Key] = set()
         self._loaded: set[Key] = set()
         self._used: set[Key] = set()
+        # Moving means of any graph, which a call may read or a checkpoint keeps.
+        self._wanted: set[str] = set()
         self._trained_through: set[Key] = set()
         # Graphs in which something was trained.
         self._trained: set[int] = set()
@@ -61,6 +63,7 @@ class LayerStates:
         in_function: bool,
         updates: set[str],
         flag: str,
+        reads: bool,
     ) -> None:
         """Takes note of a call.
 
@@ -72,8 +75,11 @@ class LayerStates:
           in_function: whether it was built in the graph of a function.
           updates: names of the ops in UPDATE_OPS that move the mean.
           flag: name of the placeholder that says whether a run trains; "" if there is none.
+          reads: whether a run may normalize by the averages.
         """
         number = key[0]
+        if reads:
+            self._wanted.add(key[1])
         self.built.setdefault(key, len(self.built))
         self._outputs[number, output] = key
         if moves:
@@ -102,6 +108,7 @@ class LayerStates:
             if graph == number and ran:
                 self._moved.add(key)
         self._loaded |= {(number, name) for name in executed.loaded}
+        self._wanted |= executed.saved
         for (graph, output), key in self._outputs.items():
             if graph == number and output in executed.ops:
                 self._used.add(key)
@@ -121,6 +128,18 @@ class LayerStates:
     def flag_was_true(self, number: int, flag: str) -> None:
         """Takes note that a run trains, or that nobody can know."""
         self._false_flags.pop((number, flag), None)
+
+    def is_wanted(self, mean: str) -> bool:
+        """Whether the averages of this name are read in any graph, or kept in a checkpoint."""
+        return mean in self._wanted
+
+    def is_hidden(self, key: Key) -> bool:
+        """Whether a layer was built inside of a function."""
+        return key in self._hidden
+
+    def was_trained(self, number: int) -> bool:
+        """Whether a session trained something in the graph of this number."""
+        return number in self._trained
 
     def flag(self, key: Key) -> str:
         """The flag of a layer that was never True; "" if there is none."""

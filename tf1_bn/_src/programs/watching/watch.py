@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import itertools
 import sys
-import weakref
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from ...api.functional import batch_normalization
 from ...call.calls import Call, Finish, on_call
@@ -21,16 +19,31 @@ from ...plan.kernel_choice import KernelChoice
 from ...runtime.tensorflow_v1 import Operation, tf
 from ..places import Ledger, attribute, provides
 from .executed import Executed, flag_in, flag_of, moved_by
+from .exported import export_hooks
+from .graphs import Graphs, Ran
 from .layer_states import Key, LayerStates
+
+
+class Watched(NamedTuple):
+    """A layer as `Watch.layers` tells it.
+
+    is_wanted: whether anybody may use its averages. in_training: whether its graph was trained.
+    """
+
+    name: str
+    state: str
+    flag: str
+    is_wanted: bool
+    in_training: bool
 
 
 class Watch:
     """What happened in this process, from `start` on."""
 
-    def __init__(self) -> None:
+    def __init__(self, leaving: Callable[[Any], None] = lambda graph: None) -> None:
+        """`leaving` is given the graph of each session that is closed, while it is there."""
         # Of graphs numbers are kept, and of the rest names: nothing may keep a graph alive.
-        self._numbers: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-        self._next_number = itertools.count()
+        self._graphs, self._leaving = Graphs(), leaving
         self._states = LayerStates()
         self._fetches_seen: set[tuple[Any, ...]] = set()
         self._choices: dict[tuple[str, KernelChoice], None] = {}
@@ -50,6 +63,9 @@ class Watch:
         if hasattr(handler, "targets") and hasattr(handler, "fetches"):
             self.sees_runs = True
             moves.append(attribute(handler, "targets", self._telling(handler.targets)))
+        owner = next(each for each in tf.Session.__mro__ if "close" in vars(each))
+        moves.append(attribute(owner, "close", self._closing(owner.close)))
+        moves += export_hooks(lambda graph, names: self._graphs.exported(self.number(graph), names))
         self._hooks.callback(ledger.place(moves))
 
     def stop(self) -> None:
@@ -67,6 +83,41 @@ class Watch:
             (_layer(key), self._states.state(key), self._states.flag(key))
             for key in self._states.built
         ]
+
+    def graphs(self) -> list[Any]:
+        """The graphs that were built or run, and that somebody still holds."""
+        return self._graphs.alive()
+
+    def number(self, graph: Any) -> int:
+        """The number of a graph, which stays when the graph is gone."""
+        return self._graphs.number(graph)
+
+    def ran(self, number: int) -> Ran:
+        """What was run of a graph."""
+        return self._graphs.of(number)
+
+    def numbers(self) -> list[int]:
+        """The numbers of the graphs that layers were built in."""
+        return sorted({number for number, _ in self._states.built})
+
+    def of_graph(self, number: int) -> dict[str, Watched]:
+        """The layers of a graph, and of all functions, by the name of the moving mean."""
+        states = self._states
+        return {
+            mean: Watched(
+                _layer((graph, mean)),
+                states.state((graph, mean)),
+                states.flag((graph, mean)),
+                states.is_wanted(mean),
+                states.was_trained(number),
+            )
+            for graph, mean in states.built
+            if graph == number or states.is_hidden((graph, mean))
+        }
+
+    def is_wanted(self, mean: str) -> bool:
+        """Whether anybody may use the averages of a layer, by the name of its moving mean."""
+        return self._states.is_wanted(mean)
 
     def originals_work(self) -> bool:
         """Whether programs find TensorFlow's own batch normalization, which is not watched."""
@@ -86,11 +137,6 @@ class Watch:
         )
         return [("layer", "training", "inference", "why"), *rows] if rows else []
 
-    def _number(self, graph: Any) -> int:
-        if graph not in self._numbers:
-            self._numbers[graph] = next(self._next_number)
-        return self._numbers[graph]
-
     # -- what is built ---------------------------------------------------------------------------
 
     def _called(self, maker: Any, inputs: Any, arguments: Mapping[str, Any]) -> Finish:
@@ -104,7 +150,7 @@ class Watch:
     def _note(self, call: Call, is_layer: bool, trainable: bool) -> None:
         graph = tf.get_default_graph()
         mean = _moving_mean(call)
-        key = (self._number(graph), mean)
+        key = (self.number(graph), mean)
         # A layer that is not trainable makes update ops, and leaves them to nobody.
         moves = bool(call.updates) and (call.collected or trainable)
         collected = _names(graph.get_collection_ref(tf.GraphKeys.UPDATE_OPS))
@@ -117,6 +163,7 @@ class Watch:
             # The mean's; not one that waits in a collection of the program's own.
             updates={op.name for op in call.updates[:1]} & collected,
             flag=flag_of(call.training),
+            reads=call.training is not True,
         )
         self._choices[_layer(key), call.choice] = None
 
@@ -127,7 +174,7 @@ class Watch:
             found = original(graph, name, *scope, **named)
             if name == tf.GraphKeys.UPDATE_OPS and _asks_for_program(sys._getframe(1)):
                 names = None if is_whole else _names(found)
-                self._states.collect(self._number(graph), names)
+                self._states.collect(self.number(graph), names)
             return found
 
         return asked
@@ -138,12 +185,11 @@ class Watch:
         def told(handler: Any) -> Any:
             found = targets(handler)
             ops = [*found, *(tensor.op for tensor in handler.fetches())]
-            number = self._numbers.get(ops[0].graph) if ops else None
-            if number is not None and self._states.has_layers(number):
+            if ops:
                 # Of `make_callable` and `partial_run_setup` nobody knows yet what they will feed.
                 feeds = getattr(handler, "_feeds", {})
                 knows_feeds = sys._getframe(1).f_code.co_name == "_run"
-                self._fetched(number, ops, feeds if knows_feeds else None)
+                self._fetched(self.number(ops[0].graph), ops, feeds if knows_feeds else None)
             return found
 
         return told
@@ -156,7 +202,18 @@ class Watch:
         # An op's inputs are fixed, so what it depends on was all there the first time.
         if seen not in self._fetches_seen:
             self._fetches_seen.add(seen)
-            self._states.execute(number, Executed.of(ops, feeds or {}))
+            executed = Executed.of(ops, feeds or {})
+            self._states.execute(number, executed)
+            self._graphs.ran(number, seen[1:], executed)
+
+    def _closing(self, close: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def closed(session: Any) -> Any:
+            graph = getattr(session, "graph", None)
+            if graph is not None:
+                self._leaving(graph)
+            return close(session)
+
+        return closed
 
 
 def _asks_for_program(frame: Any) -> bool:

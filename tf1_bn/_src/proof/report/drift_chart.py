@@ -11,8 +11,8 @@ import math
 import re
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
+from ...files.page_style import LINE_COLOURS
 from ...files.svg import element, escaped
-from .page_style import LINE_COLOURS
 from .rows import Row
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _PLOT = 360, 50, 196, 44, 150

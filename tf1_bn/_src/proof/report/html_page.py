@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Iterable, Sequence
 
-from ...files.svg import element, escaped
+from ...files.page import folded, table, whole_page
+from ...files.svg import escaped
 from ...files.text_table import counted
 from .drift_chart import drift_chart
-from .page_style import style
 from .rows import DIFFERENT, NOT_COMPARED, SAME, STRUCTURE_OF, Row
 
 if TYPE_CHECKING:
@@ -30,11 +30,8 @@ _ROWS = (
     "error",
     "allowed",
 )
-_STYLE = f"<style>{style({'overview': _OVERVIEW, 'rows': _ROWS})}</style>"
 _MOST_NAMED = 4
 _ORDER = (DIFFERENT, NOT_COMPARED, SAME)
-# Nothing may be loaded, whatever a name in a recording says.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page(report: Report) -> str:
@@ -47,24 +44,14 @@ def page(report: Report) -> str:
         f"<p>{_counts([layer.verdict for layer in layers], 'part')}</p>",
         _overview(layers),
         "<h2>What was compared</h2>",
-        _table(
+        table(
             [f"<th>{escaped(k)}</th><td>{escaped(v)}</td>" for k, v in report.facts.items()],
             "facts",
         ),
         *(_section(number, layer) for number, layer in enumerate(layers)),
         _allowances(layers),
     ]
-    head = (
-        '<meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{escaped(_POLICY)}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escaped(title)}</title>{_STYLE}"
-    )
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n'
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
+    return whole_page(title, {"overview": _OVERVIEW, "rows": _ROWS}, body)
 
 
 def _by_layer(sections: Iterable[Section]) -> list[Section]:
@@ -100,9 +87,9 @@ def _overview(layers: Sequence[Section]) -> str:
         )
     heading = "".join(f"<th>{text}</th>" for text in _OVERVIEW)
     odd, same = [*lines[DIFFERENT], *lines[NOT_COMPARED]], lines[SAME]
-    first = _table([heading, *odd], "overview stacked") if odd else ""
-    folded = _table([heading, *same], "overview stacked")
-    return first + (_folded(f"{counted(len(same), 'part')} the same", folded) if same else "")
+    first = table([heading, *odd], "overview stacked") if odd else ""
+    others = table([heading, *same], "overview stacked")
+    return first + (folded(f"{counted(len(same), 'part')} the same", others) if same else "")
 
 
 def _section(number: int, layer: Section) -> str:
@@ -121,11 +108,11 @@ def _section(number: int, layer: Section) -> str:
     if layer.verdict == SAME:
         worst = f", greatest error {_worst(layer)} of what is allowed" if _worst(layer) else ""
         said = f'{heading} <span class="faint">{_counts(verdicts, "row")[:-1]}{worst}</span>'
-        inside = _folded(said, text + _rows(same))
+        inside = folded(said, text + _rows(same))
         return f'<section class="folded" id="l{number}">{inside}</section>'
-    folded = _folded(f"{counted(len(same), 'row')} the same", _rows(same)) if same else ""
+    hidden = folded(f"{counted(len(same), 'row')} the same", _rows(same)) if same else ""
     counts = f'<p class="faint">{_counts(verdicts, "row")}</p>'
-    return f'<section id="l{number}">{heading}{counts}{text}{folded}</section>'
+    return f'<section id="l{number}">{heading}{counts}{text}{hidden}</section>'
 
 
 def _rows(rows: Sequence[Row]) -> str:
@@ -133,7 +120,7 @@ def _rows(rows: Sequence[Row]) -> str:
         return ""
     ordered = sorted(rows, key=lambda row: _ORDER.index(row.verdict))
     heading = "".join(f"<th>{text}</th>" for text in _ROWS)
-    return _table([heading, *map(_row, ordered)], "rows stacked")
+    return table([heading, *map(_row, ordered)], "rows stacked")
 
 
 def _row(row: Row) -> str:
@@ -152,8 +139,8 @@ def _allowances(layers: Sequence[Section]) -> str:
     ]
     if not lines:
         return ""
-    table = _table(["<th>allowed</th><th>why</th>", *lines])
-    return f"<section>{_folded('How what is allowed was found', table)}</section>"
+    listed = table(["<th>allowed</th><th>why</th>", *lines])
+    return f"<section>{folded('How what is allowed was found', listed)}</section>"
 
 
 def _what(layer: Section) -> str:
@@ -171,17 +158,6 @@ def _what(layer: Section) -> str:
 def _worst(layer: Section) -> str:
     ratios = [row.ratio for row in layer.rows if not math.isnan(row.ratio)]
     return f"{max(ratios):.2g}" if ratios else ""
-
-
-def _folded(said: str, inside: str) -> str:
-    """Markup that a reader opens by the markup `said`."""
-    return element("details", element("summary", said) + inside)
-
-
-def _table(lines: Sequence[str], kind: str = "") -> str:
-    named = {"class_": kind} if kind else {}
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return element("table", f"<tbody>{body}</tbody>", **named)
 
 
 def _verdict(verdict: str) -> str:

@@ -60,7 +60,9 @@ svg text.limit { fill: var(--different); }
 svg .line { stroke: currentColor; fill: none; stroke-width: 1.8; }
 svg .leader { stroke: currentColor; fill: none; stroke-width: .6; }
 svg .marker { stroke: currentColor; fill: var(--page); stroke-width: 1.5; }
+svg .box { stroke: currentColor; stroke-width: 7; }
 svg g text { fill: currentColor; }
+.panels.wide svg { flex-basis: 24rem; max-width: 36rem; }
 """
 _NARROW = """
 .stacked, .stacked tbody, .stacked tr { display: block; }

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What sessions ran of each graph, by the names of what they fetched; keeps no graph alive."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import Any, NamedTuple
+
+from .executed import Executed
+
+# More different ones are a program that builds as it goes, and tell nothing new.
+_MOST_STEPS = 20
+
+
+class Ran(NamedTuple):
+    """What is known of a graph.
+
+    Attributes:
+      steps: of each kind of run in which an optimizer steps, the names of the ops it fetched.
+      moves: the same of other runs that may train, or move averages.
+      outputs: names of the ops that the graph was frozen or exported for.
+      loaded: the variables that got a value from a checkpoint or the program.
+    """
+
+    steps: tuple[tuple[str, ...], ...]
+    moves: tuple[tuple[str, ...], ...]
+    outputs: tuple[str, ...]
+    loaded: frozenset[str]
+
+
+class Graphs:
+    """The graphs of a process by numbers, in the order in which they were noticed."""
+
+    def __init__(self) -> None:
+        self._numbers: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._next_number = itertools.count()
+        self._steps: dict[int, dict[tuple[str, ...], None]] = {}
+        self._moves: dict[int, dict[tuple[str, ...], None]] = {}
+        self._outputs: dict[int, dict[str, None]] = {}
+        self._loaded: dict[int, set[str]] = {}
+
+    def number(self, graph: Any) -> int:
+        """The number of a graph, a new one where it is noticed for the first time."""
+        if graph not in self._numbers:
+            self._numbers[graph] = next(self._next_number)
+        return self._numbers[graph]
+
+    def alive(self) -> list[Any]:
+        """The graphs that somebody still holds."""
+        return sorted(self._numbers, key=self._numbers.__getitem__)
+
+    def ran(self, number: int, fetched: tuple[str, ...], executed: Executed) -> None:
+        """Takes note of a kind of run."""
+        self._loaded.setdefault(number, set()).update(executed.loaded)
+        kind = self._steps if executed.is_step else self._moves
+        known = kind.setdefault(number, {})
+        if (executed.is_step or executed.moved) and len(known) < _MOST_STEPS:
+            known[fetched] = None
+
+    def exported(self, number: int, outputs: list[str]) -> None:
+        """Takes note that ops are served from now on, or kept in a file for it."""
+        self._outputs.setdefault(number, {}).update(dict.fromkeys(outputs))
+
+    def of(self, number: int) -> Ran:
+        """All that is known of a graph."""
+        return Ran(
+            tuple(self._steps.get(number, ())),
+            tuple(self._moves.get(number, ())),
+            tuple(self._outputs.get(number, ())),
+            frozenset(self._loaded.get(number, ())),
+        )
