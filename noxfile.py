@@ -3,7 +3,8 @@
 `nox -s tests-tf1.15` runs one pair, `nox -s lint` the linters. On the newest TensorFlow the whole
 suite runs: the quick tests by `nox -s readme`, the slow ones by `nox -s tests-newest`, a cluster's
 by `nox -s tests-slim`; each other run leaves out what would only repeat it. Plain `nox` runs
-everything but `nox -s mutations`, which takes a test process for each mistake of tests/mutations.
+everything but `nox -s mutations`, which takes a test process for each mistake of tests/mutations,
+and `nox -s convert-peers`, which installs PyTorch.
 Each run of the suite must reach the number of tests recorded in `.ci/minimum_tests.txt`.
 """
 
@@ -210,6 +211,8 @@ PAIRS = (
         ),
     ),
 )
+# An index of wheels for the CPU alone saves two gigabytes of others.
+TORCH_REQUIREMENTS = ("torch>=2.0",)
 PUBLIC_PACKAGES = ("deepxde", "scikit-learn", "pandas", "pyyaml", "tqdm", "retrying", "requests")
 LINT_REQUIREMENTS = ("ruff==0.17.6", "mypy==2.4.1", "numpy", "pytest")
 # The rule of imports, read from the source; the rest of the file starts processes.
@@ -348,6 +351,13 @@ def lint(session: nox.Session) -> None:
         session.error("ruff, mypy or the rule of imports found something")
 
 
+def convert_peers(session: nox.Session) -> None:
+    # What `convert` writes for others, and reads of them, by the real Keras 3 and PyTorch.
+    session.install("-e", ".[test]", "tensorflow-cpu>=2.21", *TORCH_REQUIREMENTS)
+    tests = [f"tests/rescue/test_convert_{peer}.py" for peer in ("keras", "torch")]
+    session.run("python", "-m", "pytest", "-q", *tests, *session.posargs)
+
+
 def mutations(session: nox.Session) -> None:
     session.install("-e", ".[test]", "tensorflow-cpu>=2.21")
     session.run("python", "-m", "tests.mutations", *session.posargs, env=ONEDNN_OFF)
@@ -366,6 +376,14 @@ add_session(
 add_session("lint", NEWEST_PYTHONS, "Run ruff, mypy and the rule of imports.", lint)
 add_session(
     "packages", ("3.11",), "Train DeepXDE and recommenders models with tf1_bn.", public_packages
+)
+# By name only (`nox -s convert-peers`): PyTorch is large.
+add_session(
+    "convert-peers",
+    NEWEST_PYTHONS,
+    "Compare what `convert` writes with the real Keras 3 and PyTorch.",
+    convert_peers,
+    default=False,
 )
 # By name only (`nox -s mutations`): it runs the tests once for each mistake of the kill list.
 add_session(

@@ -27,8 +27,8 @@ LEVELS = (
     ("doctor.rules.layers", "doctor.rules.steps", "rescue.export"),
     ("doctor.report",),
     ("doctor",),
-    ("rescue.averages", "doctor.programs"),
-    ("rescue",),
+    ("rescue.averages", "doctor.programs", "rescue.convert.formats"),
+    ("rescue", "rescue.convert"),
     ("cli",),
 )
 ROOMS = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
@@ -37,10 +37,11 @@ PURE = (
     *("doctor.report", "doctor.places"),
     *("proof.report", "proof.recording", "proof.causes", "rescue.averages.moments"),
     *("rescue.surgery", "rescue.folding"),
+    *(f"rescue.convert.formats.{kind}_files" for kind in ("torch", "keras", "plain")),
     *(f"programs.old_names.{name}" for name in ("heirs", "neighbours", "tensorflow_names")),
 )
 # 22 rooms rebuild the layer and run programs; doctor, scan and rescue have rooms beside them.
-MOST_FILES, MOST_ROOMS = 9, 38
+MOST_FILES, MOST_ROOMS = 9, 40
 SOURCE = PACKAGE / "_src"
 # Packages of an extra that a file is about, and that not every environment has.
 EXTRAS = {"scan.rewriting": "libcst"}

@@ -11,6 +11,7 @@ from typing import Any, Sequence
 from ..doctor.command import add_doctor
 from ..files.streams import carried_out, put, say
 from ..rescue.command import add_recalibrate
+from ..rescue.convert.command import add_convert
 from ..rescue.export_command import add_export
 from ..version import __version__
 from .options import INTERRUPTED, USAGE_ERROR, split_at_dashes, unrecognized
@@ -66,7 +67,7 @@ def _other_command(given: Sequence[str]) -> int:
         name, parser = given[0], commands[given[0]]
         ours, behind = (
             split_at_dashes(given[1:])
-            if name not in ("repair", "scan", "doctor", "recalibrate", "export")
+            if name not in ("repair", "scan", "doctor", "recalibrate", "export", "convert")
             else (list(given[1:]), [])
         )
         # Options may stand between FILE and SCRIPT.
@@ -110,8 +111,8 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         prog=_called(),
         description="TF1's graph-mode batch normalization, without Keras.",
         epilog=(
-            "COMMAND --help tells more. verify, repair, doctor, recalibrate and export silence "
-            "TensorFlow's start-up messages; set TF_CPP_MIN_LOG_LEVEL=0 to see them."
+            "COMMAND --help tells more. verify, repair, doctor, recalibrate, export and convert "
+            "silence TensorFlow's start-up messages; set TF_CPP_MIN_LOG_LEVEL=0 to see them."
         ),
         allow_abbrev=False,
     )
@@ -121,7 +122,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     # Named in the error of a command line without a command.
     commands.dest = "command_name"
     others = (add_verify, add_repair, add_scan, add_doctor, add_recalibrate, add_export)
-    for add in (add_run, add_record, *others):
+    for add in (add_run, add_record, *others, add_convert):
         add(commands)
     return parser, commands.choices
 

@@ -86,7 +86,8 @@ def _parsed(path: str, message: Any, kind: str) -> Any:
         content = file.read()
     try:
         message.ParseFromString(content)
-    except (DecodeError, RecursionError):
+    except (DecodeError, RecursionError, SystemError):
+        # The last one by an old protobuf in an old Python.
         raise ValueError(f"{path}: no {kind}, or not all of it") from None
     if not message.ListFields() or (kind == "GraphDef" and not message.node):
         raise ValueError(f"{path}: no {kind}")
