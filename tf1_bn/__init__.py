@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ._src.api.train_op import minimize, update_ops_for
     from ._src.call.updates import updates
     from ._src.doctor.check import assert_wired, check
+    from ._src.doctor.running.health import health
+    from ._src.doctor.running.hook import StatisticsHook
     from ._src.kernels.renorm import renorm_schedule
     from ._src.programs.install import install, uninstall
     from ._src.rescue.averages.recalibrate import recalibrate
@@ -32,6 +34,7 @@ __all__ = [
     "BatchNormalization",
     "BatchStatistics",
     "ExportReport",
+    "StatisticsHook",
     "SyncBatchNormalization",
     "assert_wired",
     "batch_normalization",
@@ -39,6 +42,7 @@ __all__ = [
     "contrib",
     "cross_replica",
     "export_inference",
+    "health",
     "install",
     "merge_statistics",
     "minimize",
@@ -54,18 +58,23 @@ __all__ = [
 
 _SUBMODULES = ("contrib", "repair", "testing")
 
+# The names by which a program gets at a layer.
+_LAYERS = ("BatchNormalization", "SyncBatchNormalization", "batch_normalization", "install")
+
 _HOMES = {
     "install": "programs.install",
     "uninstall": "programs.install",
     "BatchNormalization": "api.layer",
     "BatchStatistics": "scaling.batch_statistics",
     "ExportReport": "rescue.export.report",
+    "StatisticsHook": "doctor.running.hook",
     "SyncBatchNormalization": "api.sync_layer",
     "assert_wired": "doctor.check",
     "batch_normalization": "api.functional",
     "check": "doctor.check",
     "cross_replica": "scaling.merging",
     "export_inference": "rescue.export.export",
+    "health": "doctor.running.health",
     "merge_statistics": "scaling.batch_statistics",
     "minimize": "api.train_op",
     "recalibrate": "rescue.averages.recalibrate",
@@ -85,6 +94,9 @@ def __getattr__(name: str) -> Any:
     _import_first("tensorflow")
     value = getattr(importlib.import_module(f"._src.{_HOMES[name]}", __name__), name)
     globals()[name] = value
+    if name in _LAYERS:
+        # From now on a run may train a layer and leave its averages where they are.
+        importlib.import_module("._src.doctor.running.unasked", __name__).begin()
     return value
 
 

@@ -53,6 +53,7 @@ def ran(code: str, kind: str) -> dict[str, object]:
 
 
 @pytest.mark.filterwarnings("ignore:The update ops of 'bn' stand inside")
+@pytest.mark.filterwarnings("ignore:BN50", "ignore:bn is trained, and no session run so far")
 @pytest.mark.parametrize("code", OWN)
 def test_the_examples_of_a_page(
     code: str,

@@ -41,6 +41,9 @@ ZOO = "tests/doctor/test_zoo.py"
 FILE_RULES = "tests/doctor/test_file_rules.py"
 SCANNED = "tests/scan/test_programs.py"
 PITFALLS = "tests/doctor/test_pitfalls.py"
+HOOK = "tests/doctor/test_running_hook.py"
+HEALTH = "tests/doctor/test_running_health.py"
+UNASKED = "tests/doctor/test_running_unasked.py"
 
 
 class Mutation(NamedTuple):
@@ -787,5 +790,83 @@ MUTATIONS = [
         ("update ops that an f-string names are not seen",
          "elif isinstance(literal(each)[1], str):",
          "elif literal(each)[1] == name:", (SCANNED,), "f_strings"),
+    ),
+    *_of(
+        "_src/doctor/running/unasked.py",
+        ("the unasked warning comes before updates in a run of their own",
+         "PATIENCE = 2", "PATIENCE = 1", (UNASKED,)),
+        ("a layer that nothing reads in inference is warned of",
+         "read = any(call.training is not True for call in calls)", "read = True", (UNASKED,),
+         "no_correct_program"),
+        ("a layer is warned of for another one's step",
+         "if trained & layer.learned and not known.isdisjoint(layer.outputs)",
+         "if trained and not known.isdisjoint(layer.outputs)", (UNASKED,)),
+        ("a parameter server's statistics are warned of",
+         'elsewhere = "/job:" in str(getattr(variables.moving_mean, "device", ""))',
+         "elsewhere = False", (UNASKED,)),
+        ("the graph keeps its watch once all is moved",
+         "if all(layer.mean in self._moved for layer in layers):", "if False:", (UNASKED,)),
+        ("what somebody loads counts as never moved",
+         "if WRITE.match(op.type):", "if False:", (UNASKED,)),
+        ("it is said beside a report as well",
+         "alone = all(each is _heard for each in listeners)", "alone = True", (UNASKED,)),
+    ),
+    *_of(
+        "_src/doctor/running/judged.py",
+        ("restored averages that have arrived are told of",
+         "if each.same and each.steps >= FEWEST_STEPS and (each.begun or not each.reached)",
+         "if each.same and each.steps >= FEWEST_STEPS", (HOOK,)),
+    ),
+    *_of(
+        "_src/doctor/running/runs.py",
+        ("a step of others counts as training of the layer",
+         "if phases - {\"inference\"} and (steps.intersection(affine) or (steps and not affine)):",
+         "if phases - {\"inference\"} and steps:", (HOOK,)),
+        ("the initializer counts as an update",
+         'return bool(op.name == f"{written(op)}/Assign")', "return False", (UNASKED,)),
+    ),
+    *_of(
+        "_src/doctor/running/hook.py",
+        ("an evaluation counts as an update",
+         "for name in run.reaches if run.is_step or run.by_itself else ():",
+         "for name in ():", (HOOK,)),
+        ("a run of the updates alone counts as an evaluation",
+         "return not run.is_step and bool(run.reaches) and not run.by_itself",
+         "return not run.is_step and bool(run.reaches)", (HOOK,)),
+        ("averages that others move are told to be young",
+         "None if name in self._moved and not self._updates[name] else self._young.get(name),",
+         "self._young.get(name),", (HOOK,)),
+        ("a note stops the program",
+         'wrong = Findings(each for each in found if each.level != "note" and self._on == "raise")',
+         'wrong = Findings(each for each in found if self._on == "raise")', (HOOK,)),
+        ("each look tells again",
+         "if fresh and each.code not in self._ignored:",
+         "if each.code not in self._ignored:", (HOOK,)),
+    ),
+    *_of(
+        "_src/doctor/running/layers.py",
+        ("time constants of the first order only",
+         "per_update = math.inf if self.rate >= 1.0 else -math.log1p(-self.rate)",
+         "per_update = self.rate", (HOOK, HEALTH)),
+    ),
+    *_of(
+        "_src/doctor/running/batches.py",
+        ("health moves averages in place",
+         "return not any(op.type in _UNFED or _WRITES.match(op.type) for op in ops)",
+         "return not any(op.type in _UNFED for op in ops)", (HEALTH,)),
+        ("health asks for what is not fed",
+         "if tensor is not None and call.channel_axes is not None and _is_free(tensor, fed):",
+         "if tensor is not None and call.channel_axes is not None:", (HEALTH,)),
+    ),
+    *_of(
+        "_src/doctor/running/health.py",
+        ("the share left counts the wrong way",
+         "return float(np.clip((moving - towards) @ way / length, 0.0, 1.0))",
+         "return float(np.clip(1.0 - (moving - towards) @ way / length, 0.0, 1.0))", (HEALTH,)),
+        ("drift in variances, not in deviations",
+         "return float(np.sqrt(np.mean(squares)))", "return float(np.mean(squares))", (HEALTH,)),
+        ("the ratio upside down",
+         "logs = np.log(batch.variance[both]) - np.log(now.variance[both])",
+         "logs = np.log(now.variance[both]) - np.log(batch.variance[both])", (HEALTH,)),
     ),
 ]  # fmt: skip

@@ -85,4 +85,8 @@ CODES: Mapping[str, Code] = {
     "BN405": Code("note", "A checkpoint has gamma or beta without moving statistics."),
     "BN406": Code("warning", "A checkpoint has a part of renorm's averages."),
     "BN407": Code("warning", "This TensorFlow refuses nodes of the graph."),
+    "BN501": Code("warning", "Moving statistics stand still while the layer is trained."),
+    "BN502": Code("warning", "Moving statistics are not finite while a program runs."),
+    "BN503": Code("warning", "A run without a gradient step moves the moving statistics."),
+    "BN504": Code("note", "A layer is evaluated before its averages are old enough."),
 }

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layers of a live graph, with what has to be fetched to read their statistics."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Mapping, NamedTuple
+
+import numpy as np
+
+from ...discovery.found import FoundLayer
+from ...discovery.layers import find_in, read
+from ...runtime.tensorflow_v1 import tf
+from ..facts.case import name_of
+from ..rules.layers.momentum import rate_of
+
+_REFS = ("VariableV2", "Variable")
+
+
+class Statistics(NamedTuple):
+    """The values of a layer's moving statistics, float64 arrays of its channels."""
+
+    mean: Any
+    variance: Any
+
+    def are_begun(self) -> bool:
+        """Whether they are what TensorFlow's layers begin with, 0 and 1."""
+        return bool(np.all(self.mean == 0.0) and np.all(self.variance == 1.0))
+
+    def are_sound(self) -> bool:
+        """Whether all are finite, and no variance is below 0."""
+        finite = np.all(np.isfinite(self.mean)) and np.all(np.isfinite(self.variance))
+        return bool(finite and np.all(self.variance >= 0.0))
+
+    def equal(self, other: Statistics) -> bool:
+        """Whether they are the same to the last bit, NaN included."""
+        pairs = zip(self, other)
+        return all(np.array_equal(a.view(np.int64), b.view(np.int64)) for a, b in pairs)
+
+
+class Layer(NamedTuple):
+    """A layer whose statistics can be read.
+
+    Attributes:
+      name: the scope of its variables.
+      found: what is known of it.
+      mean: the tensor that gives its moving mean.
+      variance: the tensor that gives its moving variance.
+      rate: 1 - momentum; None where no update op shows it.
+    """
+
+    name: str
+    found: FoundLayer
+    mean: Any
+    variance: Any
+    rate: float | None
+
+    def age(self, updates: float) -> float | None:
+        """That many updates in time constants; None where the momentum is not known."""
+        if self.rate is None:
+            return None
+        per_update = math.inf if self.rate >= 1.0 else -math.log1p(-self.rate)
+        return updates * per_update if updates else 0.0
+
+
+def layers_of(graph: Any) -> list[Layer]:
+    """All of a `tf.Graph`, of whatever library, but for those that are frozen or folded.
+
+    Adds nothing to the graph.
+    """
+    view, unread = read(graph)
+    layers = []
+    for found in find_in(view, unread).layers:
+        held = (found.variables.moving_mean, found.variables.moving_variance)
+        if found.variables.frozen or None in held:
+            continue
+        mean, variance = (_value(graph, str(name)) for name in held)
+        if mean is None or variance is None:
+            continue
+        updates = [update for call in found.calls for update in call.updates]
+        rates = {rate_of(view, update) for update in updates if update.variable in held} - {None}
+        rate = rates.pop() if len(rates) == 1 else None
+        layers.append(Layer(name_of(found), found, mean, variance, rate))
+    return layers
+
+
+def read_all(session: Any, layers: list[Layer]) -> Mapping[str, Statistics]:
+    """The statistics of each layer by its name, in one run."""
+    if not layers:
+        # A session of an empty graph runs nothing.
+        return {}
+    values = session.run([(layer.mean, layer.variance) for layer in layers])
+    return {layer.name: Statistics(*map(_array, pair)) for layer, pair in zip(layers, values)}
+
+
+def _array(value: Any) -> Any:
+    return np.ascontiguousarray(value, np.float64).reshape(-1)
+
+
+def _value(graph: Any, name: str) -> Any:
+    """A tensor that only reads a variable; None where there is none to be fetched."""
+    try:
+        op = graph.get_operation_by_name(name)
+    except (KeyError, ValueError):
+        # In the body of a function.
+        return None
+    if op.type in _REFS:
+        return op.outputs[0]
+    if op.type != "VarHandleOp":
+        return None
+    readers = (each for each in op.outputs[0].consumers() if each.type == "ReadVariableOp")
+    free = (each for each in readers if not each.control_inputs)
+    return next((each.outputs[0] for each in free if tf.Graph.is_fetchable(graph, each)), None)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a session run does to layers, by what it fetches."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Iterator, NamedTuple, Sequence
+
+from ...runtime.graph_search import needed_ops
+from ...runtime.tensorflow_v1 import Operation, op_of, tf
+from ..facts.case import affine_of, statistics_of
+from ..facts.case import op_of as op_name
+from .layers import Layer
+
+# The ops of optimizers, such as ResourceSparseApplyAdam, and those that assign.
+STEP = re.compile("(Resource)?(Sparse)?Apply[A-Z]")
+WRITE = re.compile("Assign(Sub|Add)?(VariableOp)?$")
+_PASSES_ON = ("Identity", "RefIdentity", "Switch", "RefSwitch", "Enter", "RefEnter")
+
+
+class Run(NamedTuple):
+    """Names of layers.
+
+    Attributes:
+      is_step: whether an optimizer makes a step.
+      trains: those in training, or switched, whose gamma or beta it trains.
+      reaches: those whose statistics it writes, if their phase is training.
+      evaluates: in a run without a step, those that may normalize by their moving statistics.
+      by_itself: whether it is there to run the updates, which are fetched themselves.
+    """
+
+    is_step: bool
+    trains: frozenset[str]
+    reaches: frozenset[str]
+    evaluates: frozenset[str]
+    by_itself: bool
+
+
+def unknown_step(layers: Sequence[Layer]) -> Run:
+    """A run of training of which nothing is known: it trains and reaches all that has updates."""
+    names = frozenset(each.name for each in layers if any(c.updates for c in each.found.calls))
+    return Run(True, names, names, frozenset(), False)
+
+
+def run_of(fetched: Sequence[Operation], layers: Sequence[Layer]) -> Run:
+    """What running the ops does."""
+    ops = {op.name: op for op in needed_ops(fetched)}
+    steps = {written(op) for op in ops.values() if STEP.match(op.type)}
+    writes = (op for op in ops.values() if WRITE.match(op.type))
+    moved = {written(op) for op in writes if not is_initializer(op)}
+    trains, reaches, evaluates = set(), set(), set()
+    for layer in layers:
+        affine = affine_of(layer.found)
+        phases = {c.phase for c in layer.found.calls if op_name(c.output) in ops}
+        if phases - {"inference"} and (steps.intersection(affine) or (steps and not affine)):
+            trains.add(layer.name)
+        if moved.intersection(statistics_of(layer.found)):
+            reaches.add(layer.name)
+        if phases - {"training"} and not steps:
+            evaluates.add(layer.name)
+    found = (frozenset(trains), frozenset(reaches), frozenset(evaluates))
+    return Run(bool(steps), *found, _by_itself(fetched, layers))
+
+
+def _by_itself(fetched: Sequence[Operation], layers: Sequence[Layer]) -> bool:
+    """Whether updates, or a group of them, are fetched."""
+    names = {u.op for each in layers for call in each.found.calls for u in call.updates}
+    if fetched:
+        collected = fetched[0].graph.get_collection(tf.GraphKeys.UPDATE_OPS)
+        names |= {op_of(each).name for each in collected if hasattr(each, "graph")}
+    waiting, seen = list(fetched), set(fetched)
+    while waiting:
+        op = waiting.pop()
+        if op.name in names:
+            return True
+        new = [each for each in op.control_inputs if op.type == "NoOp" and each not in seen]
+        seen.update(new)
+        waiting += new
+    return False
+
+
+def ops_in(graph: Any, fetches: Any) -> Iterator[Operation]:
+    """The ops of what a session run is given to fetch, in whatever nesting."""
+    if isinstance(fetches, dict):
+        fetches = list(fetches.values())
+    if isinstance(fetches, (list, tuple)):
+        for each in fetches:
+            yield from ops_in(graph, each)
+    elif isinstance(fetches, str):
+        yield op_of(graph.as_graph_element(fetches))
+    elif hasattr(fetches, "op") or hasattr(fetches, "node_def"):
+        yield op_of(fetches)
+    elif fetches is not None and hasattr(fetches, "__dict__"):
+        # Of a class with attributes, as attrs makes them.
+        yield from ops_in(graph, list(vars(fetches).values()))
+
+
+def written(op: Operation) -> str:
+    """The name of the variable that a write writes."""
+    op = op.inputs[0].op
+    while op.type in _PASSES_ON:
+        op = op.inputs[0].op
+    return str(op.name)
+
+
+def is_initializer(op: Operation) -> bool:
+    """Whether a write is the one that a variable was made with."""
+    return bool(op.name == f"{written(op)}/Assign")
