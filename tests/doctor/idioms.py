@@ -198,6 +198,14 @@ def keras_without_its_updates() -> dict[str, Any]:
     return {"train_op": with_updates(loss_of(outputs))}
 
 
+def keras_3_beside_an_optimizer_of_tf1() -> dict[str, Any]:
+    """Keras 3 makes update ops that it hands to nobody."""
+    layer = importlib.import_module("tensorflow").keras.layers.BatchNormalization()
+    x = dense(tf.placeholder(tf.float32, [None, 3]), 4, "in")
+    train_op = with_updates(loss_of(layer(x, training=True)))
+    return {"train_op": train_op, "outputs": layer(x, training=False)}
+
+
 def slim_with_an_arg_scope() -> dict[str, Any]:
     slim: Any = importlib.import_module("tensorflow.contrib.slim")
     given = {"is_training": True, "decay": 0.9, "updates_collections": tf.GraphKeys.UPDATE_OPS}
@@ -248,6 +256,8 @@ BROKEN: dict[str, tuple[Idiom, str]] = {
     for program, code in [
         (by_hand_and_never_moved, "BN311"),
         (hook_of_tensorpack_forgotten, "BN110"),
-        *([(keras_without_its_updates, "BN311")] if HAS_LAYERS else []),
+        (keras_without_its_updates, "BN311")
+        if HAS_LAYERS
+        else (keras_3_beside_an_optimizer_of_tf1, "BN311"),
     ]
 }

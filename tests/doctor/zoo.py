@@ -437,6 +437,12 @@ def trained_and_evaluated(bn: Layer) -> dict[str, Any]:
     return {"train_op": train_op, "outputs": outputs, "saver": tf.train.Saver()}
 
 
+def validated_in_the_same_run(bn: Layer) -> dict[str, Any]:
+    train_op = with_updates(loss_of(net(bn, True)))
+    with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+        return {"train_op": [train_op, loss_of(net(bn, False, reuse=True))]}
+
+
 def maml(bn: Layer) -> dict[str, Any]:
     """Inner and outer step normalize by the batch, at test time too."""
     x, kernel = tf.placeholder(tf.float32, [5, 3]), weights("kernel", [3, 2])
@@ -585,6 +591,7 @@ CORRECT: dict[str, Program] = {
         model_fn_in_training,
         model_fn_in_evaluation,
         trained_and_evaluated,
+        validated_in_the_same_run,
         maml,
         frozen_backbone,
         frozen_statistics,
@@ -620,6 +627,7 @@ OF_NO_KERNEL = {
         siamese_without_names,
         evaluated_by_a_copy,
         bias_before_it,
+        validated_in_the_same_run,
         inference_with_a_bias,
         two_heads,
         averages_of_weights,

@@ -19,6 +19,7 @@ from .words import (
 )
 
 _LONGEST_NAME, _LONGEST_WORD = 150, 80
+_MOST_ASKED = 40
 
 
 class Ledger:
@@ -87,7 +88,7 @@ class Ledger:
         words = words_of(test)
         is_flag = not self.flags.isdisjoint(words.split())
         self.guards += is_flag or speaks_of_version(words)
-        self.asked += tuple(imported)
+        self.asked = (self.asked + tuple(imported))[-_MOST_ASKED:]
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:

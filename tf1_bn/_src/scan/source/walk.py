@@ -9,7 +9,7 @@ from typing import Any
 from .facts import Facts, Import, Target
 from .names import Scope, member
 from .reader import Reader
-from .words import ends, is_answer, literal, silenced, words_of
+from .words import is_answer, is_end, literal, silenced, words_of
 
 # A failed import or lookup in front of these is meant.
 _MEANT = ("ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException")
@@ -57,7 +57,7 @@ class _Walk:
             read = getattr(self, f"_on_{type(each).__name__.lower()}", self._other)
             read(each)
             # What follows runs for one answer alone.
-            if isinstance(each, ast.Assert) or (isinstance(each, ast.If) and ends(each.body)):
+            if is_end(each):
                 self.reader.guard(each.test)
         self.reader.ledger.questions = questions
 

@@ -32,6 +32,7 @@ _VERSION = re.compile(
     r"version|hasattr|has_?contrib|tf2|v2_enabled|(?<![a-z0-9])tf_?v?[12](?![a-z0-9])(?!_bn)",
     re.IGNORECASE,
 )
+_TENSORFLOW = re.compile(r"(?<![a-z])tf|tensorflow|contrib", re.IGNORECASE)
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _EXITS = ("exit", "quit", "_exit", "skip")
 
@@ -149,11 +150,19 @@ def is_answer(value: Any) -> bool:
     return known and speaks_of_version(words_of(value))
 
 
-def ends(body: list[Any]) -> bool:
-    """Whether nothing behind a body runs if the body does."""
-    last = body[-1]
-    if isinstance(last, _ENDS):
-        return True
-    call = last.value if isinstance(last, ast.Expr) else None
-    name = getattr(getattr(call, "func", None), "id", "")
-    return (name or getattr(getattr(call, "func", None), "attr", "")) in _EXITS
+def is_end(node: Any) -> bool:
+    """Whether nothing behind a statement runs unless its condition on TensorFlow is as it says.
+
+    What asks another program's version, or whether some object has a name, is none.
+    """
+    if isinstance(node, ast.If):
+        last = node.body[-1]
+        call = getattr(last, "value", None) if isinstance(last, ast.Expr) else None
+        name = getattr(getattr(call, "func", None), "id", "")
+        name = name or getattr(getattr(call, "func", None), "attr", "")
+        if not isinstance(last, _ENDS) and name not in _EXITS:
+            return False
+    elif not isinstance(node, ast.Assert):
+        return False
+    words = words_of(node.test)
+    return not speaks_of_version(words) or _TENSORFLOW.search(words) is not None

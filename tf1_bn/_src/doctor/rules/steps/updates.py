@@ -26,10 +26,11 @@ _BRANCH = (
 
 
 class _Missing(NamedTuple):
-    """A layer, and those of its updates that nothing runs in the step."""
+    """A layer, those of its updates that nothing runs in the step, and what would run them."""
 
     layer: FoundLayer
     updates: tuple[FoundUpdate, ...]
+    mend: str
 
 
 def unreached_updates(case: Case) -> Iterator[Finding]:
@@ -41,7 +42,12 @@ def unreached_updates(case: Case) -> Iterator[Finding]:
     after = _readers_by_name(case) if missing else {}
     kinds: dict[str, list[_Missing]] = {}
     for each in missing:
-        kinds.setdefault(_kind(case, step, each, after), []).append(each)
+        behind = [name for update in each.updates for name in _behind(update.op, after)]
+        code = _kind(case, step, each, behind)
+        if case.collected is not None and not case.collected.intersection([*behind, *_ops(each)]):
+            each = each._replace(mend=_NOWHERE)
+            code = "BN311" if code == "BN110" else code
+        kinds.setdefault(code, []).append(each)
     forgotten = kinds.get("BN110", [])
     early = _collected_early(case, step, forgotten)
     if early is not None:
@@ -62,12 +68,15 @@ def _missing(step: Step, layer: FoundLayer) -> _Missing | None:
     ]
     # One call of several is enough, as of the first tower.
     left = tuple(each for each in updates if each.variable not in step.moved)
-    return _Missing(layer, left) if left else None
+    return _Missing(layer, left, _mend(layer)) if left else None
 
 
-def _kind(case: Case, step: Step, missing: _Missing, after: dict[str, list[str]]) -> str:
-    layer, updates = missing
-    behind = [name for update in updates for name in _behind(update.op, after)]
+def _ops(missing: _Missing) -> list[str]:
+    return [update.op for update in missing.updates]
+
+
+def _kind(case: Case, step: Step, missing: _Missing, behind: list[str]) -> str:
+    layer, updates, _ = missing
     if all(update.inside for update in updates) and not any(
         case.view.nodes[name].op in _ESCAPES for name in behind
     ):
@@ -77,10 +86,7 @@ def _kind(case: Case, step: Step, missing: _Missing, after: dict[str, list[str]]
     own = tuple(f"{scope}/" for scope in map(_scope, layer.calls) if scope)
     # Somebody made what is behind an update and none of the layer's, to run it.
     runs = (case.view.nodes[name].op == "NoOp" or not name.startswith(own) for name in behind)
-    if any(runs):
-        return "BN301"
-    ops = {*behind, *(update.op for update in updates)}
-    return "BN110" if case.collected is None or case.collected & ops else "BN311"
+    return "BN301" if any(runs) else "BN110"
 
 
 def _scope(call: FoundCall) -> str:
@@ -127,7 +133,7 @@ def _collected_early(case: Case, step: Step, forgotten: list[_Missing]) -> str |
 def _findings(code: str, group: list[_Missing], early: str | None) -> Iterator[Finding]:
     libraries: dict[str, list[FoundLayer]] = {}
     for each in group:
-        libraries.setdefault(_mend(each.layer), []).append(each.layer)
+        libraries.setdefault(each.mend, []).append(each.layer)
     for mend, layers in libraries.items():
         names = names_of(layers)
         if code == "BN112":
@@ -138,7 +144,7 @@ def _findings(code: str, group: list[_Missing], early: str | None) -> Iterator[F
             yield Finding(code, names, wrong, _FOLLOWS, _BRANCH)
         elif code == "BN311":
             wrong = "trained, and its update ops, which are in no collection, do not run"
-            yield Finding(code, names, wrong, _FOLLOWS, _NOWHERE)
+            yield Finding(code, names, wrong, _FOLLOWS, mend)
         elif code == "BN110":
             wrong = "trained, and the train op does not run the update ops"
             yield Finding(code, names, wrong, _FOLLOWS, mend)
