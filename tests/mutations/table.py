@@ -704,8 +704,8 @@ MUTATIONS = [
          "if first is not None and not copied.intersection(affine_of(layer)):",
          "if first is not None:", (ZOO,), "target_network"),
         ("a copy for evaluation that nothing trains is not told",
-         "trained.setdefault(_plain(layer), name_of(layer))",
-         "trained.setdefault(name_of(layer), name_of(layer))", (ZOO,), "evaluated_by_a_copy"),
+         "first = trained.get(_plain(layer))",
+         "first = trained.get(name_of(layer))", (ZOO,), "evaluated_by_a_copy"),
     ),
     *_of(
         "_src/doctor/rules/layers/bias.py",

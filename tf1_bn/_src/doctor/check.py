@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Callable, Iterable, Iterator
 
 from ..runtime.tensorflow_v1 import op_of, tf
@@ -132,8 +133,12 @@ def _collections(graph: Any) -> tuple[frozenset[str] | None, frozenset[str] | No
 
 
 def _held(items: Iterable[Any]) -> frozenset[str]:
-    named = (str(getattr(each, "name", "")) for each in items)
-    return frozenset(name.partition(":")[0] for name in named)
+    found = set()
+    for each in items:
+        # Programs keep whatever they like in collections.
+        with contextlib.suppress(Exception):
+            found.add(str(each.name).partition(":")[0])
+    return frozenset(found)
 
 
 def _codes(ignore: Iterable[str]) -> tuple[str, ...]:
