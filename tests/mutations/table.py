@@ -725,7 +725,7 @@ MUTATIONS = [
     *_of(
         "_src/doctor/rules/layers/one_value.py",
         ("one example with many positions counts as one value",
-         "count *= size", "count *= 1", (ZOO,), "channels_first or target or ghosts"),
+         "count *= size", "count *= 1", (ZOO,), "maml"),
     ),
     *_of(
         "_src/doctor/rules/layers/momentum.py",
@@ -753,12 +753,10 @@ MUTATIONS = [
     ),
     *_of(
         "_src/doctor/rules/files/refused.py",
-        ("a graph that is repaired counts as refused",
-         'if node.op not in _GRADIENTS or "_output_shapes" not in node.attributes:',
-         "if node.op not in _GRADIENTS:", (FILE_RULES,), "refused"),
-        ("gradients of training count as refused",
-         'if "is_training" not in node.attributes or node.attributes["is_training"].b:',
-         'if "is_training" not in node.attributes:', (FILE_RULES,), "refused"),
+        ("a gradient that a new TensorFlow wrote counts as refused",
+         "return any(size.size > 0 for each in shapes[3:] for size in each.dim)",
+         "return any(size.size > 0 for each in shapes for size in each.dim)",
+         (FILE_RULES,), "old_graph"),
     ),
     *_of(
         "_src/doctor/rules/files/families.py",

@@ -34,10 +34,8 @@ def refused_nodes(view: View, version: tuple[int, int]) -> Iterator[Finding]:
 
 
 def _has_old_shapes(node: Node) -> bool:
-    """Whether a gradient of inference notes sizes where a later TensorFlow has empty outputs."""
+    """Whether a gradient notes sizes where a later TensorFlow has empty outputs: of inference."""
     if node.op not in _GRADIENTS or "_output_shapes" not in node.attributes:
-        return False
-    if "is_training" not in node.attributes or node.attributes["is_training"].b:
         return False
     shapes = node.attributes["_output_shapes"].list.shape
     return any(size.size > 0 for each in shapes[3:] for size in each.dim)
