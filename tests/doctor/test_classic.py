@@ -46,6 +46,8 @@ def test_each_script_is_heard() -> None:
     assert {path.stem for path in SCRIPTS.glob("*.py")} == set(HEARD)
 
 
+# What a program hears unasked.
+@pytest.mark.filterwarnings("ignore:.* trained, and no session run so far:UserWarning")
 @pytest.mark.parametrize("name", HEARD)
 def test_a_classic_mistake(
     name: str, installed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

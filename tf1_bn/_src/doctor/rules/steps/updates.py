@@ -12,6 +12,7 @@ from ...facts.finding import Finding
 
 _FOLLOWS = "the moving statistics stay as they are, and inference normalizes by them, 0 and 1"
 _ESCAPES = ("Merge", "RefMerge", "Exit", "RefExit", "_If", "_Loop")
+_READ = "ReadVariableOp"
 _MINIMIZE = "train_op = tf1_bn.minimize(optimizer, loss)"
 _AROUND = (
     "with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)): "
@@ -84,8 +85,9 @@ def _kind(case: Case, step: Step, missing: _Missing, behind: list[str]) -> str:
     if not step.given or not affine_of(layer) or not is_read(layer):
         return "BN301"
     own = tuple(f"{scope}/" for scope in map(_scope, layer.calls) if scope)
-    # Somebody made what is behind an update and none of the layer's, to run it.
-    runs = (case.view.nodes[name].op == "NoOp" or not name.startswith(own) for name in behind)
+    # Somebody made what is behind an update and none of the layer's, to run it; a read comes along.
+    ops = {name: case.view.nodes[name].op for name in behind}
+    runs = (op == "NoOp" or not name.startswith(own) for name, op in ops.items() if op != _READ)
     return "BN301" if any(runs) else "BN110"
 
 
