@@ -71,7 +71,7 @@ def test_a_new_checkpoint_with_the_statistics_of_all_data(
     old = copied(models[statistics], tmp_path)
     given = data(tmp_path)
     before, new = files(tmp_path), str(tmp_path / "new")
-    assert main(["recalibrate", old, given, new, "--batch-size", "7"]) == 0
+    assert main(["recalibrate", old, given, "-o", new, "--batch-size", "7"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("2 layers from 8 batches\n") and out.endswith(f"{new}: written\n")
     assert {name: files(tmp_path)[name] for name in before} == before
@@ -130,7 +130,7 @@ def test_what_is_wrong_is_said_in_a_line_and_nothing_is_written(
     arguments, told = BAD[kind]
     given = arguments(tmp_path, copied(models[True], tmp_path))
     before = files(tmp_path)
-    assert main(["recalibrate", *given]) == 2
+    assert main(["recalibrate", *given[:2], "-o", *given[2:]]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1 and told in captured.err
     assert files(tmp_path) == before
@@ -144,7 +144,7 @@ def test_a_checkpoint_that_is_cut_off(
     old = copied(models[True], tmp_path)
     path = Path(f"{old}{end}")
     path.write_bytes(path.read_bytes()[:-30])
-    assert main(["recalibrate", old, data(tmp_path), str(tmp_path / "new")]) == 2
+    assert main(["recalibrate", old, data(tmp_path), "-o", str(tmp_path / "new")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not list(tmp_path.glob("*new*"))
 
@@ -157,5 +157,8 @@ def test_a_checkpoint_without_what_was_trained(
         kernel = tf.get_variable("other", [2])
         session.run(kernel.initializer)
         tf.train.Saver([kernel]).save(session, str(tmp_path / "old"), write_meta_graph=False)
-    assert main(["recalibrate", str(tmp_path / "old"), data(tmp_path), str(tmp_path / "new")]) == 2
+    assert (
+        main(["recalibrate", str(tmp_path / "old"), data(tmp_path), "-o", str(tmp_path / "new")])
+        == 2
+    )
     assert "the checkpoint lacks " in capsys.readouterr().err

@@ -10,7 +10,7 @@ from typing import Any, Sequence
 
 from ..doctor.command import add_doctor
 from ..files.streams import carried_out, put, say
-from ..rescue.command import add_recalibrate
+from ..rescue.command import add_recalibrate, add_rescue
 from ..rescue.convert.command import add_convert
 from ..rescue.export_command import add_export
 from ..version import __version__
@@ -67,7 +67,8 @@ def _other_command(given: Sequence[str]) -> int:
         name, parser = given[0], commands[given[0]]
         ours, behind = (
             split_at_dashes(given[1:])
-            if name not in ("repair", "scan", "doctor", "recalibrate", "export", "convert")
+            if name
+            not in ("repair", "scan", "doctor", "recalibrate", "export", "convert", "rescue")
             else (list(given[1:]), [])
         )
         # Options may stand between FILE and SCRIPT.
@@ -111,8 +112,8 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         prog=_called(),
         description="TF1's graph-mode batch normalization, without Keras.",
         epilog=(
-            "COMMAND --help tells more. verify, repair, doctor, recalibrate, export and convert "
-            "silence TensorFlow's start-up messages; set TF_CPP_MIN_LOG_LEVEL=0 to see them."
+            "COMMAND --help tells more. verify, repair, doctor, recalibrate, export, convert and "
+            "rescue silence TensorFlow's start-up messages; set TF_CPP_MIN_LOG_LEVEL=0 to see them."
         ),
         allow_abbrev=False,
     )
@@ -122,7 +123,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     # Named in the error of a command line without a command.
     commands.dest = "command_name"
     others = (add_verify, add_repair, add_scan, add_doctor, add_recalibrate, add_export)
-    for add in (add_run, add_record, *others, add_convert):
+    for add in (add_run, add_record, *others, add_convert, add_rescue):
         add(commands)
     return parser, commands.choices
 

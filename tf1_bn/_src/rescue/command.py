@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `recalibrate` command."""
+"""The commands `recalibrate` and `rescue`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 from ..files.streams import put, say
 from ..files.text_table import printable
 from ..runtime.own_start import start_tensorflow
+from .export_command import names, phases
 
-_FAILED = 2
+_BATCH = "examples in a batch: what the graph says, or 64"
+_PHASE = "set a tensor, such as keep_prob=1"
+_STOPPED, _FAILED, _INTERRUPTED = 1, 2, 130
 
 
 def add_recalibrate(commands: Any) -> None:
@@ -31,15 +34,21 @@ def add_recalibrate(commands: Any) -> None:
     parser.add_argument(
         "data", metavar="DATA.npz", help="an array for each placeholder, by the placeholder's name"
     )
-    parser.add_argument("target", metavar="OUT", help="the new checkpoint; nothing is overwritten")
+    parser.add_argument(
+        "-o",
+        "--out",
+        dest="target",
+        metavar="OUT",
+        required=True,
+        help="the new checkpoint; nothing is overwritten",
+    )
     parser.add_argument(
         "--outputs",
-        metavar="NAME",
-        nargs="+",
-        default=[],
+        metavar="NAMES",
+        default="",
         help="what inference computes: only the layers that it needs are measured",
     )
-    parser.add_argument("--batch-size", metavar="N", type=_whole, help="what the graph says, or 64")
+    parser.add_argument("--batch-size", metavar="N", type=_whole, help=_BATCH)
     parser.add_argument(
         "--one-pass",
         action="store_true",
@@ -52,6 +61,11 @@ def add_recalibrate(commands: Any) -> None:
         help="stop once no mean or variance is further off than this part of the spread",
     )
     parser.set_defaults(command=recalibrate_command)
+
+
+def listed(words: str) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    return tuple(word.strip() for word in words.split(",") if word.strip())
 
 
 def _whole(text: str) -> int:
@@ -71,20 +85,84 @@ def _positive(text: str) -> float:
 
 
 def recalibrate_command(parsed: Any) -> int:
-    """`python -m tf1_bn recalibrate CHECKPOINT DATA.npz OUT`; returns the exit code."""
+    """`python -m tf1_bn recalibrate CHECKPOINT DATA.npz -o OUT`; returns the exit code."""
     try:
         # Not before: the help must not wait for it.
         start_tensorflow()
         from .recalibrated import How, recalibrate_checkpoint
 
         method = "one_pass" if parsed.one_pass else "layer_by_layer"
-        how = How(tuple(parsed.outputs), parsed.batch_size, method, parsed.standard_error)
+        how = How(listed(parsed.outputs), parsed.batch_size, method, parsed.standard_error)
         done = recalibrate_checkpoint(parsed.source, parsed.data, parsed.target, how)
-    except OSError as error:
+    except (OSError, ImportError, ValueError) as error:
+        return _failed(error)
+    return put(f"{done}\n{printable(parsed.target)}: written\n", 0)
+
+
+def _failed(error: Exception) -> int:
+    if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         say(printable(f"{name}{error.strerror or error}"))
-        return _FAILED
-    except (ImportError, ValueError) as error:
+    else:
         say(printable(str(error)))
-        return _FAILED
-    return put(f"{done}\n{printable(parsed.target)}: written\n", 0)
+    return _FAILED
+
+
+def add_rescue(commands: Any) -> None:
+    """Adds the command to a parser's `commands`."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "rescue",
+        help="repair, recalibrate and export an old model, each step proven",
+        description=(
+            "From an old checkpoint, or a graph frozen in training mode, to a file for inference: "
+            "repair the graph, measure the moving statistics on data, export. Stops at the first "
+            "step that cannot be proven, and writes nothing then: exit code 1. Exit code 2: "
+            "something could not be read or written. Runs the graph: give it files that you trust."
+        ),
+        allow_abbrev=False,
+    )
+    parser.add_argument("source", metavar="META_OR_CHECKPOINT", help="or a frozen graph (.pb)")
+    parser.add_argument(
+        "--outputs", metavar="NAMES", required=True, help="tensors to serve: scores,KEY=boxes:0"
+    )
+    parser.add_argument("-o", "--out", dest="target", metavar="PATH", required=True)
+    parser.add_argument(
+        "--data", metavar="DATA.npz", help="an array for each placeholder, by its name"
+    )
+    parser.add_argument("--batch-size", metavar="N", type=_whole, help=_BATCH)
+    parser.add_argument(
+        "--format", choices=("graph_def", "saved_model", "tflite"), default="graph_def"
+    )
+    parser.add_argument("--phase", metavar="NAME=VALUE", action="append", default=[], help=_PHASE)
+    parser.add_argument("--fold", action="store_true", help="put the layers into the convolutions")
+    parser.set_defaults(command=rescue_command)
+
+
+def rescue_command(parsed: Any) -> int:
+    """`python -m tf1_bn rescue SOURCE --outputs NAMES -o PATH`; returns the exit code."""
+    try:
+        outputs, phase = names(parsed.outputs), phases(parsed.phase)
+        start_tensorflow()
+        from .rescue import Stopped, Wish, rescue
+    except (ImportError, ValueError) as error:
+        return _failed(error)
+    wish = Wish(
+        outputs,
+        parsed.target,
+        parsed.data,
+        parsed.format,
+        phase,
+        parsed.fold,
+        parsed.batch_size,
+    )
+    try:
+        rescue(parsed.source, wish, lambda text: put(f"{text}\n", 0))
+    except Stopped as error:
+        say(printable(f"stopped at {error}"))
+        return _STOPPED
+    except (OSError, ValueError) as error:
+        return _failed(error)
+    except KeyboardInterrupt:
+        say("interrupted, nothing was written")
+        return _INTERRUPTED
+    return 0

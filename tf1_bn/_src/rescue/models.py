@@ -64,23 +64,48 @@ def opened(path: str) -> Iterator[Model]:
 @contextlib.contextmanager
 def running(graph_def: Any, prefix: str | None) -> Iterator[Model]:
     """A GraphDef in a session, restored from a checkpoint; as `opened`."""
-    mended = repair_graph_def(graph_def)
-    repaired = sum(one != other for one, other in zip(mended.node, graph_def.node))
-    for node in mended.node:
-        # Not the old program's machines.
-        node.device = ""
     with tf.Graph().as_default() as graph:
-        try:
-            tf.import_graph_def(mended, name="")
-        except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
-            told = line_of(error)
-            raise ValueError(f"this TensorFlow does not load the graph: {told}") from None
+        repaired = load(graph_def)
         view, unread = read(graph)
         names = [op.name for op in graph.get_operations() if op.type in VARIABLES]
+        _add_assignments(graph, names)
         keys = {**{name: name for name in names}, **_restored_keys(view, names)}
         with tf.Session(graph=graph) as session:
             missing = _restore(session, prefix, keys) if names else ()
             yield Model(session, view, find_in(view, unread), prefix, keys, missing, repaired)
+
+
+def load(graph_def: Any) -> int:
+    """Adds a GraphDef to the current graph, repaired; returns how many nodes that took.
+
+    Raises:
+      ValueError: this TensorFlow does not know such a graph.
+    """
+    mended = repair_graph_def(graph_def)
+    repaired: int = sum(one != other for one, other in zip(mended.node, graph_def.node))
+    for node in mended.node:
+        # Not the old program's machines.
+        node.device = ""
+    try:
+        tf.import_graph_def(mended, name="")
+    except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
+        told = line_of(error)
+        raise ValueError(f"this TensorFlow does not load the graph: {told}") from None
+    return repaired
+
+
+def _add_assignments(graph: Any, names: Iterable[str]) -> None:
+    """Adds what sets and reads each variable: a graph that was cut may have lost it."""
+    for name in names:
+        variable = graph.get_operation_by_name(name)
+        dtype = tf.as_dtype(variable.get_attr("dtype"))
+        value = tf.placeholder(dtype, tf.TensorShape(variable.get_attr("shape")))
+        with tf.control_dependencies(None):
+            if variable.type == "VarHandleOp":
+                tf.raw_ops.AssignVariableOp(resource=variable.outputs[0], value=value)
+                tf.raw_ops.ReadVariableOp(resource=variable.outputs[0], dtype=dtype)
+            else:
+                tf.raw_ops.Assign(ref=variable.outputs[0], value=value)
 
 
 def _restored_keys(view: View, names: Iterable[str]) -> dict[str, str]:

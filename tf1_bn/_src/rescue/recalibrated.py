@@ -10,6 +10,7 @@ import numpy as np
 from ..doctor.facts.case import calls_of, name_of
 from ..doctor.targets import targets_of
 from ..files.whole_files import open_regular
+from .averages.held import held_in, values_in
 from .averages.layers import layers_of
 from .averages.recalibrate import recalibrate
 from .averages.result import Recalibration
@@ -85,10 +86,9 @@ def new_values(model: Model, done: Recalibration) -> dict[str, Any]:
     ours = {layer.name for layer in done.layers}
     for layer in model.found.layers:
         if name_of(layer) in ours:
-            held = layer.variables
-            names = [held.moving_mean, held.moving_variance, *held.renorm]
-            found = model.session.run([f"{name}:0" for name in names if name])
-            values.update(
-                (model.keys[n], np.asarray(v)) for n, v in zip(filter(None, names), found)
-            )
+            kept = layer.variables
+            names = filter(None, [kept.moving_mean, kept.moving_variance, *kept.renorm])
+            held = held_in(model.session.graph, names)
+            found = values_in(model.session, held.values())
+            values.update((model.keys[name], np.asarray(value)) for name, value in found.items())
     return values

@@ -1,0 +1,135 @@
+"""`python -m tf1_bn rescue` on three models that TensorFlow 1.15.5 recorded, and where it stops."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import make_session
+from tests.meta.project import ROOT
+from tf1_bn._src.cli.main import main
+from tf1_bn._src.runtime.tensorflow_v1 import tf
+
+MODELS = ROOT / "migration_guide" / "data" / "lost_models.zip"
+SOURCES = ("forgotten", "trainable", "frozen.pb")
+
+
+def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images, labels, and which ones are held out."""
+    with np.load(str(ROOT / "examples" / "data" / "digits.npz")) as arrays:
+        images = arrays["images"].astype(np.float32)[..., np.newaxis]
+        return images, arrays["labels"], np.arange(len(images)) % 5 == 4
+
+
+def right(path: Path) -> float:
+    """The part of the held-out digits that a frozen graph gets right, asked one by one."""
+    images, labels, held_out = digits()
+    with tf.Graph().as_default() as graph, make_session(graph) as session:
+        tf.import_graph_def(tf.GraphDef.FromString(path.read_bytes()), name="")
+        ask = session.make_callable("logits:0", ["images:0"])
+        found = [ask(images[i : i + 1]).argmax() for i in np.flatnonzero(held_out)]
+    return float((np.asarray(found) == labels[held_out]).mean())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current one, with the lost models and their data."""
+    with zipfile.ZipFile(str(MODELS)) as file:
+        file.extractall(str(tmp_path))
+    images, _, held_out = digits()
+    np.savez(str(tmp_path / "digits.npz"), images=images[~held_out])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def rescued(source: str, *more: str) -> int:
+    return main(["rescue", source, "--outputs", "logits", "-o", "new.pb", *more])
+
+
+TOLD = {
+    "forgotten": "BN402: bn1, bn2, bn3: gamma or beta are trained",
+    "trainable": "moving statistics that the file lacks: bn1/moving_mean",
+    "frozen.pb": "in training for good, now in inference: bn1, bn2, bn3",
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_lost_model_answers_right_again(
+    source: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(folder)
+    fold = ["--fold"] if source == "frozen.pb" else []
+    assert rescued(source, "--data", "digits.npz", *fold) == 0
+    out = capsys.readouterr().out
+    steps = [line for line in out.splitlines() if line[:1].isdigit()]
+    assert [step.split(":")[0] for step in steps] == [
+        *("1 repair", "2 statistics", "3 recalibrate", "4 export")
+    ]
+    assert TOLD[source] in out and "proof: measured again with these" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert right(folder / "new.pb") > 0.96
+    if source == "frozen.pb":
+        assert right(folder / source) < 0.2
+        assert "folded: 3 of 3" in out
+    assert {name: contents(folder)[name] for name in before} == before
+
+
+def test_it_stops_where_statistics_are_lost_and_no_data_given(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(folder)
+    for source in SOURCES:
+        assert rescued(source) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("tf1_bn: stopped at 3 recalibrate: the moving statistics are lost")
+        assert error.count("\n") == 1
+    assert contents(folder) == before
+
+
+def broken(folder: Path, kind: str) -> tuple[str, list[str]]:
+    """The source and further arguments of something that goes wrong."""
+    images = np.load(str(folder / "digits.npz"))["images"]
+    arguments = ["--data", "digits.npz"]
+    if kind == "not finite":
+        images[100, 3, 3] = np.nan
+    elif kind == "other shape":
+        images = images[:, :4]
+    elif kind == "cut":
+        content = (folder / "frozen.pb").read_bytes()
+        (folder / "frozen.pb").write_bytes(content[: len(content) // 2])
+        return "frozen.pb", arguments
+    elif kind == "no output":
+        return "forgotten", [*arguments, "--outputs", "scores"]
+    elif kind == "a folder in the way":
+        return "forgotten", [*arguments, "-o", "."]
+    np.savez(str(folder / "digits.npz"), images=images)
+    return "forgotten", arguments
+
+
+@pytest.mark.parametrize(
+    "kind, told",
+    [
+        ("not finite", "batch 2: the input of bn1 is not finite"),
+        ("other shape", "batch 1: Cannot feed value of shape"),
+        ("cut", "frozen.pb: no GraphDef, or not all of it"),
+        ("no output", "the graph has no output scores:0"),
+        ("a folder in the way", "directory"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line_and_nothing_is_written(
+    kind: str, told: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, arguments = broken(folder, kind)
+    before = contents(folder)
+    assert rescued(source, *arguments) in (1, 2)
+    error: Any = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1
+    assert contents(folder) == before
