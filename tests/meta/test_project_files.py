@@ -13,7 +13,7 @@ from tests.meta.project import ROOT, package_files, project_files, relative
 MACHINE = re.compile(
     r"/(?:work|root|home|Users)/[A-Za-z]|/tmp/[a-z]|[.]pyenv/[v]ersions|pypi[.]org/[s]imple"
 )
-BINARY = (".npz", ".gz", ".png", ".data-", ".index", ".meta")
+BINARY = (".npz", ".gz", ".zip", ".png", ".data-", ".index", ".meta")
 
 
 def machine_paths(text: str) -> list[str]:
