@@ -36,6 +36,8 @@ CONTRIB_BEHAVIOUR = "tests/contrib/test_behaviour.py"
 OLD_NAMES = "tests/legacy/test_contrib_names.py"
 MOMENTS = "tests/unit/test_population_moments.py"
 RECALIBRATE = "tests/rescue/test_recalibrate.py"
+SURGERY = "tests/rescue/test_export_surgery.py"
+EXPORT = "tests/rescue/test_export.py"
 HPARAMS = "tests/legacy/test_hparams.py"
 ZOO = "tests/doctor/test_zoo.py"
 FILE_RULES = "tests/doctor/test_file_rules.py"
@@ -65,6 +67,55 @@ def _of(file: str, *rows: tuple) -> list:
 
 
 MUTATIONS = [
+    *_of(
+        "_src/rescue/surgery/branches.py",
+        ("the branch of training stays instead of inference's",
+         "through[(node.name, int(predicate))] = node.inputs[0]",
+         "through[(node.name, int(not predicate))] = node.inputs[0]",
+         (SURGERY,), "whatever_decides"),
+    ),
+    *_of(
+        "_src/rescue/surgery/net.py",
+        ("a constant in a branch that stays no longer waits for it",
+         "return node is not None and node.op in _FLOW",
+         "return False", (SURGERY,), "stays_whole"),
+        ("what the outputs wait for, such as updates, is exported",
+         "waits = tuple(each for each in node.controls if _flows(net, each))",
+         "waits = node.controls", (SURGERY,), "training_alone"),
+        ("a number becomes an array of one",
+         'array = np.asarray(array, order="C")',
+         "array = np.ascontiguousarray(array)", (SURGERY,), "recorded"),
+    ),
+    *_of(
+        "_src/rescue/surgery/baked.py",
+        ("a rewritten fused op still trains",
+         'attributes = {**node.attributes, "is_training": training}',
+         "attributes = dict(node.attributes)", (SURGERY,), "training_alone"),
+    ),
+    *_of(
+        "_src/rescue/folding/linear.py",
+        ("a depthwise convolution has its channels in another order",
+         "return weights * factor.reshape(weights.shape[2:])",
+         "return weights * factor.reshape(weights.shape[:1:-1]).T", (SURGERY,), "folded_whole"),
+        ("an offset is folded into a convolution whose zeros at the border it should reach",
+         "if np.any(offset) and not _sees_no_border(node, weights):",
+         "if False:", (SURGERY,), "stands_behind"),
+    ),
+    *_of(
+        "_src/rescue/folding/folding.py",
+        ("a convolution is folded that others read",
+         "if len(_uses(view, link.data)) > 1 or link.data in outputs:",
+         "if False:", (SURGERY,), "left_alone"),
+        ("weights are folded that another convolution shares",
+         "if len(_uses(view, tensor)) > 1:",
+         "if False:", (SURGERY,), "left_alone"),
+    ),
+    *_of(
+        "_src/rescue/trial/proof.py",
+        ("a row is compared with itself",
+         "found = difference(first[:each], np.asarray(other[place])[:each])",
+         "found = difference(first[:each], first[:each])", (EXPORT,), "depends_on_its_batch"),
+    ),
     *_of(
         "_src/scaling/replica_merge.py",
         ("a tape in a replica does not see that merged statistics depend on anything",

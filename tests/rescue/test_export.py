@@ -13,6 +13,7 @@ import tf1_bn
 from tests.conftest import make_session
 from tests.rescue.export_models import depthwise, normalizer, resnet, with_values
 from tf1_bn._src.cli.main import main
+from tf1_bn._src.rescue.trial.batches import batches
 from tf1_bn._src.rescue.trial.proof import rows_apart
 from tf1_bn._src.runtime.tensorflow_v1 import tf
 
@@ -135,6 +136,21 @@ def test_an_output_that_depends_on_its_batch_is_refused() -> None:
     for results in ([first - first.mean(0), other - other.mean(0)], [first, first[:1] + 0.1]):
         with pytest.raises(ValueError, match="y: the output of a row depends on the rows beside"):
             rows_apart([[each] for each in results], ["y"], 4)
+
+
+def test_what_is_fed_is_a_tensor_that_the_outputs_need(tmp_path: Path) -> None:
+    rows = tf.data.Dataset.from_tensors((np.ones([2, 4], np.float32), np.ones([2], np.float32)))
+    data, labels = tf.data.make_initializable_iterator(rows).get_next()
+    tf.identity(tf1_bn.batch_normalization(data, training=False), name="scores")
+    tf.reduce_sum(labels)
+    path = tmp_path / "model.pb"
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        assert "read from IteratorGetNext" in _refused(session, path)
+        told = _refused(session, path, inputs=[data, labels])
+        assert "do not depend on the input IteratorGetNext_1" in told
+        with pytest.raises(ValueError, match="give a `batch` of the size"):
+            batches({"x": tf.placeholder(tf.float32, [None, None])}, None, sizes_stay=True)
 
 
 def _checkpoint(session: Any, folder: Path) -> str:

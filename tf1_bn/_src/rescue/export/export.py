@@ -90,7 +90,11 @@ def export_inference(
         [fed(each) for each in given.values()],
     )
     places = given or _placeholders(graph, ready.net)
-    tests = batches(places, batch)
+    inputs_there = [f"{each}:0" for each in ready.fed or places]
+    if "" in ready.fed:
+        lost = list(given)[ready.fed.index("")]
+        raise ValueError(f"the outputs do not depend on the input {lost}.")
+    tests = batches(places, batch, format == "tflite")
     values = values_of(session, variables_of(ready.net))
     plain = frozen(ready.net, values, ready.outputs)
     done = folded(plain, ready.outputs) if fold else Folded(plain, (), ())
@@ -100,9 +104,17 @@ def export_inference(
     old = _old(
         session, ready, (wanted, places), tests.all[0], sum(a.nbytes for a in values.values())
     )
-    trial = Trial(format, graph_def, as_graph_def(plain) if fold else None, places, wanted, names)
+    trial = Trial(
+        format,
+        graph_def,
+        as_graph_def(plain) if fold else None,
+        places,
+        inputs_there,
+        wanted,
+        names,
+    )
     with _as_oserror(target), folder_beside(target) as beside:
-        written(trial, beside)
+        written(trial, beside, tests)
         found = tried(trial, beside, tests)
         return _report(path, ready, done, trial, (old, found, tests))
 
@@ -113,7 +125,7 @@ def _placeholders(graph: Any, net: Net) -> dict[str, Any]:
     for node in net.nodes.values():
         if node.op == "Placeholder":
             found[node.name] = tensor(graph, "inputs", node.name)
-        elif node.op.startswith(("Iterator", "OneShotIterator", "QueueDequeue")):
+        elif node.op.startswith(("IteratorGetNext", "QueueDequeue", "ReaderRead")):
             raise ValueError(f"the outputs read from {node.name}: name what is fed as `inputs`.")
     numbers = [each.name for each in found.values() if each.shape.rank == 0]
     if numbers:

@@ -35,11 +35,13 @@ class Fed(NamedTuple):
     shape: tuple[int | None, ...] | None
 
 
-def with_inputs(net: Net, inputs: Iterable[Fed]) -> Net:
-    """The graph in which those tensors are placeholders; those that are already stay."""
+def with_inputs(net: Net, inputs: Iterable[Fed]) -> tuple[Net, list[str]]:
+    """The graph in which those tensors are placeholders, and the names of these."""
+    names = []
     for tensor, dtype, shape in inputs:
         node = net.nodes[tensor[0]]
         if node.op == "Placeholder":
+            names.append(node.name)
             continue
         others = any(
             each[0] == node.name and each != tensor
@@ -50,7 +52,8 @@ def with_inputs(net: Net, inputs: Iterable[Fed]) -> Net:
         name = node.name if alone else free_name(net, f"{node.name}_{tensor[1]}")
         held = made(net, name, "Placeholder", (), dtype=dtype, shape=_shape(net, shape))
         net = with_nodes(net if alone else redirected(net, {tensor: (name, 0)}), [held])
-    return net
+        names.append(name)
+    return net, names
 
 
 def _shape(net: Net, shape: tuple[int | None, ...] | None) -> Any:

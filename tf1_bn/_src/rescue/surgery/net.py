@@ -99,7 +99,7 @@ def dtype_of(node: Node) -> int | None:
     """The number of the dtype of a node's outputs; None where its kind does not say."""
     if node.op in _BOOLS:
         return BOOL
-    for key in ("dtype", "DstT", "out_type", "T", "Tparams"):
+    for key in ("dtype", "DstT", "out_type", "output_type", "T", "Tparams"):
         if key in node.attributes:
             return int(node.attributes[key].type)
     return None
@@ -122,7 +122,8 @@ def needed(net: Net, outputs: Iterable[Tensor]) -> Net:
         if node is None or node.op in ("_Missing", "_Damaged"):
             raise ValueError(f"the graph is damaged: {name} is needed and cannot be read.")
         node = _closed(net, node)
-        node = node._replace(controls=tuple(each for each in node.controls if _flows(net, each)))
+        waits = tuple(each for each in node.controls if _flows(net, each))
+        node = node._replace(controls=waits)
         kept[name] = node
         for before in (*(each[0] for each in node.inputs), *node.controls):
             if before not in seen:

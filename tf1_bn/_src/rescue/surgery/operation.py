@@ -14,7 +14,7 @@ from .baked import in_inference, place_of, title
 from .branches import decided
 from .flags import Setting, solved, with_settings
 from .freezing import WRITES, Fed, with_defaults, with_inputs
-from .net import Net, free_name, joined, needed, opened, with_nodes
+from .net import Net, dtype_of, free_name, joined, made, needed, opened, with_nodes
 from .values import Values
 
 _OUTPUT, _SWITCH = "_output/", "_switch/"
@@ -29,6 +29,7 @@ class Prepared(NamedTuple):
       settings: what was set, and to what.
       layers: the names of the layers behind the outputs.
       forced: those that were built for training alone and had to be rewritten.
+      fed: the placeholder of each input that was asked for, "" where nothing needs it.
       inert: whether running the outputs in the old graph leaves its variables alone.
     """
 
@@ -37,6 +38,7 @@ class Prepared(NamedTuple):
     settings: tuple[Setting, ...]
     layers: tuple[str, ...]
     forced: tuple[str, ...]
+    fed: tuple[str, ...]
     inert: bool
 
 
@@ -61,7 +63,7 @@ def prepared(
         one of inference; the text says why.
     """
     net, unread = opened(graph_def)
-    net = with_inputs(net, inputs)
+    net, fed = with_inputs(net, inputs)
     behind = _behind(net, outputs)
     found = find_in(net.view(), unread)
     calls = _calls(found, behind)
@@ -89,7 +91,9 @@ def prepared(
     net = with_defaults(needed(net, ends))
     net, ends = _named(needed(net, ends), outputs, ends)
     names = tuple(dict.fromkeys(title(layer) for layer, _ in calls))
-    return Prepared(net, tuple(ends), tuple(dict.fromkeys(settings)), names, forced, inert)
+    reached = tuple(each if each in net.nodes else "" for each in fed)
+    unique = tuple(dict.fromkeys(settings))
+    return Prepared(net, tuple(ends), unique, names, forced, reached, inert)
 
 
 def _calls(found: Found, behind: Any) -> list[tuple[FoundLayer, FoundCall]]:
@@ -171,12 +175,10 @@ def _named(net: Net, wanted: Sequence[Tensor], ends: Sequence[Tensor]) -> tuple[
         if old != new:
             name = old[0] if not old[1] else f"{old[0]}_{old[1]}"
             name = free_name(net, name)
-            node = net.nodes[new[0]]
-            kind = next((k for k in ("dtype", "DstT", "T", "out_type") if k in node.attributes), "")
-            if not kind:
+            dtype = dtype_of(net.nodes[new[0]])
+            if dtype is None:
                 raise ValueError(f"{named(old)} has no known dtype.")
-            same = Node(name, "Identity", (new,), (), {"T": node.attributes[kind]})
-            net = with_nodes(net, [same])
+            net = with_nodes(net, [made(net, name, "Identity", [new], T=dtype)])
             new = (name, 0)
         result.append(new)
     return net, result

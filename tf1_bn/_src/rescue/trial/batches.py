@@ -26,19 +26,20 @@ class Batches(NamedTuple):
     free: bool
 
 
-def batches(inputs: Mapping[str, Any], given: Any) -> Batches:
+def batches(inputs: Mapping[str, Any], given: Any, sizes_stay: bool = False) -> Batches:
     """Makes them.
 
     Args:
       inputs: tensors by their keys.
       given: the caller's batch: arrays by keys or, for a single input, one array; None for none.
+      sizes_stay: whether the model will take the sizes of the batch alone, but for its rows.
 
     Raises:
       ValueError: it does not fit the inputs, or no batch can be made up for them.
     """
     random = np.random.RandomState(20170210)
     if given is None:
-        first = {key: _made_up(key, each, random) for key, each in inputs.items()}
+        first = {key: _made_up(key, each, random, sizes_stay) for key, each in inputs.items()}
     else:
         first = _fitting(inputs, given)
     counts = {len(array) if np.ndim(array) else None for array in first.values()}
@@ -54,13 +55,17 @@ def batches(inputs: Mapping[str, Any], given: Any) -> Batches:
     return Batches(result, rows, free)
 
 
-def _made_up(key: str, tensor: Any, random: Any) -> Any:
+def _made_up(key: str, tensor: Any, random: Any, sizes_stay: bool) -> Any:
     dtype = tensor.dtype.base_dtype
     if tensor.shape.rank is None:
         raise ValueError(f"input {key} has no known number of axes: give a `batch` to test with.")
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
         raise ValueError(f"input {key} is {dtype.name}: give a `batch` to test with.")
     sizes = tensor.shape.as_list()
+    if sizes_stay and None in sizes[1:]:
+        raise ValueError(
+            f"input {key} has the shape {tensor.shape}: give a `batch` of the size to convert for."
+        )
     shape = [size or (_ROWS if axis == 0 else _SIZE) for axis, size in enumerate(sizes)]
     if dtype.is_floating:
         return np.asarray(random.standard_normal(shape), dtype.as_numpy_dtype)
@@ -78,7 +83,7 @@ def _fitting(inputs: Mapping[str, Any], given: Any) -> dict[str, Any]:
         )
     fitting = {}
     for key, tensor in inputs.items():
-        array = np.asarray(given[key], tensor.dtype.base_dtype.as_numpy_dtype)
+        array = _as_dtype(key, given[key], tensor.dtype.base_dtype)
         if not tensor.shape.is_compatible_with(array.shape):
             raise ValueError(
                 f"`batch`: {key} has the shape {tensor.shape} (got {tuple(array.shape)})."
@@ -89,6 +94,15 @@ def _fitting(inputs: Mapping[str, Any], given: Any) -> dict[str, Any]:
             raise ValueError(f"`batch`: {key} has no rows.")
         fitting[key] = array
     return fitting
+
+
+def _as_dtype(key: str, given: Any, dtype: Any) -> Any:
+    # An array of Python's strings cannot go to the new process.
+    kind = np.bytes_ if dtype == tf.string else dtype.as_numpy_dtype
+    try:
+        return np.asarray(given, kind)
+    except (TypeError, ValueError, UnicodeError):
+        raise ValueError(f"`batch`: {key} must be an array of {dtype.name}.") from None
 
 
 def _beside_others(array: Any, random: Any) -> Any:

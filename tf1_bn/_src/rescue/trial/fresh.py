@@ -96,7 +96,10 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
         ]
         for number, each in enumerate(fed):
             for at, array in enumerate(run(each)):
-                results[f"{place}/{number}/{at}"] = array
+                plain = np.asarray(array)
+                # Strings are Python's objects, which no file of arrays may hold.
+                plain = plain.astype(np.bytes_) if plain.dtype.kind == "O" else plain
+                results[f"{place}/{number}/{at}"] = plain
         times.append(milliseconds(lambda run=run, fed=fed: run(fed[0])))  # type: ignore[misc]
     np.savez(request["results"], **results)
     return {"milliseconds": times}

@@ -92,7 +92,8 @@ def difference(one: Any, other: Any) -> float:
 def largest(arrays: Sequence[Any]) -> float:
     """The largest absolute value of all."""
     numbers = [np.asarray(each) for each in arrays if np.asarray(each).dtype.kind in "fiub"]
-    return max(float(np.max(np.abs(each.astype(np.float64)), initial=0)) for each in numbers)
+    sizes = [np.max(np.abs(each.astype(np.float64)), initial=0) for each in numbers]
+    return float(max(sizes, default=0))
 
 
 def allowed(arrays: Sequence[Any]) -> float:

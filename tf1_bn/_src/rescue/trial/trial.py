@@ -31,6 +31,7 @@ class Trial(NamedTuple):
       graph_def: frozen, and folded where that was asked for.
       unfolded: before that; None without folding.
       inputs: the session's tensors that are fed, by their keys.
+      fed: the placeholders of `graph_def` that are `inputs`, in their order.
       outputs: those that are wanted.
       names: the tensors of `graph_def` that are `outputs`, in their order.
     """
@@ -39,6 +40,7 @@ class Trial(NamedTuple):
     graph_def: Any
     unfolded: Any
     inputs: dict[str, Any]
+    fed: list[str]
     outputs: dict[str, Any]
     names: list[str]
 
@@ -53,7 +55,7 @@ class Found(NamedTuple):
     notes: tuple[str, ...]
 
 
-def written(trial: Trial, path: str) -> None:
+def written(trial: Trial, path: str, tests: Batches) -> None:
     """Writes the model to `path`.
 
     Raises:
@@ -61,7 +63,6 @@ def written(trial: Trial, path: str) -> None:
       ValueError: the converter refuses it.
     """
     folder = os.path.dirname(path)
-    _save(trial.graph_def, os.path.join(folder, "graph.pb"))
     if trial.unfolded is not None:
         _save(trial.unfolded, os.path.join(folder, "unfolded.pb"))
     if trial.format == "graph_def":
@@ -69,7 +70,7 @@ def written(trial: Trial, path: str) -> None:
     elif trial.format == "saved_model":
         _save_model(trial, path)
     else:
-        _convert(trial, path)
+        _convert(trial, path, tests)
 
 
 def _save(graph_def: Any, path: str) -> None:
@@ -78,7 +79,6 @@ def _save(graph_def: Any, path: str) -> None:
 
 
 def _save_model(trial: Trial, path: str) -> None:
-    names = [_fed_name(trial, tensor) for tensor in trial.inputs.values()]
     with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
         tf.import_graph_def(trial.graph_def, name="")
         inputs, outputs = (
@@ -86,7 +86,7 @@ def _save_model(trial: Trial, path: str) -> None:
                 key: tf.saved_model.build_tensor_info(graph.get_tensor_by_name(name))
                 for key, name in zip(keys, given)
             }
-            for keys, given in ((trial.inputs, names), (trial.outputs, trial.names))
+            for keys, given in ((trial.inputs, trial.fed), (trial.outputs, trial.names))
         )
         signature = tf.saved_model.build_signature_def(
             inputs, outputs, tf.saved_model.signature_constants.PREDICT_METHOD_NAME
@@ -98,26 +98,17 @@ def _save_model(trial: Trial, path: str) -> None:
         builder.save()
 
 
-def _fed_name(trial: Trial, tensor: Any) -> str:
-    """What a tensor that is fed is called in the new graph, where it is a placeholder."""
-    wish = tensor.op.name if not tensor.value_index else f"{tensor.op.name}_{tensor.value_index}"
-    names = {node.name for node in trial.graph_def.node if node.op == "Placeholder"}
-    found = next((each for each in (tensor.op.name, wish) if each in names), None)
-    if found is None:
-        raise ValueError(f"the outputs do not depend on the input {tensor.name}.")
-    return f"{found}:0"
-
-
-def _convert(trial: Trial, path: str) -> None:
+def _convert(trial: Trial, path: str, tests: Batches) -> None:
     folder = os.path.dirname(path)
-    shapes = [each.shape.as_list() for each in trial.inputs.values()]
+    _save(trial.graph_def, os.path.join(folder, "graph.pb"))
+    shapes = [list(np.shape(each)) for each in tests.all[-1].values()]
     request = {
         "folder": folder,
         "graph": os.path.join(folder, "graph.pb"),
         "path": path,
-        "inputs": [_fed_name(trial, each) for each in trial.inputs.values()],
+        "inputs": trial.fed,
         "outputs": trial.names,
-        "shapes": [[size or 1 for size in shape[:1]] + shape[1:] for shape in shapes],
+        "shapes": shapes,
     }
     try:
         ask("convert", request)
@@ -145,7 +136,8 @@ def tried(trial: Trial, path: str, tests: Batches) -> Found:
     first, last = results[0], results[-1]
     rows, notes = None, []
     if tests.rows is None or len(tests.all) == 1:
-        notes.append("the inputs have no rows in common, so none was tried beside others")
+        few = "there is one row alone" if tests.rows else "the inputs have no rows in common"
+        notes.append(f"{few}, so none was tried beside others")
     else:
         rows = rows_apart(last, keys, tests.rows)
         missing = [key for key, one in zip(keys, last[0]) if not has_rows(one, tests.rows)]
@@ -166,7 +158,7 @@ def _model(trial: Trial, format: str, path: str, single: bool = False) -> dict[s
     return {
         "format": format,
         "path": path,
-        "inputs": [_fed_name(trial, each) for each in trial.inputs.values()],
+        "inputs": trial.fed,
         "outputs": trial.names,
         "input_keys": list(trial.inputs),
         "output_keys": list(trial.outputs),
