@@ -39,6 +39,9 @@ RECALIBRATE = "tests/rescue/test_recalibrate.py"
 SURGERY = "tests/rescue/test_export_surgery.py"
 EXPORT = "tests/rescue/test_export.py"
 HPARAMS = "tests/legacy/test_hparams.py"
+CONVERT = "tests/rescue/test_convert_rules.py"
+CONVERTED_FILES = "tests/rescue/test_convert_files.py"
+CONVERTED = "tests/rescue/test_convert_checkpoints.py"
 ZOO = "tests/doctor/test_zoo.py"
 FILE_RULES = "tests/doctor/test_file_rules.py"
 SCANNED = "tests/scan/test_programs.py"
@@ -916,5 +919,58 @@ MUTATIONS = [
         ("the ratio upside down",
          "logs = np.log(batch.variance[both]) - np.log(now.variance[both])",
          "logs = np.log(now.variance[both]) - np.log(batch.variance[both])", (HEALTH,)),
+    ),
+    *_of(
+        "_src/rescue/convert/targets.py",
+        ("a convolution's inputs come before its outputs in PyTorch",
+         "return np.transpose(kernel, [rank - 1, rank - 2, *range(rank - 2)])",
+         "return np.transpose(kernel, [rank - 2, rank - 1, *range(rank - 2)])", (CONVERT,),
+         "to_torch"),
+        ("a channel's depthwise outputs stand apart",
+         "moved = np.transpose(kernel, [2, 3, 0, 1])",
+         "moved = np.transpose(kernel, [3, 2, 0, 1])", (CONVERT,), "to_torch"),
+    ),
+    *_of(
+        "_src/rescue/convert/reading.py",
+        ("an average of TF 1.4's renorm keeps its weight",
+         "return (np.asarray(average, np.float64) / np.float64(weight)).astype(average.dtype)",
+         "return average", (CONVERT,), "1_4"),
+        ("a kernel of one channel is taken for a convolution",
+         "if shape[1] == 1 and shape[0] > 1:", "if False:", (CONVERT,), "may_be_two"),
+    ),
+    *_of(
+        "_src/rescue/convert/writing.py",
+        ("two keys of one target, the second wins", "if len(sources) > 1:", "if False:",
+         (CONVERT,), "listed"),
+        ("a missing gamma is filled with 0", 'for leaf, value in (("gamma", 1.0), ("beta", 0.0)):',
+         'for leaf, value in (("gamma", 0.0), ("beta", 0.0)):', (CONVERT,), "to_torch"),
+    ),
+    *_of(
+        "_src/rescue/convert/parts.py",
+        ("NaN is carried over", "if not np.all(np.isfinite(np.asarray(array, np.float64))):",
+         "if False:", (CONVERT,), "no_layer_has"),
+    ),
+    *_of(
+        "_src/rescue/convert/conversion.py",
+        ("a link to the source is written to",
+         "if any(is_same_file(file, each) for file in (real, *files) for each in read):",
+         "if real == wish.source:", (CONVERTED_FILES,), "never_the_output"),
+    ),
+    *_of(
+        "_src/rescue/convert/formats/torch_files.py",
+        ("a tensor reads beyond its storage",
+         "is_inside = not count or (offset >= 0 and last < len(values) and count <= len(values))",
+         "is_inside = True", (CONVERTED_FILES,), "beyond"),
+    ),
+    *_of(
+        "_src/rescue/convert/formats/keras_files.py",
+        ("numbers of another file are read", "if dataset.external or dataset.is_virtual:",
+         "if False:", (CONVERTED_FILES,), "other_files"),
+    ),
+    *_of(
+        "_src/rescue/convert/formats/checkpoints.py",
+        ("the rate is told as the momentum",
+         'None if rate is None else float(f"{1.0 - rate:.6g}"),',
+         'None if rate is None else float(f"{rate:.6g}"),', (CONVERTED,), "graph_tells"),
     ),
 ]  # fmt: skip

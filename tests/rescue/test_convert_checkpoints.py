@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any, Callable
 
@@ -10,6 +11,7 @@ import pytest
 
 import tf1_bn
 from tf1_bn._src.cli.main import main
+from tf1_bn._src.rescue.convert import conversion
 from tf1_bn._src.runtime.tensorflow_v1 import tf
 from tf1_bn.contrib import batch_norm
 
@@ -152,7 +154,34 @@ def test_values_are_replaced_only_when_asked(tmp_path: Path, capsys: Any) -> Non
     # Whatever it is called, the source is never the output.
     link = tmp_path / "link"
     link.symlink_to(tmp_path)
+    saved(ours, tmp_path / "first", version=1)
+    command[1:2] = [str(tmp_path / "first")]
+    assert main([*command[:-1], str(link / "first"), "--overwrite"]) == 2
+    assert "is the source" in capsys.readouterr().err
+    assert main([*command[:-1], str(tmp_path)]) == 2
+    assert "is a folder" in capsys.readouterr().err
+    command[1:2] = [str(old)]
     for out in (old, link / "old"):
         assert main([*command[:-1], str(out), "--overwrite"]) == 2
         assert "is the source" in capsys.readouterr().err
     np.testing.assert_array_equal(restored(ours, old), expected)
+
+
+def test_a_checkpoint_on_a_full_disk(tmp_path: Path, capsys: Any) -> None:
+    resource = pytest.importorskip("resource")
+    saved(ours, tmp_path / "old")
+    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = sorted(tmp_path.iterdir())
+    # The place is tried out first, so only what comes after it may fail here.
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conversion, "check_target", lambda path: None)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, kept[1]))
+            command = ["convert", str(tmp_path / "old"), "--to", "contrib"]
+            assert main([*command, "-o", str(tmp_path / "new")]) == 2
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, kept)
+            signal.signal(signal.SIGXFSZ, ignored)
+    assert capsys.readouterr().err.endswith("TensorFlow cannot write it: File too large\n")
+    assert sorted(tmp_path.iterdir()) == before

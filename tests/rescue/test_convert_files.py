@@ -127,8 +127,8 @@ def test_files_that_are_cut_or_changed_never_crash(capsys: Any) -> None:
 @pytest.mark.parametrize(
     "name, content, words",
     [
-        ("text.pt", b"no checkpoint at all", "no GraphDef"),
-        ("empty.npz", b"", "no GraphDef"),
+        ("text.pt", b"no checkpoint at all", "no checkpoint, and no file"),
+        ("empty.npz", b"", "no checkpoint, and no file"),
         ("cut.npz", b"PK\x03\x04", "damaged"),
         ("cut.h5", b"\x89HDF\r\n\x1a\n\x00\x00", "damaged"),
         ("gone.npz", None, "No such file"),

@@ -105,9 +105,14 @@ def _check_out(wish: Wish, out: str, sources: Sequence[str]) -> None:
     """Raises ValueError or OSError where OUT cannot, or must not, be written."""
     check_name(wish.target, out)
     real = os.path.realpath(out)
-    for file in outputs_of(wish.target, real):
-        if any(is_same_file(file, each) for each in (*sources, wish.source)):
-            raise ValueError(f"{out} is the source; nothing was written")
+    files = outputs_of(wish.target, real)
+    # A checkpoint of the first format is a file of the very name that a newer one begins with.
+    read = (*sources, wish.source)
+    if any(is_same_file(file, each) for file in (real, *files) for each in read):
+        raise ValueError(f"{out} is the source; nothing was written")
+    if os.path.isdir(real):
+        raise ValueError(f"{out} is a folder; name what is to be written in it")
+    for file in files:
         if os.path.exists(file) and not os.path.isfile(file):
             raise ValueError(f"{file} is there and is no file; nothing was written")
         if os.path.exists(file) and not wish.overwrite:

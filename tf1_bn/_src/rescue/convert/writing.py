@@ -134,7 +134,9 @@ def _filled(parts: Sequence[Part], target: Target) -> Iterator[Row]:
                     f"(no {leaf})", name, (), np.full_like(mean, value), f"all {value:g}", True
                 )
         counted = np.zeros([], np.int64)
-        yield Row("(none)", target.place(scope, "num_batches_tracked"), (), counted, "0", True)
+        yield Row(
+            "(none)", target.place(scope, "num_batches_tracked"), (), counted, "starts at 0", True
+        )
 
 
 def _collisions(rows: Sequence[Row]) -> Iterator[Unmatched]:

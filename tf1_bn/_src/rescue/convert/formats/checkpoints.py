@@ -33,7 +33,13 @@ def read_checkpoint(path: str) -> Held:
     """
     if _is_first_format(path):
         return Held(TENSORFLOW, _values(path), {}, (path,))
-    target = targets_of(path)[0]
+    try:
+        target = targets_of(path)[0]
+    except ValueError:
+        if os.path.isdir(path) or path.endswith((".meta", ".index")):
+            raise
+        known = "no checkpoint, and no file of arrays, of Keras or of PyTorch"
+        raise ValueError(f"{path}: {known}, or damaged") from None
     if target.values is None:
         raise ValueError(f"{path}: a graph without values; give the checkpoint")
     settings = {} if target.graph is None else _settings(case_of(target.graph, target.question))
@@ -117,7 +123,13 @@ def write_checkpoint(prefix: str, arrays: Mapping[str, Any]) -> None:
         try:
             s.run(saved, dict(zip(fed, values)))
         except tf.errors.OpError as error:
-            raise OSError(str(error).splitlines()[0]) from None
+            raise OSError(f"TensorFlow cannot write it: {_reason(error, prefix)}") from None
+
+
+def _reason(error: Exception, prefix: str) -> str:
+    """What the operating system said, which TensorFlow tells somewhere behind a file's name."""
+    lines = [line for line in str(error).splitlines() if line.startswith(prefix)]
+    return lines[0].rpartition("; ")[2] if lines else type(error).__name__
 
 
 def _type(value: Any) -> Any:
