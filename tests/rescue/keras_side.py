@@ -33,10 +33,26 @@ def model(named: bool = True) -> Any:
             kinds.DepthwiseConv2D(2, depth_multiplier=2, **name("depthwise_conv2d")),
             kinds.BatchNormalization(scale=False, epsilon=0.01, **name("plain")),
             kinds.Flatten(),
+            kinds.Dropout(0.5),
             kinds.Dense(3, **name("head")),
             kinds.BatchNormalization(center=False, epsilon=0.01, **name("last")),
         ]
     )
+
+
+class Subclass(keras.Model):  # type: ignore[misc]
+    """Layers as attributes, whose names in a file are these."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = keras.layers.Dense(4)
+        self.blocks = [keras.layers.BatchNormalization() for _ in range(2)]
+
+    def call(self, x: Any) -> Any:
+        x = self.first(x)
+        for norm in self.blocks:
+            x = norm(x)
+        return x
 
 
 def main(folder: Path) -> None:
@@ -50,11 +66,17 @@ def main(folder: Path) -> None:
         net = model(named)
         numbers = np.random.RandomState(8)
         net.set_weights([numbers.uniform(0.5, 1.5, w.shape) for w in net.get_weights()])
+        # What it keeps beside the layers' variables must not be in the way.
+        net.compile("adam", "mse")
+        net.fit(IMAGES, np.zeros([3, 3]), epochs=1, verbose=0)
         net.save(str(folder / f"{kind}.keras"))
         names = [layer.name for layer in net.layers if layer.weights]
         (folder / f"{kind}.json").write_text(json.dumps(names))
         np.save(str(folder / f"{kind}.npy"), net.predict(IMAGES, verbose=0))
     net.save_weights(str(folder / "net.weights.h5"))
+    sub = Subclass()
+    sub(IMAGES[:, 0, 0])
+    sub.save_weights(str(folder / "sub.weights.h5"))
     whole = keras.Sequential([keras.Input([4]), keras.layers.BatchNormalization(name="bn")])
     whole.save_weights(str(folder / "whole.weights.h5"))
     layer = keras.layers.BatchNormalization(momentum=0.75)

@@ -105,6 +105,11 @@ def test_weights_alone_do_not_tell_gamma_from_beta(
 ) -> None:
     assert main(["convert", str(folder / "net.weights.h5"), "--to", "torch", "--dry-run"]) == 2
     assert "give the .keras file" in capsys.readouterr().err
+    command = ["convert", str(folder / "sub.weights.h5"), "--to", "torch"]
+    assert main([*command, "-o", str(tmp_path / "s.npz")]) == 0
+    with np.load(str(tmp_path / "s.npz")) as archive:
+        modules = {name.rpartition(".")[0] for name in archive}
+    assert modules == {"first", "blocks.batch_normalization", "blocks.batch_normalization_1"}
     command = ["convert", str(folder / "whole.weights.h5"), "--to", "torch"]
     assert main([*command, "-o", str(tmp_path / "w.npz")]) == 0
     with np.load(str(tmp_path / "w.npz")) as archive:

@@ -18,6 +18,7 @@ import numpy as np
 
 from .held import ROLES, Settings, count_of, joined, split
 
+_OPTIMIZERS = ("optimizer", "_optimizer")
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MOST_CONFIG = 2**26
 # How much more than the file its arrays may take, where they are compressed.
@@ -168,12 +169,15 @@ def _new_names(
 
 
 def _name(file: Any, group: str) -> str:
-    """The names of the layers that a group lies in, as far as the file has them."""
+    """The names of the layers that a group lies in, and of a subclass those of its attributes."""
     words, names = group.split("/"), []
+    if words[0] in _OPTIMIZERS:
+        return group
     for place, word in enumerate(words):
         path = "/".join(words[: place + 1])
         told = file[f"{path}/vars"].attrs.get("name") if f"{path}/vars" in file else None
-        if told is not None:
+        # Elsewhere a layer's name is one that Keras counted, and may be another each time.
+        if told is not None and "layers" in words[:place][-1:]:
             names.append(str(told))
         elif word != "layers":
             names.append(word)
