@@ -21,6 +21,7 @@ from tf1_bn._src.rescue.surgery.flags import Setting
 from tf1_bn._src.rescue.surgery.freezing import frozen, variables_of
 from tf1_bn._src.rescue.surgery.net import as_graph_def
 from tf1_bn._src.rescue.surgery.operation import prepared
+from tf1_bn._src.rescue.trial.formula import by_formula
 from tf1_bn._src.runtime.tensorflow_v1 import tf
 
 
@@ -167,6 +168,23 @@ def test_a_layer_of_training_alone_gets_its_moving_statistics(
             operated(session, [output])
         done = operated(session, [output], every_layer=True)
     np.testing.assert_allclose(answers(done, [output], feed)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape, axis", [([None, 3, 3, 4], -1), ([None, 4, 3], 1)])
+def test_a_rewritten_layer_is_held_against_its_formula(shape: list, axis: int) -> None:
+    data = tf.placeholder(tf.float32, shape, name="data")
+    output = tf1_bn.batch_normalization(data, axis, training=True, name="bn")
+    places = [(output.op.name, 0)]
+    with make_session() as session:
+        with_values(session)
+        ready = prepared(session.graph.as_graph_def(add_shapes=True), places, every_layer=True)
+        values = values_of(session, variables_of(ready.net))
+        graph_def = as_graph_def(frozen(ready.net, values, ready.outputs))
+    feed = {"data:0": data_for(data)}
+    assert by_formula(graph_def, ready.rewritten, values, feed) < 1e-5
+    values["bn/moving_mean"] = values["bn/moving_mean"] + 0.01
+    with pytest.raises(ValueError, match="bn differs by .* by the formula of inference"):
+        by_formula(graph_def, ready.rewritten, values, feed)
 
 
 def _same_border(data: Any, normal: Any) -> Any:

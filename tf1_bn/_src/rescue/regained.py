@@ -68,7 +68,7 @@ def regained(graph_def: Any, outputs: Iterable[str]) -> Regained:
         net, layer, made_now = _with_averages(net, layer, call)
         begun += made_now
         calls.append((layer, call))
-    net = needed(in_inference(net, calls), ends)
+    net = needed(in_inference(net, calls)[0], ends)
     names = tuple(dict.fromkeys(name_of(layer) for layer, _ in alone))
     return Regained(as_graph_def(net), names, tuple(begun))
 

@@ -17,6 +17,7 @@ from ..surgery.freezing import frozen, variables_of
 from ..surgery.net import Net, as_graph_def
 from ..surgery.operation import Prepared, prepared
 from ..trial.batches import batches
+from ..trial.formula import by_formula
 from ..trial.fresh import milliseconds
 from ..trial.proof import largest, near, no_batch_statistic
 from ..trial.trial import Measured, Trial, tried, written
@@ -116,7 +117,11 @@ def export_inference(
     with _as_oserror(target), folder_beside(target) as beside:
         written(trial, beside, tests)
         found = tried(trial, beside, tests)
-        return _report(path, ready, done, trial, (old, found, tests))
+        formula = None
+        if ready.rewritten:
+            feed = dict(zip(inputs_there, tests.all[0].values()))
+            formula = by_formula(as_graph_def(plain), ready.rewritten, values, feed)
+        return _report(path, ready, done, trial, (old, found, formula))
 
 
 def _placeholders(graph: Any, net: Net) -> dict[str, Any]:
@@ -157,7 +162,7 @@ def _old(
 
 
 def _report(path: Any, ready: Prepared, done: Folded, trial: Trial, results: Any) -> ExportReport:
-    old, found, tests = results
+    old, found, formula = results
     names, new = list(trial.outputs), found.outputs
     session = None
     if old.outputs is not None:
@@ -180,6 +185,7 @@ def _report(path: Any, ready: Prepared, done: Folded, trial: Trial, results: Any
         done.kept,
         found.rows,
         session,
+        formula,
         unfolded,
         largest(new),
         (old.measured, *found.measured),

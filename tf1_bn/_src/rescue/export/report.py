@@ -27,6 +27,8 @@ class ExportReport(NamedTuple):
       kept: pairs of a layer that was not folded, and why.
       rows: the greatest difference of a row with other companions; None where it was not tested.
       session: the greatest difference to the session in inference; None where it has none.
+      formula: the greatest difference of a layer in `forced` to what its moving statistics give by
+        the formula of inference; None without such layers.
       unfolded: the greatest difference to the graph before folding; None without folding.
       largest: the largest absolute output, which the differences are to be seen beside.
       measured: sizes and times, before and after.
@@ -44,6 +46,7 @@ class ExportReport(NamedTuple):
     kept: tuple[tuple[str, str], ...]
     rows: float | None
     session: float | None
+    formula: float | None
     unfolded: float | None
     largest: float
     measured: tuple[Measured, ...]
@@ -63,6 +66,10 @@ class ExportReport(NamedTuple):
         lines += ["    no batch statistic is left"]
         lines += [_difference("a row beside other rows", self.rows, self.largest)]
         lines += [_difference("to the session", self.session, self.largest)]
+        if self.formula is not None:
+            lines += [
+                f"    a rewritten layer to the formula of inference: {self.formula:.1e} at most"
+            ]
         if self.unfolded is not None:
             lines += [_difference("to the graph before folding", self.unfolded, self.largest)]
         lines += [f"    note: {each}" for each in self.notes]

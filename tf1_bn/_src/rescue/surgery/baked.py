@@ -16,6 +16,17 @@ from .net import FLOAT, INT32, Net, constant, dtype_of, free_name, made, redirec
 _NUMPY = {1: np.float32, 2: np.float64, 19: np.float16}
 
 
+class Rewritten(NamedTuple):
+    """A call that now normalizes with the moving statistics: from which tensor to which."""
+
+    name: str
+    input: Tensor
+    output: Tensor
+    variables: FoundVariables
+    epsilon: float
+    axes: tuple[int, ...]
+
+
 class _Chain(NamedTuple):
     """New nodes below one name, in their order."""
 
@@ -49,25 +60,30 @@ def title(layer: FoundLayer) -> str:
     return name.rpartition("/")[0] or name
 
 
-def in_inference(net: Net, layers: Iterable[tuple[FoundLayer, FoundCall]]) -> Net:
+def in_inference(
+    net: Net, layers: Iterable[tuple[FoundLayer, FoundCall]]
+) -> tuple[Net, tuple[Rewritten, ...]]:
     """The graph in which these calls normalize with their layer's moving statistics.
 
     Raises:
       ValueError: the graph does not say which variables these are, or along which axis.
     """
+    done = []
     for layer, call in layers:
         name, held = title(layer), layer.variables
         if held.moving_mean is None or held.moving_variance is None:
             raise ValueError(f"{name}: the graph does not say which are its moving statistics.")
         if call.epsilon is None or call.channel_axes is None:
             raise ValueError(f"{name}: the graph does not say its epsilon, or its channel axis.")
-        view = net.view()
+        view, output = net.view(), place_of(call.output)
         fused = _fused(view, call)
         if fused is not None and not held.renorm:
             net = _switched(net, fused, held)
         else:
-            net = _replaced(net, view, held, call)
-    return net
+            net, output = _replaced(net, view, held, call)
+        at = (place_of(call.input), output, held, call.epsilon, call.channel_axes)
+        done.append(Rewritten(name, *at))
+    return net, tuple(done)
 
 
 def _fused(view: View, call: FoundCall) -> Node | None:
@@ -98,7 +114,7 @@ def _reading(net: Net, name: str) -> tuple[Net, Tensor]:
     return with_nodes(net, [read]), (read.name, 0)
 
 
-def _replaced(net: Net, view: View, held: FoundVariables, call: FoundCall) -> Net:
+def _replaced(net: Net, view: View, held: FoundVariables, call: FoundCall) -> tuple[Net, Tensor]:
     data, output = place_of(call.input), place_of(call.output)
     scope = free_name(net, f"{output[0].rpartition('/')[0]}/inference".strip("/"))
     variance = held.moving_variance or ""
@@ -124,7 +140,7 @@ def _replaced(net: Net, view: View, held: FoundVariables, call: FoundCall) -> Ne
         done = chain.add("sum", "Sub", scaled, shift)
     if given != dtype:
         done = chain.add("output", "Cast", done, SrcT=dtype, DstT=given)
-    return with_nodes(redirected(net, {output: done}), chain.nodes)
+    return with_nodes(redirected(net, {output: done}), chain.nodes), done
 
 
 def _seen_from(

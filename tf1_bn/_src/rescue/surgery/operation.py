@@ -10,7 +10,7 @@ import numpy as np
 from ...discovery.found import Found, FoundCall, FoundLayer
 from ...discovery.layers import find_in
 from ...discovery.reading.nodes import Node, Tensor, named
-from .baked import in_inference, place_of, title
+from .baked import Rewritten, in_inference, place_of, title
 from .branches import decided
 from .flags import Setting, solved, with_settings
 from .freezing import WRITES, Fed, with_defaults, with_inputs
@@ -28,7 +28,7 @@ class Prepared(NamedTuple):
       outputs: what each wanted tensor is there.
       settings: what was set, and to what.
       layers: the names of the layers behind the outputs.
-      forced: those that were built for training alone and had to be rewritten.
+      rewritten: calls of those that were built for training alone.
       fed: the placeholder of each input that was asked for, "" where nothing needs it.
       inert: whether running the outputs in the old graph leaves its variables alone.
     """
@@ -37,9 +37,14 @@ class Prepared(NamedTuple):
     outputs: tuple[Tensor, ...]
     settings: tuple[Setting, ...]
     layers: tuple[str, ...]
-    forced: tuple[str, ...]
+    rewritten: tuple[Rewritten, ...]
     fed: tuple[str, ...]
     inert: bool
+
+    @property
+    def forced(self) -> tuple[str, ...]:
+        """The names of the layers that had to be rewritten."""
+        return tuple(dict.fromkeys(each.name for each in self.rewritten))
 
 
 def prepared(
@@ -86,14 +91,14 @@ def prepared(
             net = with_settings(net, settings[-1:])
     net = decided(net)
     inert = _inert(net, _ends(net, len(outputs)))
-    net, forced = _forced(net, len(outputs), every_layer)
+    net, rewritten = _forced(net, len(outputs), every_layer)
     ends = _ends(net, len(outputs))
     net = with_defaults(needed(net, ends))
     net, ends = _named(needed(net, ends), outputs, ends)
     names = tuple(dict.fromkeys(title(layer) for layer, _ in calls))
     reached = tuple(each if each in net.nodes else "" for each in fed)
     unique = tuple(dict.fromkeys(settings))
-    return Prepared(net, tuple(ends), unique, names, forced, reached, inert)
+    return Prepared(net, tuple(ends), unique, names, rewritten, reached, inert)
 
 
 def _calls(found: Found, behind: Any) -> list[tuple[FoundLayer, FoundCall]]:
@@ -151,7 +156,7 @@ def _ends(net: Net, count: int) -> list[Tensor]:
     return [mark.inputs[0] for mark in marks if mark is not None]
 
 
-def _forced(net: Net, count: int, every_layer: bool) -> tuple[Net, tuple[str, ...]]:
+def _forced(net: Net, count: int, every_layer: bool) -> tuple[Net, tuple[Rewritten, ...]]:
     """With the layers that still normalize by the batch made to use their moving statistics."""
     behind = _behind(net, _ends(net, count))
     calls = _calls(find_in(net.view(), []), behind)
@@ -165,7 +170,7 @@ def _forced(net: Net, count: int, every_layer: bool) -> tuple[Net, tuple[str, ..
             " to set; phase=False (--phase False) puts the moving statistics in place of the"
             " batch's."
         )
-    return in_inference(net, open_), names
+    return in_inference(net, open_)
 
 
 def _named(net: Net, wanted: Sequence[Tensor], ends: Sequence[Tensor]) -> tuple[Net, list[Tensor]]:
