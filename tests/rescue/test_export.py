@@ -179,9 +179,10 @@ def test_the_command_says_in_one_line_what_it_cannot_do(
     content = Path(f"{prefix}.meta").read_bytes()
     Path(tmp_path / "cut.meta").write_bytes(content[: len(content) // 2])
     Path(tmp_path / "cut.index").write_bytes(b"")
+    Path(tmp_path / "empty").mkdir()
     for source, words, code, told in (
         (f"{prefix}-1", [], 2, "No such file"),
-        (str(tmp_path), [], 2, "nor a folder of checkpoints"),
+        (str(tmp_path / "empty"), [], 2, "nor a folder of checkpoints"),
         (str(tmp_path / "cut"), [], 2, "no MetaGraphDef, or not all of it"),
         (prefix, ["--outputs", "scoers"], 1, "near it are scores"),
         (prefix, ["--phase", "training=maybe"], 2, "'maybe' is no number"),
