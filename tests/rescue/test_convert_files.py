@@ -16,7 +16,8 @@ import pytest
 
 from tf1_bn._src.cli.main import main
 from tf1_bn._src.rescue.convert import conversion
-from tf1_bn._src.rescue.convert.formats.keras_files import keras_file, read_keras
+from tf1_bn._src.rescue.convert.formats.hdf5 import keras_file
+from tf1_bn._src.rescue.convert.formats.keras_files import read_keras
 from tf1_bn._src.rescue.convert.formats.torch_files import read_torch, torch_file
 
 STATE = {

@@ -90,7 +90,7 @@ def test_a_convolution_net_to_torch(convert: Converting) -> None:
             "line.weight": np.einsum("wio->oiw", arrays["line/kernel"]),
         },
     )
-    assert "left out: a counter" in convert.out and "slot" in convert.out
+    assert "left out: a counter" in convert.out and "of an optimizer" in convert.out
     assert "(no gamma)" in convert.out and "filled in" in convert.out
 
 

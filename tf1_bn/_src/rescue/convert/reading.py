@@ -94,7 +94,7 @@ def _moving_stddev(scope: str, held: Held, epsilon: float | None) -> Part:
 
 def _is_slot(key: str, arrays: Mapping[str, Any]) -> bool:
     """Whether it belongs to a variable of the checkpoint, whose name its own begins with."""
-    if "/.OPTIMIZER_SLOT/" in key or key.startswith(("optimizer/", "_optimizer/")):
+    if "/.OPTIMIZER_SLOT/" in key or re.match("_?(optimizer|metrics)/", key):
         return True
     words = key.split("/")
     return any("/".join(words[:n]) in arrays for n in range(1, len(words)))

@@ -13,7 +13,7 @@ from .parts import ConversionError, Part, Row, Unmatched, shown
 from .targets import Rule, Target
 
 _LEFT_OUT = {
-    "slot": "left out: an optimizer's or average's slot",
+    "slot": "left out: of an optimizer or average",
     "counter": "left out: a counter",
     "shadow": "left out: of contrib's zero_debias_moving_mean",
     "weight": "left out: it is 1 in TF 1.15",

@@ -10,8 +10,9 @@ from typing import Any, Mapping
 
 from ....files.whole_files import open_regular
 from ....runtime.own_start import start_tensorflow
+from .hdf5 import keras_file
 from .held import KERAS, TENSORFLOW, TORCH, Held
-from .keras_files import keras_file, read_keras
+from .keras_files import read_keras
 from .plain_files import plain_file, read_plain
 from .torch_files import read_torch, torch_file
 

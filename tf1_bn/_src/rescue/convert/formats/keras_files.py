@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keras files: `.keras`, `.weights.h5` and the older `.h5` are read, the older `.h5` is written.
-
-`.weights.h5` and `.keras` name a layer by its class and its place in the model, which no
-checkpoint tells; the older one by its name.
-"""
+"""Keras files: `.keras`, `.weights.h5` and the older `.h5`, read without Keras."""
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import re
@@ -16,15 +11,15 @@ from typing import Any, BinaryIO, Iterator, Mapping
 
 import numpy as np
 
+from .hdf5 import h5py_module
 from .held import ROLES, Settings, count_of, joined, split
 
-_OPTIMIZERS = ("optimizer", "_optimizer")
+# Of a compiled model, beside its layers.
+_OF_TRAINING = ("optimizer", "_optimizer", "metrics", "_metrics")
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MOST_CONFIG = 2**26
 # How much more than the file its arrays may take, where they are compressed.
 _MOST_TIMES = 64
-_MOST_ATTRIBUTE = 60_000
-_ORDER = (*ROLES, "depthwise_kernel", "pointwise_kernel", "kernel", "recurrent_kernel", "bias")
 
 
 def read_keras(opened: BinaryIO) -> tuple[dict[str, Any], dict[str, Settings]]:
@@ -42,22 +37,18 @@ def read_keras(opened: BinaryIO) -> tuple[dict[str, Any], dict[str, Settings]]:
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
             raise ValueError(f"it is damaged ({error})") from None
     try:
-        with _h5py().File(io.BytesIO(content), "r") as file:
-            arrays, told = _arrays(file, len(content))
-            layers = _normalizations(configuration or told)
-            named = _old_names(file, arrays) if _is_old(file) else _new_names(file, arrays, layers)
-            scopes = dict.fromkeys(split(name)[0] for name in named)
-            known = {scope: layers.get(split(scope)[1]) for scope in scopes}
+        with h5py_module().File(io.BytesIO(content), "r") as file:
+            arrays, own = _arrays(file, len(content))
+            layers = _normalizations(configuration or own)
+            if _is_old(file):
+                named = _old_names(file, arrays)
+                told = {split(name)[0] for name in named}
+            else:
+                named, told = _new_names(file, arrays, layers)
+            known = {scope: layers.get(split(scope)[1]) for scope in told}
             return named, {scope: _settings(each) for scope, each in known.items() if each}
     except (OSError, KeyError, RuntimeError, AttributeError, TypeError) as error:
         raise ValueError(f"it is damaged ({error})") from None
-
-
-def _h5py() -> Any:
-    try:
-        return importlib.import_module("h5py")
-    except ImportError:
-        raise ImportError("Keras files need h5py, which TensorFlow brings with it") from None
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> tuple[bytes, bytes]:
@@ -71,7 +62,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> tuple[bytes, bytes]:
 
 def _arrays(file: Any, size: int) -> tuple[dict[str, Any], bytes]:
     """All that the file itself holds, by path: no link is followed, and no other file read."""
-    h5py, found = _h5py(), {}
+    h5py, found = h5py_module(), {}
 
     def visit(path: str, each: Any) -> None:
         if isinstance(each, h5py.Dataset):
@@ -148,8 +139,12 @@ def _listed(attributes: Any, key: str) -> Iterator[str]:
 
 def _new_names(
     file: Any, arrays: Mapping[str, Any], layers: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Of `.weights.h5`: groups by class and place, their variables by number."""
+) -> tuple[dict[str, Any], set[str]]:
+    """Of `.weights.h5`: groups by class and place, their variables by number.
+
+    Also those whose layers' names the file tells: a name that only tells a place may be another
+    layer's in the configuration.
+    """
     groups: dict[str, dict[int, Any]] = {}
     for path, array in arrays.items():
         group, _, number = path.rpartition("/vars/")
@@ -157,21 +152,24 @@ def _new_names(
             groups.setdefault(group, {})[int(number)] = array
         elif not path.startswith("vars/"):
             raise ValueError(f"{path} in it is no variable of a layer")
-    named = {}
+    named: dict[str, Any] = {}
+    told: set[str] = set()
     for group, variables in groups.items():
         held = [variables[place] for place in sorted(variables)]
         name, kind = _name(file, group), group.rpartition("/")[2]
-        words = _words(kind, split(name)[1], held, layers)
+        if "name" in file[f"{group}/vars"].attrs:
+            told.add(name)
+        words = _words(kind, split(name)[1], held, layers if name in told else {})
         for place, array in enumerate(held):
             word = words[place] if place < len(words) else f"vars/{place}"
             named[joined(name, word)] = array
-    return named
+    return named, told
 
 
 def _name(file: Any, group: str) -> str:
     """The names of the layers that a group lies in, and of a subclass those of its attributes."""
     words, names = group.split("/"), []
-    if words[0] in _OPTIMIZERS:
+    if words[0] in _OF_TRAINING:
         return group
     for place, word in enumerate(words):
         path = "/".join(words[: place + 1])
@@ -192,7 +190,10 @@ def _words(
     rest = ROLES[2 : 4 if len(held) < 5 else 7]
     if config is not None:
         affine = [r for r, key in zip(ROLES, ("scale", "center")) if config.get(key, True)]
-        return (*affine, *(ROLES[2:] if config.get("renorm") else ROLES[2:4]))
+        expected = (*affine, *(ROLES[2:] if config.get("renorm") else ROLES[2:4]))
+        if len(expected) != len(held):
+            raise ValueError(f"{name} has {len(held)} variables, and its configuration other ones")
+        return expected
     shapes = {np.shape(array) for array in held}
     is_alike = len(shapes) == 1 and len(next(iter(shapes))) == 1
     if kind.startswith("batch_normalization") or (is_alike and len(held) in (4, 7)):
@@ -213,37 +214,3 @@ def _told_apart(name: str, layer: str) -> str:
     scope, leaf = split(name)
     is_depthwise = leaf == "kernel" and layer.startswith("depthwise_conv")
     return joined(scope, "depthwise_kernel") if is_depthwise else name
-
-
-def keras_file(arrays: Mapping[str, Any]) -> bytes:
-    """A file that `model.load_weights(path, by_name=True)` reads: `layer/variable` each."""
-    layers: dict[str, list[str]] = {}
-    for name in arrays:
-        layers.setdefault(split(name)[0], []).append(name)
-    content = io.BytesIO()
-    with _h5py().File(content, "w") as file:
-        # Of a version that needs no conversion.
-        file.attrs["keras_version"], file.attrs["backend"] = b"2.0.0", b"tensorflow"
-        _put_names(file, "layer_names", list(layers))
-        for layer, names in layers.items():
-            group = file.create_group(layer)
-            names = sorted(names, key=_place)
-            _put_names(group, "weight_names", names)
-            for name in names:
-                group.create_dataset(name, data=np.asarray(arrays[name]))
-    return content.getvalue()
-
-
-def _place(name: str) -> tuple[int, str]:
-    leaf = split(name)[1]
-    return (_ORDER.index(leaf) if leaf in _ORDER else len(_ORDER), leaf)
-
-
-def _put_names(group: Any, key: str, names: list[str]) -> None:
-    encoded = np.array([name.encode("utf-8") for name in names] or [b""])
-    if encoded.nbytes <= _MOST_ATTRIBUTE:
-        group.attrs[key] = encoded
-        return
-    pieces = np.array_split(encoded, encoded.nbytes // _MOST_ATTRIBUTE + 1)
-    for place, piece in enumerate(pieces):
-        group.attrs[f"{key}{place}"] = piece
