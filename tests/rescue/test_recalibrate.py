@@ -221,6 +221,42 @@ def test_an_input_pipeline_is_run_so_many_times() -> None:
             tf1_bn.recalibrate(session, 5, progress=False)
 
 
+def test_counters_of_updates_in_place_stay() -> None:
+    """The run in training that shows the convention moves them, too."""
+    rows = tf.placeholder(tf.float32, [None, 3], name="rows")
+    tf1_bn.contrib.batch_norm(
+        rows, is_training=True, updates_collections=None, zero_debias_moving_mean=True
+    )
+    with make_session(tf.get_default_graph()) as session:
+        session.run(tf.global_variables_initializer())
+        ours = ("BatchNorm/moving_mean:0", "BatchNorm/moving_variance:0")
+        others = [v for v in tf.global_variables() if v.name not in ours]
+        assert len(others) == 3
+        before = session.run(others)
+        feeds = [{rows: digits(96)[:, 0, 0, :]}]
+        done = tf1_bn.recalibrate(session, feeds, method="one_pass", progress=False)
+        for variable, old, new in zip(others, before, session.run(others)):
+            np.testing.assert_array_equal(new, old, err_msg=variable.name)
+        np.testing.assert_array_equal(session.run(ours[0]), done.layers[0].after.mean)
+
+
+def test_towers_and_two_axes_of_channels() -> None:
+    data = digits(96)
+    with recorded("towers") as session:
+        parts = {f"tower_{n}/rows:0": data[n * 32 : n * 32 + 40, 0, 0] for n in (0, 1)}
+        (layer,) = tf1_bn.recalibrate(session, [parts], progress=False).layers
+        together = np.concatenate(list(parts.values())).astype(np.float64)
+        np.testing.assert_allclose(layer.after.variance, together.var(0), rtol=1e-6)
+    images = tf.placeholder(tf.float64, [None, 4, 4, 3])
+    tf1_bn.batch_normalization(images, axis=[1, 3], training=True)
+    with make_session(tf.get_default_graph()) as session:
+        session.run(tf.global_variables_initializer())
+        (layer,) = tf1_bn.recalibrate(session, [{images: data}], progress=False).layers
+        np.testing.assert_allclose(
+            layer.after.variance, data.astype(np.float64).var((0, 2), keepdims=True), rtol=1e-12
+        )
+
+
 # -- what leaves the variables as they were ------------------------------------------------------
 
 

@@ -14,7 +14,10 @@ from .raw import Raw
 from .reading.functions import expanded
 from .reading.nodes import View, named, shape_of, view_of
 from .reading.tracing import Parameter
-from .writes import Write, writes_of
+from .writes import Write, assigned_from, writes_of
+
+# What contrib counts in to make the mean of, with `zero_debias_moving_mean`.
+_BIASED = "/moving_mean/biased"
 
 
 def find(graph: Any) -> Found:
@@ -96,6 +99,8 @@ def _layer(view: View, group: list[tuple[Raw, list[Write]]]) -> FoundLayer:
         first, second, more = _moved(raw, writes, (mean, variance), renorm)
         mean, variance = mean or first, variance or second
         renorm += [each for each in more if each not in renorm]
+    if mean is not None and mean.name.endswith(_BIASED):
+        mean = assigned_from(view, mean) or mean
     renorm = [each for each in renorm if each not in (mean, variance)]
     held = [each for each in (gamma, beta, mean, variance) if each is not None]
     names = [each.name if each is not None else None for each in (gamma, beta, mean, variance)]

@@ -57,6 +57,16 @@ def _write(view: View, node: Node) -> Write | None:
     return Write(node.name, own, known.reductions, source, inside)
 
 
+def assigned_from(view: View, source: Parameter) -> Parameter | None:
+    """The variable that is set to something made of `source`."""
+    for node in view.nodes.values():
+        if node.op in ("Assign", "AssignVariableOp") and len(node.inputs) >= 2:
+            target = Parameter(view.node(back(view, node.inputs[0])).name, False)
+            if target != source and source in origin(view, node.inputs[1]).parameters:
+                return target
+    return None
+
+
 def _squared(view: View, tensor: Tensor) -> Parameter | None:
     """The variable whose square `tensor` is made of, by sums and limits."""
     waiting, most = [tensor], 24

@@ -8,7 +8,7 @@ from typing import Iterable, NamedTuple, Sequence
 from ...discovery.found import Found, FoundCall, FoundLayer
 from ...discovery.reading.nodes import View
 from ...doctor.facts.case import name_of, op_of
-from ...doctor.facts.reach import needed
+from ...doctor.facts.reach import is_write, needed, written
 
 # What renorm keeps beside the two averages, by the last word of its name: TF 1.15, and TF 1.4.
 _DEVIATIONS = ("moving_stddev", "renorm_stddev")
@@ -116,6 +116,17 @@ def _becomes(variable: str) -> str:
     last = variable.rpartition("/")[2]
     kinds = ((_DEVIATIONS, "deviation"), (_MEANS, "mean"), (_WEIGHTS, "weight"))
     return next((kind for names, kind in kinds if last in names), "")
+
+
+def moved_by(view: View, layers: Iterable[Layer]) -> list[str]:
+    """The variables that are written whenever the layers' inputs or outputs are computed.
+
+    A layer that moves its averages in place does that, and counters beside them too.
+    """
+    calls = [call for layer in layers for call in layer.calls]
+    ops = [op_of(name) for call in calls for name in (call.input, call.output)]
+    writes = (view.nodes[name] for name in needed(view, ops) if is_write(view.nodes[name]))
+    return sorted({name for name in (written(view, node) for node in writes) if name is not None})
 
 
 def levels_of(view: View, layers: Sequence[Layer]) -> list[list[Layer]]:

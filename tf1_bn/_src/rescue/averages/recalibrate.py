@@ -11,7 +11,7 @@ from ...discovery.layers import find_in, read
 from ...runtime.tensorflow_v1 import op_of, raise_if_eager, tf
 from .batches import batches_of
 from .held import held_in, unchanged_by_failure, write
-from .layers import Layer, layers_of, levels_of
+from .layers import Layer, layers_of, levels_of, moved_by
 from .moments import standard_errors
 from .result import RecalibratedLayer, Recalibration, Statistics
 from .rounds import Result, Rounds, check_inputs, measured, sample_rules, switches_of
@@ -78,7 +78,8 @@ def recalibrate(
         progress,
     )
     check_inputs(session.graph, chosen)
-    held = held_in(session.graph, (name for layer in chosen for name in layer.written))
+    names = [name for layer in chosen for name in layer.written]
+    held = held_in(session.graph, [*names, *moved_by(view, chosen)])
     results: dict[str, Result] = {}
     with unchanged_by_failure(session, held) as before:
         for number, level in enumerate(levels, 1):
