@@ -38,6 +38,7 @@ MOMENTS = "tests/unit/test_population_moments.py"
 RECALIBRATE = "tests/rescue/test_recalibrate.py"
 SURGERY = "tests/rescue/test_export_surgery.py"
 EXPORT = "tests/rescue/test_export.py"
+RESCUE = "tests/rescue/test_rescue.py"
 HPARAMS = "tests/legacy/test_hparams.py"
 CONVERT = "tests/rescue/test_convert_rules.py"
 CONVERTED_FILES = "tests/rescue/test_convert_files.py"
@@ -972,5 +973,17 @@ MUTATIONS = [
         ("the rate is told as the momentum",
          'None if rate is None else float(f"{1.0 - rate:.6g}"),',
          'None if rate is None else float(f"{rate:.6g}"),', (CONVERTED,), "graph_tells"),
+    ),
+    *_of(
+        "_src/rescue/rescue.py",
+        ("a rescued model takes the place of a file that is there",
+         "if os.path.lexists(wish.target):", "if False:", (RESCUE,), "said_in_a_line"),
+        ("lost statistics are exported",
+         "elif lost or begun or found.rewritten:", "elif False:", (RESCUE,), "it_stops"),
+    ),
+    *_of(
+        "_src/rescue/checkpoints.py",
+        ("a part of a checkpoint stays under its name", "os.unlink(path)", "pass",
+         ("tests/rescue/test_recalibrate_files.py",), "no_part"),
     ),
 ]  # fmt: skip

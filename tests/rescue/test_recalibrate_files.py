@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Callable
@@ -162,3 +163,28 @@ def test_a_checkpoint_without_what_was_trained(
         == 2
     )
     assert "the checkpoint lacks " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_full_disk_or_ctrl_c_leaves_no_part_of_a_checkpoint(
+    error: BaseException,
+    models: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = copied(models[True], tmp_path)
+    given, before = data(tmp_path), files(tmp_path)
+    rename = os.rename
+
+    def full(source: str, target: str) -> None:
+        if source.endswith(".index"):
+            raise error
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", full)
+    code = main(["recalibrate", old, given, "-o", str(tmp_path / "new")])
+    assert code == (2 if isinstance(error, OSError) else 130)
+    assert capsys.readouterr().err.count("\n") == 1
+    assert files(tmp_path) == before
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]

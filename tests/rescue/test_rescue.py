@@ -104,8 +104,10 @@ def broken(folder: Path, kind: str) -> tuple[str, list[str]]:
         return "frozen.pb", arguments
     elif kind == "no output":
         return "forgotten", [*arguments, "--outputs", "scores"]
-    elif kind == "a folder in the way":
-        return "forgotten", [*arguments, "-o", "."]
+    elif kind in ("a folder in the way", "the input in the way"):
+        return "forgotten", [*arguments, "-o", "." if "folder" in kind else "forgotten.meta"]
+    elif kind == "no folder":
+        return "forgotten", [*arguments, "-o", "nowhere/new.pb"]
     np.savez(str(folder / "digits.npz"), images=images)
     return "forgotten", arguments
 
@@ -117,7 +119,9 @@ def broken(folder: Path, kind: str) -> tuple[str, list[str]]:
         ("other shape", "batch 1: Cannot feed value of shape"),
         ("cut", "frozen.pb: no GraphDef, or not all of it"),
         ("no output", "the graph has no output scores:0"),
-        ("a folder in the way", "directory"),
+        ("a folder in the way", ". exists: name a new one"),
+        ("the input in the way", "forgotten.meta exists: name a new one"),
+        ("no folder", "nowhere/new.pb: No such file"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line_and_nothing_is_written(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..files.text_table import counted, wrapped
 from ..runtime.tensorflow_v1 import tf
 from .averages.held import held_in, values_in
 from .averages.result import Recalibration
+from .export.asked import checked_path
 from .export.export import export_inference
 from .feeds import arrays_in
 from .models import Model, begin_averages, load, running
@@ -65,8 +67,12 @@ def rescue(source: str, wish: Wish, tell: Callable[[str], Any]) -> None:
     Raises:
       OSError: a file cannot be read or written.
       Stopped: a step could not be proven.
-      ValueError: `source` or the data is damaged or does not fit.
+      ValueError: `source` or the data is damaged or does not fit, the target exists.
     """
+    if os.path.lexists(wish.target):
+        raise ValueError(f"{wish.target} exists: name a new one, nothing is overwritten")
+    # Not after the work: whether anything can be written there.
+    checked_path(wish.target, wish.format)
     (target, *others) = targets_of(source)
     if others or target.graph is None:
         raise ValueError(f"{source}: a checkpoint with its .meta file or a frozen graph is needed")
