@@ -11,9 +11,10 @@ import pytest
 
 import tf1_bn
 from tests.doctor.zoo import classic, frozen_in_training
+from tests.meta.project import ROOT
 from tf1_bn._src.cli.main import main
 from tf1_bn._src.doctor.statistics import Numbers, findings_of
-from tf1_bn._src.runtime.tensorflow_v1 import tf
+from tf1_bn._src.runtime.tensorflow_v1 import tf, tf_version
 
 RECORDED = Path(__file__).parents[1] / "discovery" / "data"
 
@@ -65,6 +66,16 @@ def test_a_graph_of_tensorflow_1_as_json(
         ("bn", "training")
     ]
     assert [(each["code"], each["layers"]) for each in document["findings"]] == [("BN305", ["bn"])]
+
+
+def test_a_checkpoint_of_tensorflow_1(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = told(ROOT / "migration_guide" / "data" / "old_model", capsys)
+    assert "bn     switched  tf.layers  0.0141 to 0.0353  1.47 to 4.14" in out.splitlines()
+    is_refused = tf_version() >= (2, 2)
+    assert code == int(is_refused)
+    assert [line.split()[0] for line in out.splitlines() if line.startswith("BN")] == (
+        ["BN407"] if is_refused else []
+    )
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no graph at all", "folder", "cut"])
