@@ -85,7 +85,7 @@ def check(
         _names(graph, "loss", loss),
         _names(graph, "outputs", outputs),
         _save(graph, saver),
-        *_collections(graph),
+        *collections_of(graph),
     )
     case = case_of(graph, question)
     return ordered(each for rule in RULES for each in rule(case) if each.code not in hidden)
@@ -122,7 +122,7 @@ def assert_wired(train_op: Any, *args: Any, **kwargs: Any) -> None:
         raise AssertionError(f"The batch normalization is not wired:\n{wrong}")
 
 
-def _collections(graph: Any) -> tuple[frozenset[str] | None, frozenset[str] | None]:
+def collections_of(graph: Any) -> tuple[frozenset[str] | None, frozenset[str] | None]:
     """The names of ops in all collections of a `tf.Graph`, and of its trainable variables."""
     if not hasattr(graph, "get_all_collection_keys"):
         return None, None

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .nodes import Node, Tensor
 
-_MOST_NODES = 2_000_000
+_MOST_NODES = 600_000
 _DEEPEST = 30
 _CONDITIONALS = ("If", "StatelessIf")
 _LOOPS = ("While", "StatelessWhile")

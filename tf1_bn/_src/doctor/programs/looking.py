@@ -10,7 +10,7 @@ from ...discovery.layers import find_in, read
 from ...programs.watching import layer_states as states
 from ...programs.watching.graphs import Ran
 from ...programs.watching.watch import Watched
-from ..check import RULES, judged
+from ..check import RULES, collections_of, judged
 from ..facts.case import Case, Question, affine_of, case_in, is_read, name_of, statistics_of
 from ..facts.finding import Finding
 from ..facts.reach import is_step
@@ -75,7 +75,11 @@ def _look(
     view, unread = read(graph)
     found = find_in(view, unread)
     fetched = tuple(dict.fromkeys(name for run in (*ran.steps, *ran.moves) for name in run))
-    case = case_in(view, found, Question(fetched, True, outputs=ran.outputs))
+    collected, trainable = collections_of(graph)
+    question = Question(
+        fetched, True, outputs=ran.outputs, collected=collected, trainable=trainable
+    )
+    case = case_in(view, found, question)
     findings, troubles = judged(case, [rule for rule in RULES if rule not in _OF_ONE_RUN])
     for step in ran.steps:
         more, lost = judged(case_in(view, found, Question(step, True)), _OF_ONE_RUN)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..facts.finding import Finding, Findings
 
+_MOST_UNREAD = 20
 STATISTICS = ("moving_mean", "moving_variance")
 
 
@@ -44,6 +45,12 @@ class Part(NamedTuple):
     findings: Findings = Findings()
     unread: tuple[str, ...] = ()
     trouble: str = ""
+
+
+def unread_lines(part: Part) -> list[str]:
+    """The first of the lines of what could not be read, and how many more there are."""
+    more = len(part.unread) - _MOST_UNREAD
+    return [*part.unread[:_MOST_UNREAD], *([f"{more} more"] if more > 0 else [])]
 
 
 class Examination(NamedTuple):

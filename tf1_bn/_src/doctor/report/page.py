@@ -11,7 +11,7 @@ from ...files.text_table import counted
 from ...version import __version__
 from ..facts.finding import Finding
 from .chart import statistics_chart
-from .examination import STATISTICS, Examination, Part
+from .examination import STATISTICS, Examination, Part, unread_lines
 from .texts import many, row_of
 
 _FINDINGS = ("code", "level", "layers", "what is wrong", "what follows", "what mends it")
@@ -48,7 +48,7 @@ def _part(part: Part) -> str:
     chart = statistics_chart(part.layers)
     return (
         f"<section><h2>{escaped(part.path)}</h2>{_findings(part.findings)}{chart}{_layers(part)}"
-        + "".join(f'<p class="faint">Not read: {escaped(each)}</p>' for each in part.unread)
+        + "".join(f'<p class="faint">Not read: {escaped(each)}</p>' for each in unread_lines(part))
         + "</section>"
     )
 

@@ -11,7 +11,7 @@ from ...files.sarif import Told, log, text_of
 from ...files.text_table import counted, fitted, printable, wrapped
 from ...version import __version__
 from ..facts.finding import CODES
-from .examination import STATISTICS, Examination, Layer, Part
+from .examination import STATISTICS, Examination, Layer, Part, unread_lines
 
 _HEAD = ("layer", "phase", "library", *STATISTICS)
 
@@ -35,7 +35,7 @@ def _lines(part: Part, width: int | None) -> Iterator[str]:
     yield printable(part.path)
     rows = [row_of(layer) for layer in part.layers]
     yield from fitted([_HEAD, *rows], width) if rows else ["no batch normalization"]
-    for each in part.unread:
+    for each in unread_lines(part):
         yield printable(f"not read: {each}")
     yield ""
     for line in str(part.findings).splitlines():
