@@ -117,6 +117,7 @@ def test_a_mistake_of_ours_is_a_line(
 def test_lines_fit_the_terminal(doctor: Attending, tmp_path: Path) -> None:
     run(zoo.shared_discriminator_over_all, "", tmp_path)
     whole, fitting = told(doctor, None).lines, told(doctor, 60).lines
+    assert told(doctor, 60).code == 1
     assert max(map(len, whole)) > 60 >= max(map(len, fitting))
     assert "".join(" ".join(fitting).split()) == "".join(" ".join(whole).split())
     # A note has one line.

@@ -40,6 +40,8 @@ SURGERY = "tests/rescue/test_export_surgery.py"
 EXPORT = "tests/rescue/test_export.py"
 RESCUE = "tests/rescue/test_rescue.py"
 HPARAMS = "tests/legacy/test_hparams.py"
+RAN = "tests/doctor/test_ran.py"
+REPORTS = "tests/doctor/test_reports.py"
 CONVERT = "tests/rescue/test_convert_rules.py"
 CONVERTED_FILES = "tests/rescue/test_convert_files.py"
 CONVERTED = "tests/rescue/test_convert_checkpoints.py"
@@ -985,5 +987,53 @@ MUTATIONS = [
         "_src/rescue/checkpoints.py",
         ("a part of a checkpoint stays under its name", "os.unlink(path)", "pass",
          ("tests/rescue/test_recalibrate_files.py",), "no_part"),
+    ),
+    *_of(
+        "_src/programs/watching/graphs.py",
+        ("updates that run alone count as a step",
+         "kind = self._steps if executed.is_step else self._moves",
+         "kind = self._steps", ("tests/legacy/test_watch.py",), "what_ran"),
+    ),
+    *_of(
+        "_src/programs/watching/exported.py",
+        ("what a graph is frozen for is not heard",
+         "told(sess.graph, [str(name) for name in output_node_names])",
+         "told(sess.graph, [])", (RAN,), "frozen_in_training"),
+    ),
+    *_of(
+        "_src/doctor/programs/causes.py",
+        ("statistics that nobody uses get a warning", "if not layer.is_wanted:",
+         "if False:", (RAN,), "maml or another_graph"),
+    ),
+    *_of(
+        "_src/doctor/programs/attending.py",
+        ("a graph that is let go of is not judged",
+         "if os.getpid() == self._process and self._seconds < _MOST_SECONDS:",
+         "if False:", (RAN,), "gone"),
+    ),
+    *_of(
+        "_src/doctor/programs/telling.py",
+        ("a warning costs no exit code", 'if ended.findings.of("warning", "error"):',
+         'if ended.findings.of("error"):', (RAN,), "fit_the_terminal"),
+    ),
+    *_of(
+        "_src/doctor/check.py",
+        ("a rule that fails takes the others with it", "findings += list(rule(case))",
+         "findings = list(rule(case))", (RAN,), "fails_costs"),
+    ),
+    *_of(
+        "_src/doctor/places.py",
+        ("links to folders are followed", "return entry.is_dir(follow_symlinks=False)",
+         "return entry.is_dir()", (REPORTS,), "folder_of_files"),
+    ),
+    *_of(
+        "_src/doctor/report/texts.py",
+        ("NaN in JSON", "return value if math.isfinite(value) else str(value)",
+         "return value", (REPORTS,), "no_nan"),
+    ),
+    *_of(
+        "_src/files/whole_files.py",
+        ("a report takes the place of any file", "if start and not start.startswith(starts):",
+         "if False:", (REPORTS,), "overwritten"),
     ),
 ]  # fmt: skip
