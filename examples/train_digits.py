@@ -125,6 +125,17 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(np.argmax(logits, axis=1) == labels))
 
 
+def recalibrated_accuracy(session: Any, model: Model, split: Split, batch_size: int) -> float:
+    """The held-out accuracy in inference mode, with statistics that are measured anew."""
+    images = split.training.images
+    starts = range(0, len(images), batch_size)
+    tf1_bn.recalibrate(
+        session, [{model.images: images[start : start + batch_size]} for start in starts]
+    )
+    logits = logits_of(session, model, split.held_out, batch_size, False)
+    return accuracy(logits, split.held_out.labels)
+
+
 def moving_statistics_error(session: Any, model: Model, digits: Digits) -> tuple[float, float]:
     """How far the moving statistics are from the statistics of all training images.
 
@@ -389,6 +400,8 @@ def main() -> None:
                     for mode in (True, False)
                 )
                 saved = logits_of(session, model, split.held_out, options.batch_size, False)
+                if options.forget_updates:
+                    anew = recalibrated_accuracy(session, model, split, options.batch_size)
         restored = restored_logits(directory, split.held_out, options)
 
     print(f"TensorFlow {tf.__version__}: {len(history.losses)} steps in {seconds:.1f} s")
@@ -403,6 +416,10 @@ def main() -> None:
         print(
             "UPDATE_OPS was never run: the moving means are still 0 and the moving variances 1, "
             "so inference mode knows nothing of what training saw."
+        )
+        print(
+            f"tf1_bn.recalibrate, from {len(trained.labels)} images: {support.percent(anew)} of "
+            "the held-out ones in inference mode"
         )
     if options.checkpoint_dir is not None:
         print(f"checkpoint: {tf.train.latest_checkpoint(str(options.checkpoint_dir))}")

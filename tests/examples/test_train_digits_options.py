@@ -44,6 +44,8 @@ def test_forgotten_updates_spoil_inference_only(tmp_path):
     assert in_training > bounds.DIGITS_SHORT
     assert in_inference < bounds.DIGITS_FORGOTTEN
     assert "UPDATE_OPS was never run" in finished.out
+    (anew,) = numbers_after("tf1_bn.recalibrate, from 1438 images:", finished.out)
+    assert anew > bounds.DIGITS_SHORT
 
 
 def test_short_run_reaches_inference_mode_too(short_run):

@@ -22,7 +22,7 @@ from tests.mutations.table import MUTATIONS, Mutation
 
 SECONDS = 180
 PASSED, FAILED = 0, 1
-COPIED = ("tf1_bn", "tests", "migration_guide", "setup.cfg")
+COPIED = ("tf1_bn", "tests", "examples", "migration_guide", "setup.cfg")
 
 
 class Outcome(NamedTuple):
