@@ -33,7 +33,6 @@ SLOW = {
     "meta/test_tiers.py": "it starts processes",
     "properties": "second derivatives and many combinations",
     "rescue": "graphs of every library, and checkpoints",
-    "rescue/test_export_surgery.py": "nets of three libraries, operated on and run",
     "testing": "it starts processes",
 }
 

@@ -95,6 +95,9 @@ def test_what_is_asked_for_must_be_there(session: Any, tmp_path: Path) -> None:
         tf1_bn.export_inference(session, "scores:0", tmp_path / "none" / "model.pb")
     with pytest.raises(OSError):
         tf1_bn.export_inference(session, "scores:0", tmp_path)
+    with pytest.raises(OSError, match="it is no file"):
+        os.mkfifo(tmp_path / "pipe")
+        tf1_bn.export_inference(session, "scores:0", tmp_path / "pipe")
 
 
 def test_a_batch_must_fit(session: Any, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 from typing import Any, NamedTuple
 
@@ -43,7 +44,11 @@ def checked_path(path: Any, format: str) -> str:
         raise ValueError("`path` must name a file or folder (got '').")
     if format != "saved_model":
         check_target(name)
-        return os.path.realpath(name)
+        real = os.path.realpath(name)
+        if os.path.lexists(real) and not os.path.isfile(real):
+            # A rename would put a file in the place of a device, for everybody.
+            raise OSError(errno.EINVAL, "it is no file", name)
+        return real
     name = name.rstrip(os.sep)
     if os.path.lexists(name):
         raise ValueError(f"{name} exists: name a new folder.")
