@@ -49,6 +49,11 @@ def add_recalibrate(commands: Any) -> None:
         help="what inference computes: only the layers that it needs are measured",
     )
     parser.add_argument("--batch-size", metavar="N", type=_whole, help=_BATCH)
+    _add_method(parser)
+    parser.set_defaults(command=recalibrate_command)
+
+
+def _add_method(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--one-pass",
         action="store_true",
@@ -60,7 +65,6 @@ def add_recalibrate(commands: Any) -> None:
         type=_positive,
         help="stop once no mean or variance is further off than this part of the spread",
     )
-    parser.set_defaults(command=recalibrate_command)
 
 
 def listed(words: str) -> tuple[str, ...]:
