@@ -180,6 +180,14 @@ def test_an_evaluation_too_early(steps: int, age: str, share: str) -> None:
     assert f"were {age} time constants old" in found.wrong and share in found.follows
 
 
+def test_an_evaluation_is_no_update() -> None:
+    """It runs the update ops with a phase that is False: the averages stay 0 updates old."""
+    program, hook = Program(), tf1_bn.StatisticsHook()
+    said = heard(hook, *[(program.waiting, program.fed(False))] * 2)
+    assert said == [["BN504 note"], [], []]
+    assert "were 0 time constants old" in hook.findings[0].wrong
+
+
 def test_a_step_of_a_generator_says_nothing_of_the_discriminator() -> None:
     x, phase = tf.placeholder(tf.float32, [None, 3]), True
     y = tf1_bn.batch_normalization(x, training=phase, name="own")
@@ -205,6 +213,27 @@ def test_it_costs_nothing_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> 
         for _ in range(30):
             watch(session, program.step)
     assert len(looks) == 3
+
+
+@pytest.mark.parametrize("fetches", ["step", "nested", "nothing"])
+def test_fetches_are_taken_as_a_session_takes_them(fetches: str) -> None:
+    program, watch = Program(wired=False), tf1_bn.StatisticsHook(every=2, on="raise")
+    given: Any = {
+        "step": program.step.name,
+        "nested": {"a": [(program.step, program.y.name)], "b": program.x},
+        "nothing": [object(), []],
+    }[fetches]
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        watch(session)
+        watch(session, given)
+        if fetches == "nothing":
+            watch(session, given)
+        else:
+            with pytest.raises(RuntimeError, match="BN501"):
+                watch(session, given)
+    with pytest.raises(TypeError, match="`session` must be"):
+        watch(program.step)
 
 
 def test_a_graph_without_layers_is_told_of() -> None:

@@ -94,7 +94,10 @@ class StatisticsHook(tf.train.SessionRunHook):  # type: ignore[misc]
 
         Raises:
           RuntimeError: something was found, with `on="raise"`.
+          TypeError: `session` is no session.
         """
+        if not (hasattr(session, "run") and hasattr(session, "graph")):
+            raise TypeError(f"`session` must be a tf.compat.v1.Session (got {session!r}).")
         if not self._is_ready:
             self._begin(session.graph)
             self._look_first(session)

@@ -90,9 +90,9 @@ def ops_in(graph: Any, fetches: Any) -> Iterator[Operation]:
         yield op_of(graph.as_graph_element(fetches))
     elif hasattr(fetches, "op") or hasattr(fetches, "node_def"):
         yield op_of(fetches)
-    elif fetches is not None and hasattr(fetches, "__dict__"):
-        # Of a class with attributes, as attrs makes them.
-        yield from ops_in(graph, list(vars(fetches).values()))
+    elif hasattr(type(fetches), "__attrs_attrs__"):
+        names = (each.name for each in type(fetches).__attrs_attrs__)
+        yield from ops_in(graph, [getattr(fetches, name) for name in names])
 
 
 def written(op: Operation) -> str:
