@@ -10,7 +10,7 @@ import numpy as np
 
 from ...files.text_table import fitted, wrapped
 from .batches import batches_of
-from .layers import Layer, Statistics, layers_of, read_all
+from .layers import Layer, Statistics, check_session, layers_of, read_all
 from .summaries import summary_of
 
 _WIDTH, _MOST_NAMES = 80, 4
@@ -102,8 +102,7 @@ def health(session: Any, feed_dict: Any = None, updates: int | None = None) -> H
       TypeError: `session` is no session; `updates` is no whole number.
       ValueError: `updates` is below 0.
     """
-    if not (hasattr(session, "run") and hasattr(session, "graph")):
-        raise TypeError(f"`session` must be a tf.compat.v1.Session (got {session!r}).")
+    check_session(session)
     if updates is not None and (isinstance(updates, bool) or not isinstance(updates, int)):
         raise TypeError(f"`updates` must be a whole number (got {updates!r}).")
     if updates is not None and updates < 0:

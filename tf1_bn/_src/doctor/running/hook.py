@@ -8,7 +8,7 @@ from typing import Any, Iterable, Mapping, Sequence
 from ...runtime.tensorflow_v1 import tf
 from ..facts.finding import CODES, Finding, Findings, ordered
 from .judged import Seen, findings_of
-from .layers import Layer, Statistics, layers_of, read_all
+from .layers import Layer, Statistics, check_session, layers_of, read_all
 from .runs import Run, ops_in, run_of, unknown_step
 from .telling import warn
 
@@ -96,8 +96,7 @@ class StatisticsHook(tf.train.SessionRunHook):  # type: ignore[misc]
           RuntimeError: something was found, with `on="raise"`.
           TypeError: `session` is no session.
         """
-        if not (hasattr(session, "run") and hasattr(session, "graph")):
-            raise TypeError(f"`session` must be a tf.compat.v1.Session (got {session!r}).")
+        check_session(session)
         if not self._is_ready:
             self._begin(session.graph)
             self._look_first(session)

@@ -84,6 +84,12 @@ def layers_of(graph: Any) -> list[Layer]:
     return layers
 
 
+def check_session(session: Any) -> None:
+    """Raises TypeError unless it is a session, monitored or not; an op has `run` and `graph`, too."""
+    if not all(hasattr(session, name) for name in ("run", "graph", "close")):
+        raise TypeError(f"`session` must be a tf.compat.v1.Session (got {session!r}).")
+
+
 def read_all(session: Any, layers: list[Layer]) -> Mapping[str, Statistics]:
     """The statistics of each layer by its name, in one run."""
     if not layers:
