@@ -85,7 +85,7 @@ def layers_of(graph: Any) -> list[Layer]:
 
 
 def check_session(session: Any) -> None:
-    """Raises TypeError unless it is a session, monitored or not; an op has `run` and `graph`, too."""
+    """Raises TypeError unless it is a session; an op has `run` and `graph`, too."""
     if not all(hasattr(session, name) for name in ("run", "graph", "close")):
         raise TypeError(f"`session` must be a tf.compat.v1.Session (got {session!r}).")
 
