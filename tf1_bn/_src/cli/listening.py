@@ -101,6 +101,12 @@ def listened(
         failed = shown(error, parsed)
     if signals:
         failed = ProgramFailed(f"ended by {signals[0].name}", 128 + signals[0])
+    return _listened(recorders, failed, said)
+
+
+def _listened(
+    recorders: list[Recorder], failed: ProgramFailed | None, said: list[Told]
+) -> Listened:
     if not recorders:
         failed = failed or ProgramFailed("the program did not import TensorFlow", 1)
         return Listened(None, failed, None)

@@ -25,10 +25,7 @@ from .layer_states import Key, LayerStates
 
 
 class Watched(NamedTuple):
-    """A layer as `Watch.layers` tells it.
-
-    is_wanted: whether anybody may use its averages. in_training: whether its graph was trained.
-    """
+    """As `Watch.layers`; whether anybody may use the averages; whether the graph was trained."""
 
     name: str
     state: str
