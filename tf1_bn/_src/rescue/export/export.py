@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
@@ -91,10 +91,7 @@ def export_inference(
         [fed(each) for each in given.values()],
     )
     places = given or _placeholders(graph, ready.net)
-    inputs_there = [f"{each}:0" for each in ready.fed or places]
-    if "" in ready.fed:
-        lost = list(given)[ready.fed.index("")]
-        raise ValueError(f"the outputs do not depend on the input {lost}.")
+    inputs_there = _inputs_there(ready.fed, given, places)
     tests = batches(places, batch, format == "tflite")
     values = values_of(session, variables_of(ready.net))
     plain = frozen(ready.net, values, ready.outputs)
@@ -102,18 +99,10 @@ def export_inference(
     graph_def = as_graph_def(done.net)
     no_batch_statistic(graph_def)
     names = [named(each) for each in ready.outputs]
-    old = _old(
-        session, ready, (wanted, places), tests.all[0], sum(a.nbytes for a in values.values())
-    )
-    trial = Trial(
-        format,
-        graph_def,
-        as_graph_def(plain) if fold else None,
-        places,
-        inputs_there,
-        wanted,
-        names,
-    )
+    size = sum(each.nbytes for each in values.values())
+    old = _old(session, ready, (wanted, places), tests.all[0], size)
+    unfolded = as_graph_def(plain) if fold else None
+    trial = Trial(format, graph_def, unfolded, places, inputs_there, wanted, names)
     with _as_oserror(target), folder_beside(target) as beside:
         written(trial, beside, tests)
         found = tried(trial, beside, tests)
@@ -122,6 +111,14 @@ def export_inference(
             feed = dict(zip(inputs_there, tests.all[0].values()))
             formula = by_formula(as_graph_def(plain), ready.rewritten, values, feed)
         return _report(path, ready, done, trial, (old, found, formula))
+
+
+def _inputs_there(fed_ones: Sequence[str], given: Any, places: Any) -> list[str]:
+    """The names of the inputs in the new graph."""
+    if "" in fed_ones:
+        lost = list(given)[fed_ones.index("")]
+        raise ValueError(f"the outputs do not depend on the input {lost}.")
+    return [f"{each}:0" for each in fed_ones or places]
 
 
 def _placeholders(graph: Any, net: Net) -> dict[str, Any]:
