@@ -76,7 +76,7 @@ TENTHS_BETWEEN = (
     *tenths(*(f"graph/test_{n}.py" for n in ("empty_batch", "interrupted", "kernels"))),
     *tenths(*(f"legacy/test_{n}.py" for n in ("install_order", "run_as_python"))),
     *tenths("legacy/test_run_import_order.py", "legacy/test_run_tensorflow.py"),
-    *tenths("doctor", "graph/test_update_mode.py", "testing/test_endings.py"),
+    *tenths("doctor", "rescue", "graph/test_update_mode.py", "testing/test_endings.py"),
 )
 # A cluster's processes meet TensorFlow's servers: the newest runs it all, 1.15 one death.
 CLUSTER = (
