@@ -14,9 +14,10 @@ import pytest
 from tests.conftest import tensorflow
 from tests.testing.test_commands import command
 from tf1_bn._src.cli import rebuilding
-from tf1_bn._src.cli.listening import _wait_for_threads
-from tf1_bn._src.cli.verify import _check_free
+from tf1_bn._src.cli.listening import Listened, _wait_for_threads
 from tf1_bn._src.files import streams
+from tf1_bn._src.files.whole_files import check_report
+from tf1_bn._src.programs.program import ProgramFailed
 from tf1_bn.testing import load_recording
 
 IN_A_THREAD = """
@@ -112,7 +113,7 @@ def test_a_forked_child_leaves_the_verdict_to_its_parent(
 
     def listened(*_: Any, **__: Any) -> Any:
         monkeypatch.setattr(os, "getpid", lambda: started + 1)
-        return None, rebuilding.ProgramFailed("the program ended with exit code 3", 3)
+        return Listened(None, ProgramFailed("the program ended with exit code 3", 3), None)
 
     monkeypatch.setattr(rebuilding, "listened", listened)
     assert rebuilding._rebuild(str(tmp_path)) == 3
@@ -169,8 +170,9 @@ def test_a_file_that_the_program_closed_below_its_stream_costs_nothing(
 
 def test_two_reports_do_not_go_to_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    _check_free("a.json", [], ["a.html"])
+    kind = ((b"{",), (), ["a.html", "report"], "verified", "--format json is")
+    check_report("a.json", *kind)
     with pytest.raises(OSError, match="the other report goes there"):
-        _check_free("./report", [], ["report"])
+        check_report("./report", *kind)
     with pytest.raises(OSError, match="--format json is for standard output"):
-        _check_free("-", [], [])
+        check_report("-", *kind)

@@ -85,20 +85,14 @@ def listened(
             said += _said(doctors)
     except ProgramFailed as error:
         failed = error
-    except KeyboardInterrupt:
-        failed = ProgramFailed("interrupted", INTERRUPTED)
-    except SystemExit as stop:
-        # While the layers are replayed.
-        failed = ProgramFailed("ended", stop.code if isinstance(stop.code, int) else 1)
     except OSError:
         # The recorder's own, which remembers it.
         if not (recorders and recorders[0].unwritten):
             raise
+    except Exception:
+        raise
     except BaseException as error:
-        if isinstance(error, Exception):
-            raise
-        # Programs may have such exceptions of their own.
-        failed = shown(error, parsed)
+        failed = _stopped(error, parsed)
     if signals:
         failed = ProgramFailed(f"ended by {signals[0].name}", 128 + signals[0])
     return _listened(recorders, failed, said)
@@ -111,6 +105,15 @@ def _listened(
         failed = failed or ProgramFailed("the program did not import TensorFlow", 1)
         return Listened(None, failed, None)
     return Listened(recorders[0], failed, said[0] if said and failed is None else None)
+
+
+def _stopped(error: BaseException, parsed: Any) -> ProgramFailed:
+    """What stopped the replay of the layers, or an exception of the program's own that it shows."""
+    if isinstance(error, KeyboardInterrupt):
+        return ProgramFailed("interrupted", INTERRUPTED)
+    if isinstance(error, SystemExit):
+        return ProgramFailed("ended", error.code if isinstance(error.code, int) else 1)
+    return shown(error, parsed)
 
 
 def _doctor(listening: contextlib.ExitStack) -> Attending:
