@@ -14,10 +14,9 @@ import pytest
 from tests.conftest import tensorflow
 from tests.testing.test_commands import command
 from tf1_bn._src.cli import rebuilding
-from tf1_bn._src.cli.listening import Listened, _wait_for_threads
+from tf1_bn._src.cli.listening import _wait_for_threads
 from tf1_bn._src.files import streams
 from tf1_bn._src.files.whole_files import check_report
-from tf1_bn._src.programs.program import ProgramFailed
 from tf1_bn.testing import load_recording
 
 IN_A_THREAD = """
@@ -113,7 +112,7 @@ def test_a_forked_child_leaves_the_verdict_to_its_parent(
 
     def listened(*_: Any, **__: Any) -> Any:
         monkeypatch.setattr(os, "getpid", lambda: started + 1)
-        return Listened(None, ProgramFailed("the program ended with exit code 3", 3), None)
+        return None, rebuilding.ProgramFailed("the program ended with exit code 3", 3), None
 
     monkeypatch.setattr(rebuilding, "listened", listened)
     assert rebuilding._rebuild(str(tmp_path)) == 3

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, NoReturn, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, NoReturn, Sequence
 
 from ..files.streams import room_of, say
 from ..programs.preparation import prepare
@@ -29,26 +29,12 @@ _ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
 _LEAVING = ("_exit", "execv", "execve")
 
 
-class Listened(NamedTuple):
-    """What there is of a program that was run.
-
-    Attributes:
-      recorder: None if it did not import TensorFlow.
-      failed: why it did not come to a good end, else None.
-      told: what the doctor says of it; None if it did not come to a good end.
-    """
-
-    recorder: Recorder | None
-    failed: ProgramFailed | None
-    told: Told | None
-
-
 def listened(
     parsed: Any,
     make: Callable[[], Recorder],
     untouched: bool = False,
     leaving: Callable[[Recorder, ProgramFailed], Any] = lambda recorder, failed: None,
-) -> Listened:
+) -> tuple[Recorder | None, ProgramFailed | None, Told | None]:
     """Runs the program of a parsed command line, and records from its import of TensorFlow on.
 
     Args:
@@ -59,7 +45,8 @@ def listened(
         ours runs; the recorder has written what it can.
 
     Returns:
-      What there is of the program.
+      The recorder, None if the program did not import TensorFlow; why it did not come to a good
+      end, else None; what the doctor says of it, None if it did not come to a good end.
     """
     recorders: list[Recorder] = []
     doctors: list[Attending] = []
@@ -95,16 +82,9 @@ def listened(
         failed = _stopped(error, parsed)
     if signals:
         failed = ProgramFailed(f"ended by {signals[0].name}", 128 + signals[0])
-    return _listened(recorders, failed, said)
-
-
-def _listened(
-    recorders: list[Recorder], failed: ProgramFailed | None, said: list[Told]
-) -> Listened:
     if not recorders:
-        failed = failed or ProgramFailed("the program did not import TensorFlow", 1)
-        return Listened(None, failed, None)
-    return Listened(recorders[0], failed, said[0] if said and failed is None else None)
+        return None, failed or ProgramFailed("the program did not import TensorFlow", 1), None
+    return recorders[0], failed, said[0] if said and failed is None else None
 
 
 def _stopped(error: BaseException, parsed: Any) -> ProgramFailed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -13,30 +13,39 @@ _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 START = f'{{\n "$schema": "{_SCHEMA}"'
 
 
-class Told(NamedTuple):
-    """One finding.
+def result(
+    code: str,
+    level: str,
+    text: str,
+    path: str,
+    region: Mapping[str, int] | None = None,
+    names: Sequence[str] = (),
+) -> dict[str, Any]:
+    """One finding of a log.
 
-    Attributes:
-      code, level: `level` is error, warning or note.
+    Args:
+      code: stands for what is said.
+      level: error, warning or note.
       text: what is said.
       path: the file it is about.
       region: where in it, by SARIF's names; none for all of it.
       names: of what is meant, where lines do not tell.
     """
-
-    code: str
-    level: str
-    text: str
-    path: str
-    region: Mapping[str, int] = {}
-    names: Sequence[str] = ()
+    place: dict[str, Any] = {"artifactLocation": {"uri": _uri(path)}}
+    if region:
+        place["region"] = dict(region)
+    location: dict[str, Any] = {"physicalLocation": place}
+    if names:
+        location["logicalLocations"] = [{"fullyQualifiedName": text_of(n)} for n in names]
+    message = {"text": text_of(text)}
+    return {"ruleId": code, "level": level, "message": message, "locations": [location]}
 
 
 def log(
     tool: str,
     version: str,
     codes: Mapping[str, Any],
-    found: Iterable[Told],
+    results: Iterable[Mapping[str, Any]],
     unread: Sequence[str],
 ) -> str:
     """A log of one run.
@@ -45,7 +54,7 @@ def log(
       tool: its name.
       version: of the tool.
       codes: what each code stands for, with `level` and `says`.
-      found: the findings.
+      results: the findings, of `result`.
       unread: a line for each file that could not be examined.
     """
     listed = list(codes)
@@ -73,25 +82,9 @@ def log(
                 ],
             }
         ],
-        "results": [_result(each, listed.index(each.code)) for each in found],
+        "results": [{**each, "ruleIndex": listed.index(each["ruleId"])} for each in results],
     }
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
-
-
-def _result(told: Told, index: int) -> dict[str, Any]:
-    place: dict[str, Any] = {"artifactLocation": {"uri": _uri(told.path)}}
-    if told.region:
-        place["region"] = dict(told.region)
-    location: dict[str, Any] = {"physicalLocation": place}
-    if told.names:
-        location["logicalLocations"] = [{"fullyQualifiedName": text_of(n)} for n in told.names]
-    return {
-        "ruleId": told.code,
-        "ruleIndex": index,
-        "level": told.level,
-        "message": {"text": text_of(told.text)},
-        "locations": [location],
-    }
 
 
 def _uri(path: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 
-from ..files.sarif import Told, log, text_of
+from ..files import sarif
+from ..files.sarif import text_of
 from ..files.text_table import counted, printable
 from ..version import __version__
 from .finding import CODES, LEVELS
@@ -64,7 +65,7 @@ def as_json(result: Result) -> str:
 def as_sarif(result: Result) -> str:
     """A log of one run."""
     found = [
-        Told(
+        sarif.result(
             each.code,
             each.level,
             each.text,
@@ -74,7 +75,7 @@ def as_sarif(result: Result) -> str:
         for each in result.findings
     ]
     unread = [f"{each.path}: {each.text}" for each in result.findings if each.code in UNREAD]
-    return log("tf1_bn scan", __version__, CODES, found, unread)
+    return sarif.log("tf1_bn scan", __version__, CODES, found, unread)
 
 
 def _summary(result: Result) -> list[str]:

@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any, Iterator
 
-from ...files.sarif import Told, log, text_of
+from ...files.sarif import log, result, text_of
 from ...files.text_table import counted, fitted, printable, wrapped
 from ...version import __version__
 from ..facts.finding import CODES
@@ -118,7 +118,7 @@ def _number(value: float) -> Any:
 def as_sarif(examination: Examination) -> str:
     """A log of one run."""
     found = [
-        Told(each.code, each.level, _sentence(each), path, names=each.layers)
+        result(each.code, each.level, _sentence(each), path, names=each.layers)
         for path, each in examination.found
     ]
     return log("tf1_bn doctor", __version__, CODES, found, examination.troubles)
