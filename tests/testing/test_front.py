@@ -308,8 +308,9 @@ def test_the_table_of_kernels_fits(columns: int, monkeypatch: pytest.MonkeyPatch
         "fused=False, a tensor as epsilon, rank 5",
     )
     watch = argparse.Namespace(kernels=lambda: [("layer", "training", "inference", "why"), row])
+    doctor: Any = argparse.Namespace(watch=watch, stop=lambda: None)
     with terminal(columns) as (stream, shown), told_to(stream, "stderr"):
-        run._tell([watch], argparse.Namespace(kernels=True), os.getpid(), ["a line"])
+        run._tell([doctor], argparse.Namespace(kernels=True), os.getpid(), ["a line"])
         lines = shown().replace("\r", "").splitlines()
     header = ["layer", "training", "inference", "why"]
     assert lines[0] == "tf1_bn: a line" and (lines[1].split() == header) == (columns == 200)
