@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 
@@ -142,13 +143,35 @@ def test_rooms_are_small_and_few() -> None:
     assert len(set(folders) - {""}) <= MOST_ROOMS
 
 
+# Each module starts as in a process of its own, which would take longer than all other tests here.
+START_EACH = """
+import importlib, json, sys
+found = {}
+for name in json.loads(sys.argv[1]):
+    for loaded in [each for each in sys.modules if each.partition(".")[0] == "tf1_bn"]:
+        del sys.modules[loaded]
+    try:
+        importlib.import_module("tf1_bn._src." + name)
+        found[name] = "tensorflow" in sys.modules
+    except Exception as error:
+        found[name] = repr(error)
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def imports_tensorflow() -> dict[str, Any]:
+    """Of each pure module, whether it does; or why it does not start."""
+    done = run_python("-c", START_EACH, json.dumps(PURE_MODULES))
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
 @pytest.mark.parametrize("name", PURE_MODULES)
-def test_pure_file_starts_without_tensorflow(name: str) -> None:
+def test_pure_file_starts_without_tensorflow(name: str, imports_tensorflow: dict[str, Any]) -> None:
     if name in EXTRAS:
         pytest.importorskip(EXTRAS[name])
-    code = f"import sys, tf1_bn._src.{name}; print('tensorflow' in sys.modules)"
-    done = run_python("-c", code)
-    assert (done.stdout.strip(), done.returncode) == ("False", 0), done.stderr
+    assert imports_tensorflow[name] is False
 
 
 @pytest.mark.parametrize(
