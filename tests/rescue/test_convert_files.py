@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import re
+import signal
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,18 @@ def test_wrong_words_are_refused(words: list[str], source: Path, capsys: Any) ->
     assert main(command) == 2
     assert "error: " in capsys.readouterr().err
     assert main(["convert", str(source), "--to", "keras"]) == 2
+
+
+def test_sigterm_leaves_no_scratch_folder(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    folder, before = source.parent, signal.getsignal(signal.SIGTERM)
+
+    def killed(target: str, path: str, arrays: Any) -> None:
+        Path(path).write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(conversion, "write", killed)
+    code = main(["convert", str(source), "--to", "keras", "-o", str(folder / "out.npz")])
+    assert code == 128 + signal.SIGTERM
+    assert list(folder.iterdir()) == [source] and signal.getsignal(signal.SIGTERM) == before

@@ -14,7 +14,7 @@ from tests.conftest import make_session
 from tests.rescue.export_models import depthwise, normalizer, resnet, with_values
 from tf1_bn._src.cli.main import main
 from tf1_bn._src.rescue.trial.batches import batches
-from tf1_bn._src.rescue.trial.proof import rows_apart
+from tf1_bn._src.rescue.trial.proof import is_alike, near, rows_apart
 from tf1_bn._src.runtime.tensorflow_v1 import tf
 
 
@@ -141,6 +141,21 @@ def test_an_output_that_depends_on_its_batch_is_refused() -> None:
             rows_apart([[each] for each in results], ["y"], 4)
 
 
+def test_what_a_proof_lets_pass() -> None:
+    """What is no number is no proof, nor is a number that is always the same."""
+    good = np.ones([4, 3])
+    bad = np.where(np.arange(4)[:, None] == 0, np.nan, good)
+    with pytest.raises(ValueError, match="depends on the rows beside"):
+        rows_apart([[good], [bad]], ["y"], 4)
+    for one, other in ((good, bad), (good * 1j, good * 2j), (np.array([70000]), np.array([70005]))):
+        with pytest.raises(ValueError, match="y differs"):
+            near([one], [other], ["y"], "before")
+    # Half of the digits are as good as the model has them, whatever it is held against.
+    assert near([np.float16([1.0])], [np.array([1.001])], ["y"], "by formula") > 0
+    assert is_alike([good, np.ones(2)], 4) and not is_alike([good, np.arange(4)], 4)
+    assert not is_alike([np.ones([])], 4)
+
+
 def test_what_is_fed_is_a_tensor_that_the_outputs_need(tmp_path: Path) -> None:
     rows = tf.data.Dataset.from_tensors((np.ones([2, 4], np.float32), np.ones([2], np.float32)))
     data, labels = tf.data.make_initializable_iterator(rows).get_next()
@@ -182,6 +197,8 @@ def test_the_command_says_in_one_line_what_it_cannot_do(
     content = Path(f"{prefix}.meta").read_bytes()
     Path(tmp_path / "cut.meta").write_bytes(content[: len(content) // 2])
     Path(tmp_path / "cut.index").write_bytes(b"")
+    linked = tmp_path / "linked"
+    os.link(f"{prefix}.meta", str(linked))
     Path(tmp_path / "empty").mkdir()
     for source, words, code, told in (
         (f"{prefix}-1", [], 2, "No such file"),
@@ -190,6 +207,8 @@ def test_the_command_says_in_one_line_what_it_cannot_do(
         (prefix, ["--outputs", "scoers"], 1, "near it are scores"),
         (prefix, ["--phase", "training=maybe"], 2, "'maybe' is no number"),
         (prefix, ["-o", f"{prefix}.meta", "--overwrite"], 2, "belongs to the checkpoint"),
+        (f"{prefix}.meta", ["-o", f"{prefix}.index", "--overwrite"], 2, "belongs to the check"),
+        (str(tmp_path / "run"), ["-o", str(linked), "--overwrite"], 2, "belongs to the checkpoint"),
     ):
         given = ["export", source, "--outputs", "scores", "-o", str(out), *words]
         assert main(given) == code, source

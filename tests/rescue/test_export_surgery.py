@@ -210,6 +210,11 @@ def _transposed(data: Any, normal: Any) -> Any:
     return tf.nn.conv2d_transpose(normal, tf.ones([3, 3, 3, 2]), sizes, [1, 2, 2, 1], "SAME")
 
 
+def _bordered(data: Any, normal: Any) -> Any:
+    border = [[0, 0], [1, 1], [1, 1], [0, 0]]
+    return tf.nn.conv2d(normal, tf.ones([1, 1, 2, 2]), [1, 1, 1, 1], border)
+
+
 def _used_twice(data: Any, normal: Any) -> Any:
     return tf.reduce_sum(_valid(data, normal), 3) + tf.reduce_sum(normal)
 
@@ -223,6 +228,7 @@ AFTER: list[tuple[Callable[..., Any], bool, str]] = [
     (_depthwise, True, ""),
     (_flattened, True, ""),
     (_same_border, False, "pads with zeros"),
+    (_bordered, False, "pads with zeros"),
     (_transposed, False, "pads with zeros"),
     (_used_twice, False, "not linear"),
     (_read_between, False, "not linear"),
@@ -249,6 +255,37 @@ def test_what_stands_behind_takes_the_layer_where_that_is_exact(
     assert [name for name, _ in done.done] == (["bn"] if exact else [])
     assert exact or why in done.kept[0][1]
     np.testing.assert_allclose(answers(done, [output], feed)[0], expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_product_in_a_loop_and_factors_that_no_number_holds_stay() -> None:
+    data = tf.placeholder(tf.float32, [None, 4], name="data")
+    layer = tf1_bn.BatchNormalization(name="bn", epsilon=0.0)
+    layer.build(data.shape)
+    kernel = tf.get_variable("kernel", [4, 4])
+    output = tf.while_loop(
+        lambda step, net: step < 2,
+        lambda step, net: (step + 1, layer(tf.matmul(net, kernel), training=False)),
+        [0, data],
+    )[1]
+    output = tf.identity(output, name="output")
+    tiny = tf1_bn.batch_normalization(
+        tf.matmul(data, kernel + 0.0), training=False, epsilon=1e-30, name="tiny"
+    )
+    tiny = tf.identity(tiny, name="out")
+    with make_session() as session:
+        with_values(session)
+        held = {each.op.name: each for each in tf.global_variables()}
+        held["tiny/gamma"].load(np.full(4, 1e30, np.float32), session)
+        held["tiny/moving_variance"].load(np.zeros(4, np.float32), session)
+        feed = {data: data_for(data)}
+        expected = session.run(output, feed)
+        done = operated(session, [output, tiny])
+    assert done.done == ()
+    assert {name: why.split(" ", 1)[1] for name, why in done.kept if name == "bn"} == {
+        "bn": "stands in a loop"
+    } or tf.executing_eagerly()
+    assert any("too large for float32" in why for _, why in done.kept)
+    np.testing.assert_allclose(answers(done, [output], feed)[0], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_convolution_that_others_read_or_share_is_left_alone() -> None:

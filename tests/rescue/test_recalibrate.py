@@ -82,6 +82,28 @@ def test_population_of_a_layer_recorded_from_tensorflow_1(name: str) -> None:
         assert layer.values == inputs.size // inputs.shape[1 if name == "first_axis" else -1]
 
 
+def test_layers_by_hand_in_the_scope_of_the_model() -> None:
+    """Their variables are told apart by numbers alone."""
+    rows = tf.placeholder(tf.float32, [None, 3], name="rows")
+    net, data = rows, digits(96)[:, 0, 0, :]
+    inputs = []
+    with tf.name_scope("model"):
+        for _ in range(2):
+            ones, zeros = tf.ones([3]), tf.zeros([3])
+            gamma, beta = tf.Variable(ones), tf.Variable(zeros)
+            mean, variance = (tf.Variable(each, trainable=False) for each in (zeros, ones))
+            inputs.append(net)
+            net = tf.exp(tf.nn.batch_normalization(net, mean, variance, beta, gamma, 1e-3))
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        done = tf1_bn.recalibrate(session, [{rows: data}], progress=False)
+        assert [each.name for each in done.layers] == ["model/Variable_2", "model/Variable_6"]
+        for layer, place in zip(done.layers, inputs):
+            wide = session.run(place, {rows: data}).astype(np.float64)
+            np.testing.assert_allclose(layer.after.mean, wide.mean(0), rtol=1e-5)
+            np.testing.assert_allclose(layer.after.variance, wide.var(0), rtol=1e-5)
+
+
 def test_what_renorm_keeps_beside_the_two() -> None:
     images = digits(96)
     with recorded("renorm_phase") as session:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any, Callable
 
@@ -13,6 +14,7 @@ import pytest
 import tf1_bn
 from tests.conftest import make_session
 from tf1_bn._src.cli.main import main
+from tf1_bn._src.rescue.models import opened
 from tf1_bn._src.runtime.tensorflow_v1 import tf
 
 ROWS = np.random.RandomState(0).normal([3.0, -1.0], [2.0, 0.1], [50, 2]).astype(np.float32)
@@ -93,6 +95,24 @@ def test_a_new_checkpoint_with_the_statistics_of_all_data(
         np.testing.assert_array_equal(found, held["model/second/moving_mean"])
 
 
+def encrypted(path: str) -> str:
+    """The archive, which now says that its arrays are encrypted."""
+    content = bytearray(Path(path).read_bytes())
+    for start in (b"PK\x03\x04", b"PK\x01\x02"):
+        content[content.index(start) + (6 if start.endswith(b"\x04") else 8)] |= 1
+    Path(path).write_bytes(bytes(content))
+    return path
+
+
+def huge(path: str) -> str:
+    """An array that says of itself to be larger than any memory."""
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (4000000000000000,), }"
+    header += b" " * (118 - len(header) - 1) + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("rows.npy", b"\x93NUMPY\x01\x00" + bytes([118, 0]) + header + bytes(64))
+    return path
+
+
 BAD: dict[str, tuple[Callable[[Path, str], list[str]], str]] = {
     "nothing there": (lambda f, old: [str(f / "gone"), data(f), str(f / "new")], "gone"),
     "no data": (lambda f, old: [old, str(f / "gone.npz"), str(f / "new")], "gone.npz: No such"),
@@ -113,6 +133,11 @@ BAD: dict[str, tuple[Callable[[Path, str], list[str]], str]] = {
     "objects": (
         lambda f, old: [old, data(f, rows=np.array([{}, {}])), str(f / "new")],
         "no whole .npz file of arrays",
+    ),
+    "encrypted": (lambda f, old: [old, encrypted(data(f)), str(f / "new")], "no whole .npz file"),
+    "a shape that no memory holds": (
+        lambda f, old: [old, huge(data(f)), str(f / "new")],
+        "it needs more memory",
     ),
     "no examples": (lambda f, old: [old, data(f, rows=ROWS[:0]), str(f / "new")], "no batches"),
     "over the old one": (lambda f, old: [old, data(f), old], "is what is read"),
@@ -136,6 +161,24 @@ def test_what_is_wrong_is_said_in_a_line_and_nothing_is_written(
     assert captured.out == "" and captured.err.count("\n") == 1 and told in captured.err
     assert files(tmp_path) == before
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_a_saver_of_averaged_weights_does_not_hide_the_weights(tmp_path: Path) -> None:
+    """The graph's last Saver may be one for other values of the same variables."""
+    with tf.Graph().as_default(), make_session() as session:
+        kernel = tf.get_variable("kernel", initializer=[1.0, 2.0])
+        began = tf.get_variable("began", initializer=[3.0])
+        tf.train.ExponentialMovingAverage(0.9).apply([kernel])
+        session.run(tf.global_variables_initializer())
+        kernel.load([5.0, 6.0], session)
+        path = tf.train.Saver().save(session, str(tmp_path / "model"))
+        tf.train.Saver({"kernel/ExponentialMovingAverage": kernel, "old/began": began})
+        tf.train.export_meta_graph(f"{path}.meta")
+    with opened(path) as model:
+        assert model.missing == ()
+        found = model.session.run(["kernel:0", "began:0"])
+    np.testing.assert_array_equal(found[0], [5.0, 6.0])
+    np.testing.assert_array_equal(found[1], [3.0])
 
 
 @pytest.mark.parametrize("end", [".meta", ".index", ".data-00000-of-00001"])

@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tf1_bn
 from tests.conftest import make_session
 from tests.meta.project import ROOT
 from tf1_bn._src.cli.main import main
+from tf1_bn._src.rescue.models import begin_averages, running
+from tf1_bn._src.rescue.recalibrated import How, recalibrated
+from tf1_bn._src.rescue.regained import regained
 from tf1_bn._src.runtime.tensorflow_v1 import tf
 
 MODELS = ROOT / "migration_guide" / "data" / "lost_models.zip"
@@ -133,3 +137,55 @@ def test_what_is_wrong_is_said_in_a_line_and_nothing_is_written(
     error: Any = capsys.readouterr().err
     assert told in error and error.count("\n") == 1
     assert contents(folder) == before
+
+
+def test_batches_of_one_size_from_a_pipeline_with_labels_and_a_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What old programs have beside the images: labels, a fixed batch, an iterator."""
+    rows = np.random.RandomState(0).normal(3.0, 2.0, [24, 2]).astype(np.float32)
+    with tf.Graph().as_default() as graph, make_session(graph) as session:
+        sets = tf.data.Dataset.from_tensors((np.zeros([8, 2], np.float32), np.zeros([8], np.int32)))
+        data, labels = tf.data.make_initializable_iterator(sets).get_next()
+        phase = tf.placeholder(tf.bool, [], name="phase")
+        net = tf1_bn.batch_normalization(data, training=phase, name="bn")
+        tf.identity(net, name="logits")
+        tf.losses.sparse_softmax_cross_entropy(labels, net)
+        session.run(tf.global_variables_initializer())
+        source = tf.train.Saver().save(session, str(tmp_path / "model"))
+    names = {"IteratorGetNext:0": rows, "IteratorGetNext:1": np.zeros([24], np.int32)}
+    np.savez(str(tmp_path / "data.npz"), **names)
+    words = ["--data", str(tmp_path / "data.npz"), "-o", str(tmp_path / "new.pb")]
+    assert main(["rescue", source, "--outputs", "logits", *words]) == 0
+    assert "in   IteratorGetNext: IteratorGetNext:0" in capsys.readouterr().out
+    with tf.Graph().as_default() as graph, make_session(graph) as session:
+        message = tf.GraphDef.FromString((tmp_path / "new.pb").read_bytes())
+        tf.import_graph_def(message, name="")
+        found = session.run("logits:0", {"IteratorGetNext:0": rows[:8]})
+    wide = rows.astype(np.float64)
+    np.testing.assert_allclose(found, ((wide - wide.mean(0)) / wide.std(0))[:8], rtol=2e-3)
+
+
+def test_calls_that_share_a_layer_get_the_same_averages() -> None:
+    """A siamese net that was frozen in training."""
+    with tf.Graph().as_default() as graph:
+        rows = [tf.placeholder(tf.float32, [None, 2], name=name) for name in ("left", "right")]
+        with tf.name_scope("bn"):
+            gamma, beta = tf.constant([2.0, 3.0]), tf.constant([1.0, 0.5])
+        for data, name in zip(rows, ("first", "second")):
+            mean, variance = tf.nn.moments(data, [0])
+            tf.identity(tf.nn.batch_normalization(data, mean, variance, beta, gamma, 0.01), name)
+        shaped = graph.as_graph_def(add_shapes=True)
+    found = regained(shaped, ["first:0", "second:0"])
+    assert len(found.begun) == 2
+    random = np.random.RandomState(0)
+    arrays = {name: random.normal(mean, 2.0, [40, 2]) for name, mean in (("left", 3), ("right", 7))}
+    with running(found.graph_def, None) as model:
+        begin_averages(model)
+        recalibrated(model, arrays, How(("first:0", "second:0")))
+        feed = {f"{name}:0": array for name, array in arrays.items()}
+        answers = model.session.run(["first:0", "second:0"], feed)
+    both = np.concatenate(list(arrays.values()))
+    for array, answer in zip(arrays.values(), answers):
+        expected = (array - both.mean(0)) / np.sqrt(both.var(0) + 0.01) * [2.0, 3.0] + [1.0, 0.5]
+        np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-5)

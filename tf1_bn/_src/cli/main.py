@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
-from typing import Any, Sequence
+import threading
+from typing import Any, Iterator, Sequence
 
 from ..doctor.command import add_doctor
 from ..files.streams import carried_out, put, say
@@ -26,6 +29,8 @@ _OURS_BEHIND_THE_PROGRAM = (
     *("--tf1-alias", "--neighbours", "--contrib", "--compat"),
     *("--kernels", "--no-report"),
 )
+# They run no program that somebody wrote, which may have signals of its own.
+_WRITERS = ("recalibrate", "export", "convert", "rescue")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,10 +44,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _interruptible(given: Sequence[str]) -> int:
     try:
-        return _other_command(given)
+        with _ended_by_a_signal(given):
+            return _other_command(given)
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
+
+
+@contextlib.contextmanager
+def _ended_by_a_signal(given: Sequence[str]) -> Iterator[None]:
+    """Makes an exception of SIGTERM where files are written: what is half done is cleaned away."""
+    if given[:1] and given[0] in _WRITERS and threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, _terminated)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+    else:
+        yield
+
+
+def _terminated(number: int, _: Any) -> None:
+    # Once more it ends at once.
+    signal.signal(number, signal.SIG_DFL)
+    raise SystemExit(128 + number)
 
 
 def _run(given: list[str]) -> int:

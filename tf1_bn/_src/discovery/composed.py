@@ -8,7 +8,7 @@ from typing import Iterator, NamedTuple
 from .affine import OFFSETS, Applied, renorm_of, tail_of
 from .raw import Raw
 from .reading.nodes import Node, Tensor, View, constant_shape, constant_values, shape_of
-from .reading.statistics import Origin, Reduced, origin, reduced
+from .reading.statistics import Origin, Reduced, origin, reduced, training_side
 from .reading.tracing import (
     PRODUCTS,
     back,
@@ -200,6 +200,7 @@ def _finished(view: View, node: Node, spread: _Spread, applied: Applied) -> Raw:
         renorm_of(view, applied, tail, (tail.gamma, tail.beta, mean, variance)),
         means,
         batch - means if batch - means else batch,
+        phase != "switched" or training_side(view, known),
     )
 
 

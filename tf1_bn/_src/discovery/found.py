@@ -35,12 +35,13 @@ class FoundCall(NamedTuple):
       input: what is normalized, `name:0`.
       output: of the same shape.
       phase: "training", "inference" or "switched"; "folded" where constants hold all of it.
-      switch: of a switched one the bool tensor that decides, true for training.
+      switch: of a switched one the bool tensor that decides.
       channel_axes: those of the input, None where the graph does not say; -1 is the last.
       kernel: the type of the fused op, or "composed".
       epsilon: None where it is not a constant.
       updates: the ops that move the averages by this call's batch.
       shape: of the input, None where the graph does not note it.
+      training_on: the value of `switch` in training; False where it says that this is a test.
     """
 
     input: str
@@ -52,6 +53,7 @@ class FoundCall(NamedTuple):
     epsilon: float | None
     updates: tuple[FoundUpdate, ...]
     shape: tuple[int | None, ...] | None
+    training_on: bool = True
 
 
 class FoundLayer(NamedTuple):

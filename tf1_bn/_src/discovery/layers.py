@@ -150,4 +150,5 @@ def _call(view: View, raw: Raw, writes: list[Write]) -> FoundCall:
         raw.epsilon,
         updates,
         shape_of(view, raw.input),
+        raw.training_on,
     )

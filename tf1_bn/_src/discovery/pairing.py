@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from .raw import Raw
 from .reading.nodes import Node, Tensor, View, shape_of
 from .reading.tracing import choice
@@ -13,24 +15,67 @@ _SWITCHES = ("Switch", "RefSwitch", "_Arg", "Identity")
 _MERGES = ("Merge", "_If")
 
 
+class _Part(NamedTuple):
+    """A kernel, and where it is the end of a branch: the merge, and what that reads of it."""
+
+    raw: Raw
+    merge: Tensor | None
+    given: Tensor | None
+
+
 def called(view: View, raws: list[Raw]) -> list[Raw]:
     """One for each call, with the input and output that the caller knows."""
-    calls: dict[Tensor, Raw] = {}
+    groups: dict[tuple[Tensor, bool], list[_Part]] = {}
     for raw in raws:
-        raw = _undone(view, raw)
-        merge = _merge(view, raw.output)
-        if merge is not None:
-            raw = _named(view, raw._replace(output=merge[0], input=_outside(view, raw.input)))
-            other = calls.get(raw.output)
-            chosen = choice(view, merge[0])
-            switch = chosen.predicate if chosen is not None else None
-            if other is not None and other.phase != raw.phase:
-                calls[raw.output] = _joined(other, raw, switch)
-                continue
-            raw = raw._replace(switch=switch)
-        other = calls.get(raw.output)
-        calls[raw.output] = raw if other is None else _added(other, raw)
-    return [_undone(view, raw) for raw in calls.values()]
+        part = _part(view, _undone(view, raw))
+        key = part.merge or part.raw.output, part.merge is not None
+        groups.setdefault(key, []).append(part)
+    calls = [raw for parts in groups.values() for raw in _together(view, parts)]
+    return [_undone(view, raw) for raw in calls]
+
+
+def _part(view: View, raw: Raw) -> _Part:
+    merge = _merge(view, raw.output)
+    if merge is None:
+        return _Part(raw, None, None)
+    if raw.phase == "switched":
+        # Not a branch's: what decides in it is inside.
+        output, data = merge[0], _outside(view, raw.input)
+        return _Part(_named(view, raw._replace(output=output, input=data)), None, None)
+    return _Part(raw._replace(input=_outside(view, raw.input)), *merge)
+
+
+def _together(view: View, parts: list[_Part]) -> list[Raw]:
+    """The calls that parts of one output are, or parts at the ends of two branches.
+
+    Two phases are one call; other layers that a conditional chooses from are not.
+    """
+    raws: dict[Any, Raw] = {}
+    for raw, _, _ in parts:
+        held = raw.phase, raw.gamma, raw.beta, raw.variance
+        raws[held] = _added(raws[held], raw) if held in raws else raw
+    trained, tested = (
+        next((each for each in raws.values() if each.phase == phase), None)
+        for phase in ("training", "inference")
+    )
+    merge = parts[0].merge
+    if merge is None or trained is None or tested is None or not _alike(trained, tested):
+        return list(raws.values())
+    chosen = choice(view, merge)
+    switch = chosen.predicate if chosen is not None else None
+    given = next(each.given for each in parts if each.raw.phase == "training")
+    on = chosen is None or chosen.if_true == given
+    whole = _named(view, _joined(trained, tested, switch, on)._replace(output=merge))
+    return [whole, *(each for each in raws.values() if each not in (trained, tested))]
+
+
+def _alike(first: Raw, second: Raw) -> bool:
+    """Whether two may be phases of one layer: they are not known to hold other variables."""
+    pairs = ((first.gamma, second.gamma), (first.beta, second.beta))
+    return not any(
+        one is not None and other is not None and one != other and not one.frozen
+        for one, other in pairs
+    )
 
 
 def _undone(view: View, raw: Raw) -> Raw:
@@ -77,8 +122,8 @@ def _axes_before(view: View, raw: Raw, tensor: Tensor) -> tuple[int, ...] | None
     return (fitting[0],) if len(fitting) == 1 else None
 
 
-def _merge(view: View, output: Tensor) -> tuple[Tensor, bool] | None:
-    """The merge of a conditional that `output` is a branch of, and which branch."""
+def _merge(view: View, output: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The merge of a conditional that `output` is a branch of, and what that reads of it."""
     for _ in range(4):
         following = None
         for reader in view.readers(output):
@@ -86,8 +131,8 @@ def _merge(view: View, output: Tensor) -> tuple[Tensor, bool] | None:
                 place = reader.inputs.index(output)
                 count = (len(reader.inputs) - 1) // 2
                 if reader.op == "Merge":
-                    return (reader.name, 0), bool(place)
-                return (reader.name, place % count), place >= count
+                    return (reader.name, 0), output
+                return (reader.name, place % count), output
             if reader.op in ("Identity", "Cast", "_Call", "Transpose") and reader.inputs:
                 following = (
                     reader.name,
@@ -111,12 +156,12 @@ def _outside(view: View, tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _joined(first: Raw, second: Raw, switch: Tensor | None) -> Raw:
+def _joined(trained: Raw, tested: Raw, switch: Tensor | None, on: bool) -> Raw:
     """One call of its two phases; statistics from inference, sums from training."""
-    trained, tested = (first, second) if first.phase == "training" else (second, first)
     return trained._replace(
         phase="switched",
         switch=switch,
+        training_on=on,
         gamma=trained.gamma or tested.gamma,
         beta=trained.beta or tested.beta,
         mean=tested.mean,

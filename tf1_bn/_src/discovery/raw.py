@@ -24,6 +24,7 @@ class Raw(NamedTuple):
       gamma, beta, mean, variance: the parameters behind each; None for absent or unknown.
       renorm: averages of renorm that the affine reads.
       mean_roots, variance_roots: what the batch's statistics are made of.
+      training_on: the value of `switch` with which the batch's statistics are taken.
     """
 
     anchor: str
@@ -41,3 +42,4 @@ class Raw(NamedTuple):
     renorm: tuple[Parameter, ...]
     mean_roots: frozenset[Tensor]
     variance_roots: frozenset[Tensor]
+    training_on: bool = True

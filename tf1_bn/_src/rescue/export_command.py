@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 from typing import Any
 
+from ..doctor.places import SAVED_MODEL
 from ..files.streams import put, say
 from ..files.text_table import printable
+from ..files.whole_files import is_same_file
 from ..runtime.own_start import start_tensorflow
 
 _REFUSED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
@@ -68,6 +71,7 @@ def export_command(parsed: Any) -> int:
         from .models import opened
 
         with opened(parsed.checkpoint) as model:
+            _check_not_read(parsed, model.prefix)
             try:
                 report = export_inference(
                     model.session,
@@ -146,14 +150,20 @@ def _number(word: str, value: str) -> Any:
         raise ValueError(f"--phase {word}: {value!r} is no number.") from None
 
 
+def _check_not_read(parsed: Any, prefix: str | None) -> None:
+    """Raises ValueError where PATH is a file of what is exported, by whatever name."""
+    folder = os.path.dirname(prefix or parsed.checkpoint)
+    read = [parsed.checkpoint, os.path.join(folder, "checkpoint")]
+    read += glob.glob(f"{glob.escape(prefix)}.*") if prefix is not None else []
+    read += [os.path.join(parsed.checkpoint, SAVED_MODEL)]
+    if any(is_same_file(parsed.out, each) for each in read):
+        raise ValueError(f"{parsed.out} belongs to the checkpoint: name another file")
+
+
 def _check_out(parsed: Any) -> None:
-    """Raises ValueError for a place that is taken, or that is the checkpoint's own."""
-    out, source = parsed.out, parsed.checkpoint
+    """Raises ValueError for a place that is taken."""
+    out = parsed.out
     if out in ("", "-"):
         raise ValueError(f"PATH must name a file or folder (got {out!r})")
-    for suffix in ("", ".meta", ".index", ".data-00000-of-00001"):
-        theirs = source + suffix
-        if os.path.isfile(theirs) and os.path.exists(out) and os.path.samefile(theirs, out):
-            raise ValueError(f"{out} belongs to the checkpoint: name another file")
     if os.path.isfile(out) and not parsed.overwrite:
         raise ValueError(f"{out} exists: with --overwrite it is replaced; nothing was written")

@@ -15,6 +15,11 @@ from ..files.whole_files import open_regular
 
 _MOST_BYTES = 2**40
 _BATCH = 64
+# Of what NumPy and its archives raise; the last two are of encrypted and unknown ones.
+_DAMAGED = (
+    *(ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error),
+    *(RuntimeError, NotImplementedError),
+)
 
 
 class Feeds(NamedTuple):
@@ -53,7 +58,9 @@ def arrays_in(path: str) -> dict[str, Any]:
             if not hasattr(file, "files"):
                 raise ValueError("it holds a single array; write it with numpy.savez")
             return {name: file[name] for name in file.files}
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except MemoryError:
+        raise ValueError(f"{path}: it needs more memory than there is") from None
+    except _DAMAGED as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path}: no whole .npz file of arrays: {line}") from None
 

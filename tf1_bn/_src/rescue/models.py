@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterable, Iterator, Mapping, NamedTuple
+from typing import Any, Container, Iterable, Iterator, Mapping, NamedTuple
 
 import numpy as np
 
@@ -69,9 +69,11 @@ def running(graph_def: Any, prefix: str | None) -> Iterator[Model]:
         view, unread = read(graph)
         names = [op.name for op in graph.get_operations() if op.type in VARIABLES]
         _add_assignments(graph, names)
-        keys = {**{name: name for name in names}, **_restored_keys(view, names)}
+        reader = reader_of(prefix) if names and prefix is not None else None
+        there = reader.get_variable_to_shape_map() if reader is not None else {}
+        keys = _keys(view, names, there)
         with tf.Session(graph=graph) as session:
-            missing = _restore(session, prefix, keys) if names else ()
+            missing = _restore(session, prefix, reader, keys, there)
             yield Model(session, view, find_in(view, unread), prefix, keys, missing, repaired)
 
 
@@ -108,9 +110,25 @@ def _add_assignments(graph: Any, names: Iterable[str]) -> None:
                 tf.raw_ops.Assign(ref=variable.outputs[0], value=value)
 
 
-def _restored_keys(view: View, names: Iterable[str]) -> dict[str, str]:
-    """The keys that the graph's own Savers restore variables from."""
-    keys, known = {}, set(names)
+def _keys(view: View, names: Iterable[str], there: Container[str]) -> dict[str, str]:
+    """The key of each variable: of those that a checkpoint has, its own name before others.
+
+    A graph may have Savers for other checkpoints: of averaged weights, or of what it began with.
+    """
+    restored = _restored_keys(view, names)
+    return {
+        name: next(
+            (key for key in (name, *restored.get(name, ())[::-1]) if key in there),
+            restored.get(name, [name])[-1],
+        )
+        for name in names
+    }
+
+
+def _restored_keys(view: View, names: Iterable[str]) -> dict[str, list[str]]:
+    """The keys that the graph's own Savers restore variables from, in their order."""
+    keys: dict[str, list[str]] = {}
+    known = set(names)
     for node in view.nodes.values():
         if not node.op.startswith("Assign") or len(node.inputs) < 2:
             continue
@@ -122,22 +140,24 @@ def _restored_keys(view: View, names: Iterable[str]) -> dict[str, str]:
             words = list(tensor.string_val) if tensor is not None else []
             name = back(view, node.inputs[0])[0]
             if place[1] < len(words) and name in known:
-                keys[name] = words[place[1]].decode("utf-8", "replace")
+                keys.setdefault(name, []).append(words[place[1]].decode("utf-8", "replace"))
     return keys
 
 
-def _restore(session: Any, prefix: str | None, keys: Mapping[str, str]) -> tuple[str, ...]:
+def _restore(
+    session: Any,
+    prefix: str | None,
+    reader: Any,
+    keys: Mapping[str, str],
+    there: Container[str],
+) -> tuple[str, ...]:
     """Sets the variables that the checkpoint has; returns the names of the others."""
-    if prefix is None:
-        return tuple(keys)
-    reader = reader_of(prefix)
-    shapes = reader.get_variable_to_shape_map()
-    there = {name: key for name, key in keys.items() if key in shapes}
-    held = held_in(session.graph, there)
-    for name, key in there.items():
+    known = {name: key for name, key in keys.items() if key in there}
+    held = held_in(session.graph, known)
+    for name, key in known.items():
         # One by one: the memory of one is enough.
-        write(session, held, {name: values_at(reader, key, prefix)})
-    return tuple(name for name in keys if name not in there)
+        write(session, held, {name: values_at(reader, key, prefix or "")})
+    return tuple(name for name in keys if name not in known)
 
 
 def reader_of(prefix: str) -> Any:

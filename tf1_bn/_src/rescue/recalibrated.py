@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..doctor.facts.case import calls_of, name_of
+from ..doctor.facts.case import calls_of
 from ..doctor.targets import targets_of
 from ..files.whole_files import open_regular
 from .averages.held import held_in, values_in
-from .averages.layers import layers_of
+from .averages.layers import distinct_names, layers_of
 from .averages.recalibrate import recalibrate
 from .averages.result import Recalibration
 from .checkpoints import check_new, write_checkpoint
@@ -44,7 +45,8 @@ def recalibrate_checkpoint(source: str, data: str, target: str, how: How) -> Rec
       ValueError: `source` or `data` is damaged or does not fit, `target` exists, as `recalibrate`.
     """
     (first, *_) = targets_of(source)
-    if first.graph is None or first.values is None:
+    # A SavedModel has none, and what is written is to be restored by the old program.
+    if first.graph is None or first.values is None or not os.path.isfile(f"{first.values}.meta"):
         raise ValueError(f"{source}: a checkpoint with values and a .meta file is needed")
     check_new(target, first.values)
     arrays = arrays_in(data)
@@ -84,8 +86,8 @@ def new_values(model: Model, done: Recalibration) -> dict[str, Any]:
     keys = reader.get_variable_to_shape_map()
     values = {key: values_at(reader, key, model.prefix) for key in keys}
     ours = {layer.name for layer in done.layers}
-    for layer in model.found.layers:
-        if name_of(layer) in ours:
+    for layer, name in zip(model.found.layers, distinct_names(model.found.layers)):
+        if name in ours:
             kept = layer.variables
             names = filter(None, [kept.moving_mean, kept.moving_variance, *kept.renorm])
             held = held_in(model.session.graph, names)

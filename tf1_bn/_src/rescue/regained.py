@@ -10,6 +10,7 @@ from ..discovery.layers import find_in
 from ..discovery.reading.nodes import shape_of
 from ..doctor.facts.case import name_of
 from ..doctor.facts.reach import needed as behind
+from .averages.layers import distinct_names
 from .surgery.baked import in_inference, place_of
 from .surgery.net import (
     FLOAT,
@@ -54,34 +55,37 @@ def regained(graph_def: Any, outputs: Iterable[str]) -> Regained:
     ends = [place_of(name) for name in outputs]
     view = net.view()
     computed = behind(view, [name for name, _ in ends], controls=False)
+    layers = find_in(view, unread).layers
     alone = [
-        (layer, call)
-        for layer in find_in(view, unread).layers
+        (layer, call, name)
+        for layer, name in zip(layers, distinct_names(layers))
         for call in layer.calls
         if call.phase == "training" and place_of(call.output)[0] in computed
     ]
     if not alone:
         return Regained(graph_def, (), ())
     begun: list[str] = []
-    calls = []
-    for layer, call in alone:
-        net, layer, made_now = _with_averages(net, layer, call)
-        begun += made_now
-        calls.append((layer, call))
+    whole: dict[str, FoundLayer] = {}
+    for layer, call, name in alone:
+        # Calls that share a layer share its averages.
+        if name not in whole:
+            net, whole[name], made_now = _with_averages(net, layer, call, name)
+            begun += made_now
+    calls = [(whole[name], call) for _, call, name in alone]
     net = needed(in_inference(net, calls)[0], ends)
-    names = tuple(dict.fromkeys(name_of(layer) for layer, _ in alone))
+    names = tuple(dict.fromkeys(name for _, _, name in alone))
     return Regained(as_graph_def(net), names, tuple(begun))
 
 
 def _with_averages(
-    net: Net, layer: FoundLayer, call: FoundCall
+    net: Net, layer: FoundLayer, call: FoundCall, scope: str
 ) -> tuple[Net, FoundLayer, list[str]]:
-    """With variables for the averages that a layer lacks."""
+    """With variables in `scope` for the averages that a layer lacks."""
     held, made_now = layer.variables, []
     channels = _channels(net, layer, call)
     for role in ("moving_mean", "moving_variance"):
         if getattr(held, role) is None:
-            name = free_name(net, f"{name_of(layer)}/{role}")
+            name = free_name(net, f"{scope.replace(':', '_')}/{role}")
             net = with_nodes(net, [_variable(net, name, channels, _dtype(net, layer))])
             averages: dict[str, Any] = {role: name}
             held = held._replace(**averages)

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Iterable, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
+from ..discovery.reading.nodes import shape_of
 from ..discovery.reading.tracing import VARIABLES
 from ..doctor.facts.case import name_of
 from ..doctor.facts.finding import Findings
+from ..doctor.facts.reach import needed
 from ..doctor.statistics import findings_of, numbers
 from ..doctor.targets import targets_of
 from ..files.text_table import counted, wrapped
@@ -100,7 +102,7 @@ def rescue(source: str, wish: Wish, tell: Callable[[str], Any]) -> None:
 
 def _exported(model: Model, wish: Wish, arrays: dict[str, Any] | None) -> Any:
     """Exports with a proof on the first examples of the data, or on random numbers."""
-    rows = {n.partition(":")[0]: a[:_ROWS] for n, a in (arrays or {}).items() if np.ndim(a)}
+    inputs, rows = _first_rows(model, wish, arrays or {})
     try:
         return export_inference(
             model.session,
@@ -109,10 +111,32 @@ def _exported(model: Model, wish: Wish, arrays: dict[str, Any] | None) -> Any:
             format=wish.format,
             phase=wish.phase,
             fold=wish.fold,
+            inputs=inputs,
             batch=rows or None,
         )
     except ValueError as error:
         raise Stopped(f"4 export: {error}") from None
+
+
+def _first_rows(model: Model, wish: Wish, arrays: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """What is to be fed, None for all placeholders, and some rows of it; by the same keys."""
+    ends = [_tensor(name).rpartition(":")[0] for name in _listed(wish.outputs)]
+    computed = needed(model.view, ends, controls=False)
+    # Labels are no input of what is served, and a single number is set and not fed.
+    given = {
+        (op, place): array
+        for name, array in arrays.items()
+        for op, _, place in [_tensor(name).rpartition(":")]
+        if np.ndim(array) and op in computed
+    }
+    keys = {each: each[0] if each[1] == "0" else "_".join(each) for each in given}
+    rows = {}
+    for (op, place), array in given.items():
+        sizes = shape_of(model.view, (op, int(place))) or (None,)
+        rows[keys[op, place]] = array[: sizes[0] or _ROWS]
+    if all(model.view.nodes[op].op == "Placeholder" for op, _ in given):
+        return None, rows
+    return {key: ":".join(each) for each, key in keys.items()}, rows
 
 
 def _tensor(name: str) -> str:
@@ -170,7 +194,9 @@ def _measured(model: Model, arrays: dict[str, Any], how: How, rewritten: Sequenc
     done = recalibrated(model, arrays, how)
     again = recalibrated(model, arrays, how)
     moved = _moved(again)
-    missed = [name for name in rewritten if name not in {each.name for each in done.layers}]
+    # A layer that has averages by now may be named by its scope.
+    known = {part for each in done.layers for part in (each.name, each.name.rpartition("/")[0])}
+    missed = [name for name in rewritten if name.replace(":", "_") not in known]
     if done.left or done.by_batch or missed:
         names = ", ".join([*done.left, *done.by_batch, *missed])
         raise Stopped(f"3 recalibrate: not measured as inference sees them: {names}")

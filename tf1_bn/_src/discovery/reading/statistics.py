@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Iterable, NamedTuple
 
 from .nodes import Node, Tensor, View, constant_values, shape_of
-from .tracing import MERGES, Parameter, asks_size, back, choice, parameter, step_back
+from .tracing import MERGES, Choice, Parameter, asks_size, back, choice, parameter, step_back
 
 _MOST = 200
 FUSED = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "_FusedBatchNormEx")
@@ -27,6 +27,7 @@ class Origin(NamedTuple):
       switch: the bool that decides between branches; None without one.
       switched: whether there are branches.
       others: tensors that are neither, such as the input of a layer.
+      branches: those that `switch` decides between.
     """
 
     reductions: frozenset[Tensor]
@@ -34,6 +35,7 @@ class Origin(NamedTuple):
     switch: Tensor | None
     switched: bool
     others: tuple[Tensor, ...]
+    branches: Choice | None = None
 
 
 def origin(view: View, tensor: Tensor, most: int = _MOST) -> Origin:
@@ -41,7 +43,7 @@ def origin(view: View, tensor: Tensor, most: int = _MOST) -> Origin:
     reductions: set[Tensor] = set()
     parameters: dict[Parameter, None] = {}
     others: list[Tensor] = []
-    switch, switched = None, False
+    branches: Choice | None = None
     waiting, seen = [tensor], {tensor}
     for current in waiting:
         most -= 1
@@ -62,7 +64,7 @@ def origin(view: View, tensor: Tensor, most: int = _MOST) -> Origin:
             if node.op.startswith("Select") and asks_size(view, node.inputs[0]):
                 before = [chosen.if_true]
             else:
-                switched, switch = True, switch or chosen.predicate
+                branches = branches if branches and branches.predicate else chosen
         elif step_back(view, current) is not None:
             before = [step_back(view, current) or current]
         elif node.op in _ARITHMETIC:
@@ -70,11 +72,24 @@ def origin(view: View, tensor: Tensor, most: int = _MOST) -> Origin:
         elif node.op not in _SOURCELESS:
             others.append(current)
         if most <= 0:
-            return Origin(frozenset(reductions), tuple(parameters), switch, switched, (current,))
+            others = [current]
+            break
         new = [each for each in dict.fromkeys(before) if each not in seen]
         seen.update(new)
         waiting.extend(new)
-    return Origin(frozenset(reductions), tuple(parameters), switch, switched, tuple(others))
+    switch = branches.predicate if branches is not None else None
+    found = frozenset(reductions), tuple(parameters)
+    return Origin(*found, switch, branches is not None, tuple(others), branches)
+
+
+def training_side(view: View, known: Origin) -> bool:
+    """The value of the switch with which numbers are a batch's; True where both may be."""
+    if known.branches is None:
+        return True
+    if_true, if_false = (
+        origin(view, each).reductions for each in (known.branches.if_true, known.branches.if_false)
+    )
+    return bool(if_true) or not if_false
 
 
 def _is_statistic(view: View, tensor: Tensor) -> bool:

@@ -16,11 +16,8 @@ _WHAT = (
     "`batches` must be a list of feed dicts, something else that can be gone through more than "
     "once, a function that returns an iterator, or the number of runs of an input pipeline"
 )
-# What is wrong with what was fed, or with the state of the session.
-_EXPLAINED = (
-    *(tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError, tf.errors.NotFoundError),
-    *(TypeError, ValueError),
-)
+# Of what was fed, of the session's state, and of ops that this machine cannot run.
+_EXPLAINED = (tf.errors.OpError, TypeError, ValueError)
 
 
 class Batches(NamedTuple):

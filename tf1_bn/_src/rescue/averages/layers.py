@@ -60,7 +60,7 @@ def layers_of(
     """
     computed = needed(view, outputs, controls=False) if outputs else None
     chosen, left = [], []
-    known = [name_of(layer) for layer in found.layers]
+    known = distinct_names(found.layers)
     unknown = [name for name in names or () if name not in known]
     if unknown:
         raise ValueError(f"`layers` must be names of {known} (got {unknown}).")
@@ -79,6 +79,18 @@ def layers_of(
         told = f": {'; '.join(left)}" if left else " among what the outputs need" * bool(outputs)
         raise ValueError(f"the graph has no batch normalization with moving statistics{told}")
     return chosen, left
+
+
+def distinct_names(layers: Sequence[FoundLayer]) -> list[str]:
+    """The scopes of the layers' variables; of layers in one scope the names of their means.
+
+    Variables by hand may all stand in the scope of the model.
+    """
+    scopes = [name_of(layer) for layer in layers]
+    return [
+        scope if scopes.count(scope) == 1 else layer.variables.moving_mean or layer.calls[0].output
+        for scope, layer in zip(scopes, layers)
+    ]
 
 
 def _obstacle(layer: FoundLayer) -> str:

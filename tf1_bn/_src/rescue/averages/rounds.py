@@ -24,7 +24,7 @@ class Rounds(NamedTuple):
     Attributes:
       session, view: the graph that runs, and as it reads.
       batches: what is fed.
-      switches: the names of the bool tensors that choose the phase.
+      switches: the bool tensors that choose the phase, by name, and their value in training.
       training: the phase that layers are measured in.
       standard_error: where a round may end, None for no place.
       progress: whether a terminal shows how far it is.
@@ -33,7 +33,7 @@ class Rounds(NamedTuple):
     session: Any
     view: View
     batches: Batches
-    switches: tuple[str, ...]
+    switches: Mapping[str, bool]
     training: bool
     standard_error: float | None
     progress: bool
@@ -46,19 +46,24 @@ class Result(NamedTuple):
     sample: bool
 
 
-def switches_of(graph: Any, found: Found) -> tuple[str, ...]:
-    """The bool tensors that choose the phase of a graph's layers, which can all be fed.
+def switches_of(graph: Any, found: Found) -> dict[str, bool]:
+    """The bool tensors that choose the phase of a graph's layers, with their value in training.
 
     Raises:
-      ValueError: one cannot be fed.
+      ValueError: one cannot be fed, or means training to one layer and inference to another.
     """
-    calls = (call for layer in found.layers for call in layer.calls)
-    names = tuple(dict.fromkeys(call.switch for call in calls if call.switch is not None))
-    for name in names:
-        tensor = _tensor(graph, name)
+    switches: dict[str, bool] = {}
+    for call in (call for layer in found.layers for call in layer.calls):
+        if call.switch is None:
+            continue
+        tensor = _tensor(graph, call.switch)
         if tensor is None or not graph.is_feedable(tensor):
-            raise ValueError(f"{name}, which chooses the phase, cannot be fed")
-    return names
+            raise ValueError(f"{call.switch}, which chooses the phase, cannot be fed")
+        if switches.setdefault(call.switch, call.training_on) != call.training_on:
+            raise ValueError(
+                f"{call.switch}: where it sets one layer to training it sets another to inference"
+            )
+    return switches
 
 
 def check_inputs(graph: Any, layers: Iterable[Layer]) -> None:
@@ -94,7 +99,7 @@ def measured(
       ValueError: there is no batch with values, or one with values that are not finite.
     """
     fetches = {call.input: call.input for layer in layers for call in layer.calls}
-    phase = dict.fromkeys(rounds.switches, rounds.training)
+    phase = _phase(rounds, rounds.training)
     running: dict[str, Running] = {}
     arrays = arrays_of(
         rounds.session, rounds.batches, fetches, phase, told if rounds.progress else ""
@@ -112,6 +117,10 @@ def measured(
     if empty:
         raise ValueError(f"there are no batches with values for {', '.join(empty)}")
     return {name: Result(found, rules[name]) for name, found in running.items()}
+
+
+def _phase(rounds: Rounds, training: bool) -> dict[str, bool]:
+    return {name: on is training for name, on in rounds.switches.items()}
 
 
 def _has_values(running: Running | None) -> bool:
@@ -154,7 +163,7 @@ def sample_rules(rounds: Rounds, layers: Sequence[Layer]) -> dict[str, bool]:
     first = rounds.batches.first() if fetches else None
     if first is None:
         return rules
-    phase = dict.fromkeys(rounds.switches, True)
+    phase = _phase(rounds, True)
     for name, (inputs, mean, variance) in run(
         rounds.session, fetches, first, phase, "batch 1"
     ).items():

@@ -16,6 +16,7 @@ _WEIGHTED = {"renorm_mean": "renorm_mean_weight", "renorm_stddev": "renorm_stdde
 _COUNTERS = re.compile(
     r"(global_step|save_counter|beta[12]_power(_\d+)?|(.*/)?(iterations|iter|seed_generator\S*))$"
 )
+_LAYERS_WORDS = ("kernel", "weights", "bias", "biases", "depthwise_kernel", "depthwise_weights")
 _SHADOWS = re.compile(r"(.*/)?moving_(mean|variance)/(biased|local_step)$")
 
 
@@ -97,7 +98,13 @@ def _is_slot(key: str, arrays: Mapping[str, Any]) -> bool:
     if "/.OPTIMIZER_SLOT/" in key or re.match("_?(optimizer|metrics)/", key):
         return True
     words = key.split("/")
-    return any("/".join(words[:n]) in arrays for n in range(1, len(words)))
+    owners = [
+        name for n in range(1, len(words)) for name in ["/".join(words[:n])] if name in arrays
+    ]
+    if words[-1] in _LAYERS_WORDS:
+        # A variable that is called as its layer's scope is: the kernel "conv" beside "conv/bias".
+        return any(np.shape(arrays[name]) == np.shape(arrays[key]) for name in owners)
+    return bool(owners)
 
 
 def _of_torch(arrays: Mapping[str, Any], word: Word, unmatched: list[Unmatched]) -> Iterator[Part]:

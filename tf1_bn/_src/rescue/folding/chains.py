@@ -86,7 +86,9 @@ def affine(values: Values, links: list[Link], channels: int, place: int) -> Affi
     """What the ops of a way do to each channel together; None where that cannot be told."""
     state = Affine(np.ones(channels), np.zeros(channels), place)
     for link in links:
-        known = _passed(values, link, state) if not link.scales else _scaled(values, link, state)
+        # A division by 0 shows in the result.
+        with np.errstate(all="ignore"):
+            known = (_scaled if link.scales else _passed)(values, link, state)
         if known is None:
             return None
         state = known

@@ -93,7 +93,7 @@ def _into_before(
     if known is None:
         return "its constants are not one for each channel"
     taken = Taken(behind(linear, weights, known.factor), known.offset)
-    return _Change(linear, taken, tuple(link for link in links if link.scales))
+    return _change_of(linear, taken, links)
 
 
 def _into_after(
@@ -133,6 +133,14 @@ def _into_after(
     taken = before(linear, weights, known.factor, known.offset)
     if isinstance(taken, str):
         return taken
+    return _change_of(linear, taken, links)
+
+
+def _change_of(linear: Node, taken: Taken, links: list[Link]) -> _Change | str:
+    kind = _NUMPY[dtype_of(linear) or 0]
+    with np.errstate(all="ignore"):
+        if not all(np.isfinite(kind(each)).all() for each in taken):
+            return f"the new weights of {linear.name} are too large for {kind.__name__}"
     return _Change(linear, taken, tuple(link for link in links if link.scales))
 
 
@@ -169,6 +177,8 @@ def _weights(view: View, values: Values, linear: Node) -> Any:
         if len(_uses(view, tensor)) > 1:
             return f"{linear.name} shares its weights"
         node = view.node(tensor)
+        if node.op in ("Enter", "RefEnter"):
+            return f"{linear.name} stands in a loop"
         if node.op != "Identity":
             return known
         tensor = node.inputs[0]

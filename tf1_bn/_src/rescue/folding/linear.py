@@ -88,7 +88,9 @@ def _before_product(node: Node, weights: Any, factor: Any, offset: Any) -> Taken
 def _sees_no_border(node: Node, weights: Any) -> bool:
     if node.op in _TRANSPOSED:
         return False
-    return text_of(node, "padding") == "VALID" or all(size == 1 for size in weights.shape[:-2])
+    padding = text_of(node, "padding")
+    # EXPLICIT puts a border around whatever the kernel's size.
+    return padding == "VALID" or (padding == "SAME" and max(weights.shape[:-2]) == 1)
 
 
 def _flag(node: Node, name: str) -> bool:

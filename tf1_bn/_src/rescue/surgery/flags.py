@@ -29,7 +29,7 @@ class Setting(NamedTuple):
         return f"{named(self.tensor)} = {self.value}"
 
 
-def solved(view: View, switch: Tensor, wanted: bool = False) -> Setting:
+def solved(view: View, switch: Tensor, wanted: bool) -> Setting:
     """What to set so that the bool `switch` is `wanted`: what is fed, where that can be told."""
     values, tensor = Values(view.nodes), switch
     goal: Any = wanted

@@ -74,20 +74,20 @@ def prepared(
     calls = _calls(found, behind)
     if not calls:
         raise ValueError("there is no batch normalization behind the outputs.")
-    switches = {call.switch: call for _, call in calls if call.switch is not None}
+    switches = {c.switch: c.training_on for _, c in calls if c.switch is not None}
     asked = list(asked)
     net = _marked(net, _OUTPUT, outputs)
     net = _marked(net, _SWITCH, [place_of(each) for each in switches])
     view = net.view()
     net = with_settings(joined(net), asked)
     settings = [*asked]
-    for place, switch in enumerate(switches):
+    for place, (switch, training) in enumerate(switches.items()):
         if _known(net, place) is None:
-            settings.append(solved(view, place_of(switch)))
+            settings.append(solved(view, place_of(switch), not training))
             net = with_settings(net, settings[-1:])
         value = _known(net, place)
-        if value is None or (value and every_layer):
-            settings.append(Setting(net.nodes[f"{_SWITCH}{place}"].inputs[0], False))
+        if value is None or (value is training and every_layer):
+            settings.append(Setting(net.nodes[f"{_SWITCH}{place}"].inputs[0], not training))
             net = with_settings(net, settings[-1:])
     net = decided(net)
     inert = _inert(net, _ends(net, len(outputs)))

@@ -11,6 +11,7 @@ from ...discovery.reading.nodes import Node, Tensor, constant_shape, constant_va
 
 _DEEPEST, _LARGEST = 60, 2**28
 _NUMPY = {1: np.float64, 2: np.float64, 3: np.int32, 9: np.int64, 10: np.bool_, 19: np.float64}
+_SIZED = ("Fill", "Tile", "BroadcastTo")
 _SAME = (
     *("Identity", "Snapshot", "StopGradient", "PreventGradient", "CheckNumerics", "ReadVariableOp"),
     *("RefIdentity", "Enter", "RefEnter", "IdentityN"),
@@ -86,9 +87,18 @@ def _computed(node: Node, parts: list[Any]) -> Any:
             return np.squeeze(parts[0], axes or None)
         if node.op == "Pack":
             return np.stack(parts, int(node.attributes["axis"].i))
+        if node.op in _SIZED and _too_large(node, parts):
+            return None
         return _FUNCTIONS[node.op](*parts)
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, MemoryError):
         return None
+
+
+def _too_large(node: Node, parts: list[Any]) -> bool:
+    """Whether what an op makes of small inputs is more than a graph's constants may be."""
+    sizes = parts[0] if node.op == "Fill" else parts[1]
+    times = np.size(parts[0]) if node.op == "Tile" else 1
+    return bool(np.prod(np.ravel(sizes), dtype=np.float64) * times > _LARGEST)
 
 
 def array_of(node: Node) -> Any:

@@ -58,7 +58,10 @@ def batches(inputs: Mapping[str, Any], given: Any, sizes_stay: bool = False) -> 
 def _made_up(key: str, tensor: Any, random: Any, sizes_stay: bool) -> Any:
     dtype = tensor.dtype.base_dtype
     if tensor.shape.rank is None:
-        raise ValueError(f"input {key} has no known number of axes: give a `batch` to test with.")
+        raise ValueError(
+            f"input {key} has no known number of axes: set it by `phase` (--phase) if it is one "
+            "number, or give a `batch` to test with."
+        )
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
         raise ValueError(f"input {key} is {dtype.name}: give a `batch` to test with.")
     sizes = tensor.shape.as_list()

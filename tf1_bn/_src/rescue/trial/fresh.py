@@ -32,14 +32,17 @@ def ask(what: str, request: dict[str, Any]) -> Any:
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     environment = dict(os.environ, PATH=path, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
     answer = os.path.join(request["folder"], "answer.json")
-    done = subprocess.run(
-        same_package.command(__name__, what, json.dumps(request), answer),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        timeout=_LONGEST,
-    )
+    try:
+        done = subprocess.run(
+            same_package.command(__name__, what, json.dumps(request), answer),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            timeout=_LONGEST,
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed(f"it did not end within {_LONGEST} seconds") from None
     told = done.stdout.decode("utf-8", "replace").strip().splitlines()
     if done.returncode or not os.path.exists(answer):
         raise Failed(told[-1][:400] if told else f"it ended with exit code {done.returncode}")

@@ -11,7 +11,7 @@ import numpy as np
 from ...runtime.tensorflow_v1 import tf
 from .batches import Batches
 from .fresh import Failed, ask
-from .proof import has_rows, near, rows_apart
+from .proof import has_rows, is_alike, near, rows_apart
 
 
 class Measured(NamedTuple):
@@ -139,7 +139,11 @@ def tried(trial: Trial, path: str, tests: Batches) -> Found:
         few = "there is one row alone" if tests.rows else "the inputs have no rows in common"
         notes.append(f"{few}, so none was tried beside others")
     else:
-        rows = rows_apart(last, keys, tests.rows)
+        # A converted model takes a row at a time.
+        answers = last if trial.format == "tflite" else first
+        rows = rows_apart(answers, keys, tests.rows)
+        if tests.rows > 1 and all(is_alike(each, tests.rows) for each in answers[:2]):
+            notes.append("all rows have the same outputs, which proves little: give a `batch`")
         missing = [key for key, one in zip(keys, last[0]) if not has_rows(one, tests.rows)]
         if missing:
             notes.append(f"{', '.join(missing)}: no row for each example, so not tried in rows")
