@@ -147,6 +147,8 @@ def test_what_a_proof_lets_pass() -> None:
     bad = np.where(np.arange(4)[:, None] == 0, np.nan, good)
     with pytest.raises(ValueError, match="depends on the rows beside"):
         rows_apart([[good], [bad]], ["y"], 4)
+    with pytest.raises(ValueError, match="as of a tf.squeeze without an axis"):
+        rows_apart([[good], [good[0]]], ["y"], 4)
     for one, other in ((good, bad), (good * 1j, good * 2j), (np.array([70000]), np.array([70005]))):
         with pytest.raises(ValueError, match="y differs"):
             near([one], [other], ["y"], "before")

@@ -157,11 +157,12 @@ def test_batches_of_one_size_from_a_pipeline_with_labels_and_a_number(
     np.savez(str(tmp_path / "data.npz"), **names)
     words = ["--data", str(tmp_path / "data.npz"), "-o", str(tmp_path / "new.pb")]
     assert main(["rescue", source, "--outputs", "logits", *words]) == 0
-    assert "in   IteratorGetNext: IteratorGetNext:0" in capsys.readouterr().out
+    # The op has another output, so the placeholder of this one has a name of its own.
+    assert "in   IteratorGetNext: IteratorGetNext_0:0" in capsys.readouterr().out
     with tf.Graph().as_default() as graph, make_session(graph) as session:
         message = tf.GraphDef.FromString((tmp_path / "new.pb").read_bytes())
         tf.import_graph_def(message, name="")
-        found = session.run("logits:0", {"IteratorGetNext:0": rows[:8]})
+        found = session.run("logits:0", {"IteratorGetNext_0:0": rows[:8]})
     wide = rows.astype(np.float64)
     np.testing.assert_allclose(found, ((wide - wide.mean(0)) / wide.std(0))[:8], rtol=2e-3)
 

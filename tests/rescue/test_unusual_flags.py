@@ -86,21 +86,31 @@ def test_a_conditional_around_a_layer_is_no_phase() -> None:
             np.testing.assert_allclose(answers(done, [output], feed)[0], expected, rtol=1e-5)
 
 
-def test_two_layers_that_a_conditional_chooses_from_are_two() -> None:
+@pytest.mark.parametrize("training", [False, True])
+def test_two_layers_that_a_conditional_chooses_from_are_two(training: bool) -> None:
     data = tf.placeholder(tf.float32, [None, 4], name="data")
     source = tf.placeholder(tf.bool, [], name="source")
-    phases = {"a": False, "b": True}
-    layers = {name: tf1_bn.BatchNormalization(name=name) for name in phases}
-    for layer in layers.values():
+    first, second = (tf1_bn.BatchNormalization(name=name) for name in "ab")
+    for layer in (first, second):
         layer.build(data.shape)
-    tf.cond(
-        source,
-        lambda: layers["a"](data, training=phases["a"]),
-        lambda: layers["b"](data, training=phases["b"]),
-    )
+    with tf1_bn.updates("in_place"):
+        tf.cond(source, lambda: first(data), lambda: second(data, training=training))
     found = find_layers(tf.get_default_graph())
     assert {each.variables.gamma for each in found} == {"a/gamma", "b/gamma"}
     assert {(call.phase, call.switch) for each in found for call in each.calls} == {
         ("inference", None),
-        ("training", None),
+        ("training" if training else "inference", None),
     }
+
+
+def test_dropout_follows_the_mode_that_the_layers_follow() -> None:
+    data = tf.placeholder(tf.float32, [None, 3], name="data")
+    mode = tf.placeholder_with_default(0, [], name="mode")
+    net = tf.cond(tf.equal(mode, 0), lambda: tf.nn.dropout(data, rate=0.5), lambda: data)
+    tf1_bn.batch_normalization(net, training=tf.equal(mode, 0), name="bn")
+    rows = np.random.RandomState(0).normal(4.0, 1.0, [30, 3])
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        for feed in ({data: rows}, {data: rows, mode: 2}):
+            (layer,) = tf1_bn.recalibrate(session, [feed], progress=False).layers
+            np.testing.assert_allclose(layer.after.mean, rows.mean(0), rtol=1e-5)

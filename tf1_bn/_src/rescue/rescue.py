@@ -122,12 +122,13 @@ def _first_rows(model: Model, wish: Wish, arrays: Mapping[str, Any]) -> tuple[An
     """What is to be fed, None for all placeholders, and some rows of it; by the same keys."""
     ends = [_tensor(name).rpartition(":")[0] for name in _listed(wish.outputs)]
     computed = needed(model.view, ends, controls=False)
+    read = {each for name in computed for each in model.view.nodes[name].inputs}
     # Labels are no input of what is served, and a single number is set and not fed.
     given = {
         (op, place): array
         for name, array in arrays.items()
         for op, _, place in [_tensor(name).rpartition(":")]
-        if np.ndim(array) and op in computed
+        if np.ndim(array) and (op, int(place)) in read
     }
     keys = {each: each[0] if each[1] == "0" else "_".join(each) for each in given}
     rows = {}

@@ -20,6 +20,13 @@ _WHAT = (
 _EXPLAINED = (tf.errors.OpError, TypeError, ValueError)
 
 
+class Phase(NamedTuple):
+    """Bools that choose the phase, by name, and what they follow from, should a batch not say."""
+
+    switches: Mapping[str, bool]
+    sources: Mapping[str, Any]
+
+
 class Batches(NamedTuple):
     """Feed dicts, as often as they are asked for; the first one alone; `number` where known."""
 
@@ -70,7 +77,7 @@ def _of_iterator(given: Any, rounds: int) -> Batches:
 
 
 def arrays_of(
-    session: Any, batches: Batches, fetches: Any, phase: Mapping[str, bool], told: str
+    session: Any, batches: Batches, fetches: Any, phase: Phase, told: str
 ) -> Generator[Any, None, None]:
     """Runs each batch and gives what was fetched; `told` is for the line of progress, if any.
 
@@ -83,13 +90,15 @@ def arrays_of(
         yield run(session, fetches, feed, phase, f"batch {number}")
 
 
-def run(session: Any, fetches: Any, feed: Any, phase: Mapping[str, bool], which: str) -> Any:
-    """One run, with `phase` in place of whatever `feed` says of the same tensors."""
+def run(session: Any, fetches: Any, feed: Any, phase: Phase, which: str) -> Any:
+    """One run, with the switches of `phase` in place of whatever `feed` says of them."""
     if not isinstance(feed, Mapping):
         raise TypeError(f"{which} must be a feed dict (got {type(feed).__name__}).")
-    given = {key: value for key, value in feed.items() if getattr(key, "name", key) not in phase}
+    named = {getattr(key, "name", key): (key, value) for key, value in feed.items()}
+    given = dict(pair for name, pair in named.items() if name not in phase.switches)
+    sources = {name: value for name, value in phase.sources.items() if name not in named}
     try:
-        return session.run(fetches, {**given, **phase})
+        return session.run(fetches, {**sources, **given, **phase.switches})
     except tf.errors.OutOfRangeError:
         raise ValueError(f"{which}: the input pipeline has no more; let it repeat") from None
     except _EXPLAINED as error:

@@ -9,7 +9,9 @@ import numpy as np
 
 from ...discovery.found import Found
 from ...discovery.reading.nodes import View, named
-from .batches import Batches, arrays_of, run
+from ..surgery.baked import place_of
+from ..surgery.flags import solved
+from .batches import Batches, Phase, arrays_of, run
 from .convention import is_sample, written_by
 from .layers import Layer
 from .moments import Moments, Running, begun, merged, moments_of, standard_errors, with_batch
@@ -119,8 +121,15 @@ def measured(
     return {name: Result(found, rules[name]) for name, found in running.items()}
 
 
-def _phase(rounds: Rounds, training: bool) -> dict[str, bool]:
-    return {name: on is training for name, on in rounds.switches.items()}
+def _phase(rounds: Rounds, training: bool) -> Phase:
+    """What to feed; dropout may ask for the same number as the layers do, by an op of its own."""
+    switches = {name: on is training for name, on in rounds.switches.items()}
+    sources = {}
+    for name, value in switches.items():
+        tensor, number = solved(rounds.view, place_of(name), value)
+        if rounds.view.node(tensor).op.startswith("Placeholder"):
+            sources[named(tensor)] = number
+    return Phase(switches, sources)
 
 
 def _has_values(running: Running | None) -> bool:

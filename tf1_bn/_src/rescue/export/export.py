@@ -173,7 +173,7 @@ def _report(path: Any, ready: Prepared, done: Folded, trial: Trial, results: Any
     return ExportReport(
         os.fspath(path),
         trial.format,
-        {key: each.name for key, each in trial.inputs.items()},
+        dict(zip(trial.inputs, trial.fed)),
         dict(zip(trial.outputs, trial.names)),
         ready.layers,
         tuple(str(each) for each in ready.settings),

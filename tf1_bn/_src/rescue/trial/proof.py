@@ -52,6 +52,12 @@ def rows_apart(results: Sequence[Sequence[Any]], names: Sequence[str], rows: int
             continue
         each = len(first) // rows
         for other in results[1:]:
+            shape = np.shape(other[place])
+            if len(shape) != first.ndim:
+                raise ValueError(
+                    f"{name} has the shape {first.shape} for {rows} rows and {shape} for a row "
+                    "alone, as of a tf.squeeze without an axis."
+                )
             found = difference(first[:each], np.asarray(other[place])[:each])
             # Not "more than": of NaN that would be false.
             if not found <= allowed([first]):
