@@ -59,7 +59,7 @@ def same(found: Any, meant: Mapping[str, Any]) -> None:
 def test_a_variable_called_as_a_scope_is_no_owner_of_slots(convert: Converting) -> None:
     arrays = {**norm("bn", 4), "conv": values(3, 3, 2, 4), "conv/bias": values(4)}
     assert convert(arrays, "torch") is None and "conv: [3,3,2,4]" in convert.err
-    found = convert(arrays, "torch", "--rule", "conv=drop")
+    found = convert(arrays, "torch", "--rule", "conv=conv")
     assert found is not None
     np.testing.assert_array_equal(found["conv.bias"], arrays["conv/bias"])
 
