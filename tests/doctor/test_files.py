@@ -45,6 +45,19 @@ def test_a_checkpoint_by_each_of_its_names(
     assert code == 0 and "bn2    not in a checkpoint" in out
 
 
+def test_a_variable_that_holds_no_numbers_costs_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.get_variable("words/moving_mean", initializer=tf.constant(["a"]))
+        for name in ("bn/moving_mean", "bn/moving_variance"):
+            tf.get_variable(name, initializer=np.float64([2.0]))
+        session.run(tf.global_variables_initializer())
+        prefix = tf.train.Saver().save(session, str(tmp_path / "step"), write_meta_graph=False)
+    code, out, err = told(prefix, capsys)
+    assert (code, err) == (0, "") and "2 to 2" in out and "words" not in out
+
+
 def test_a_frozen_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "frozen.pb"
     with tf.Graph().as_default():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any, Iterator
 
 import numpy as np
@@ -99,6 +100,38 @@ def test_a_phase_that_is_never_true() -> None:
         with pytest.raises(RuntimeError, match="BN501 warning: bn: .* after 2 runs"):
             session.run(program.step, program.fed(False))
     assert "feed True" in hook.findings[0].mend
+
+
+@pytest.mark.parametrize("fed, code", [(False, []), (None, []), (True, ["BN501 warning"])], ids=str)
+def test_what_is_restored_may_be_held_still_by_the_phase(
+    fed: bool | None, code: list[str], tmp_path: Path
+) -> None:
+    program = Program(wired=False)
+    saver = tf.train.Saver()
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(program.updates, program.fed(True))
+        saver.save(session, str(tmp_path / "model"))
+    hook = tf1_bn.StatisticsHook(every=2)
+    feeds = {program.x: DATA} if fed is None else program.fed(fed)
+    creator = tf.train.ChiefSessionCreator(checkpoint_dir=str(tmp_path))
+    with warnings.catch_warnings(), tf.train.MonitoredSession(creator, hooks=[hook]) as session:
+        warnings.simplefilter("ignore")
+        for _ in range(4):
+            session.run(program.step, feeds)
+    assert [f"{each.code} {each.level}" for each in hook.findings] == code
+
+
+def test_a_loop_does_not_tell_what_it_feeds() -> None:
+    program, watch = Program(wired=False), tf1_bn.StatisticsHook(every=2, on="raise")
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(program.updates, program.fed(True))
+        watch(session)
+        for _ in range(4):
+            session.run(program.step, program.fed(False))
+            watch(session, program.step)
+    assert watch.findings == ()
 
 
 def test_updates_that_another_hook_runs_are_seen_by_their_numbers() -> None:
@@ -200,6 +233,22 @@ def test_a_step_of_a_generator_says_nothing_of_the_discriminator() -> None:
         for _ in range(4):
             session.run(step, {x: DATA})
     assert hook.findings == ()
+
+
+@pytest.mark.parametrize("wired", [True, False])
+def test_steps_that_a_program_makes_itself(wired: bool) -> None:
+    """It gathers gradients in one run, which moves the averages, and takes them off in another."""
+    x, phase = tf.placeholder(tf.float32, [None, 3]), tf.placeholder_with_default(False, [])
+    y = tf1_bn.batch_normalization(x, training=phase, momentum=MOMENTUM, name="bn")
+    learned = tf.trainable_variables()
+    gathered = [tf.Variable(tf.zeros(v.shape), trainable=False) for v in learned]
+    gradients = tf.gradients(tf.reduce_mean(tf.square(y - 1.0)), learned)
+    with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS) if wired else []):
+        gather = [tf.assign_add(total, g) for total, g in zip(gathered, gradients)]
+    step = [tf.assign_sub(v, 0.1 * g) for v, g in zip(learned, gradients)]
+    hook, fed = tf1_bn.StatisticsHook(every=4), {x: DATA, phase: True}
+    runs = [(gather, fed), (step, fed)] * 4
+    assert sum(heard(hook, *runs), []) == ([] if wired else ["BN501 warning"])
 
 
 def test_it_costs_nothing_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:

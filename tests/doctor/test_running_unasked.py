@@ -153,6 +153,83 @@ def test_statistics_that_are_fed_to_their_initializers() -> None:
         assert sum(warned(session, *[train_op] * 3), []) == []
 
 
+def test_statistics_that_begin_as_numbers_somebody_knows() -> None:
+    known = tf.constant_initializer([0.5, 2.0, 1.0, -1.0])
+    x, training = tf.placeholder(tf.float32, [None, 4]), zoo.phase()
+    y = LAYER(x, training=training, name="bn", moving_mean_initializer=known)
+    train_op = zoo.minimized(zoo.loss_of(y))
+    with started() as session:
+        assert sum(warned(session, *[train_op] * 3), []) == []
+
+
+def test_what_was_restored_stays_known_when_more_is_built(tmp_path: Path, graph: Any) -> None:
+    """A head of its own, on what another program has trained."""
+    outputs = zoo.net(LAYER, zoo.phase())
+    saver = tf.train.Saver()
+    with started() as session:
+        saver.restore(session, saver.save(session, str(tmp_path / "model")))
+        assert not unasked.is_watched(graph)
+        head = LAYER(zoo.dense(outputs, 4, "hidden"), training=zoo.phase(), name="bn3")
+        updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)[-2:]
+        train_op = [zoo.minimized(zoo.loss_of(head)), updates]
+        session.run(tf.variables_initializer(tf.global_variables("hidden|bn3")))
+        assert unasked.is_watched(graph)
+        assert sum(warned(session, *[train_op] * 3), []) == []
+
+
+def test_it_is_said_once_though_more_is_built() -> None:
+    train_op = zoo.updates_forgotten(LAYER)["train_op"]
+    with started() as session:
+        assert list(map(len, warned(session, *[train_op] * 3))) == [0, 1, 0]
+        LAYER(tf.zeros([2, 3]), training=zoo.phase(), name="later")
+        assert sum(warned(session, *[train_op] * 3), []) == []
+
+
+def test_what_our_own_code_asks_is_no_run() -> None:
+    """Updates that a program has listed and then forgotten."""
+    outputs = zoo.net(LAYER, zoo.phase())
+    assert len(tf1_bn.update_ops_for(zoo.loss_of(outputs))) == 4
+    train_op = zoo.minimized(zoo.loss_of(outputs))
+    with started() as session:
+        assert list(map(len, warned(session, *[train_op] * 3))) == [0, 1, 0]
+
+
+def test_a_copy_that_follows_by_subtraction_is_no_step() -> None:
+    """A target network in training, whose gamma and beta follow those of another one."""
+    x, training = zoo.images(), zoo.phase()
+    with tf.variable_scope("main"):
+        value = zoo.net(LAYER, training, x)
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    with tf.variable_scope("target"):
+        target = tf.stop_gradient(zoo.net(LAYER, training, x))
+    main, late = tf.trainable_variables("main"), tf.trainable_variables("target")
+    with tf.control_dependencies(updates):
+        step = zoo.minimized(tf.reduce_mean(tf.square(value - target)), main)
+    with tf.control_dependencies([step]):
+        follows = [tf.assign_sub(old, 0.1 * (old - new)) for old, new in zip(late, main)]
+    with started() as session:
+        assert sum(warned(session, *[follows] * 3), []) == []
+
+
+def test_a_step_that_a_program_makes_itself(graph: Any) -> None:
+    loss, learned = zoo.loss_of(zoo.net(LAYER, zoo.phase())), tf.trainable_variables()
+    pairs = zip(learned, tf.gradients(loss, learned))
+    steps = [tf.assign_sub(variable, 0.1 * gradient) for variable, gradient in pairs]
+    with started() as session:
+        assert len(sum(warned(session, *[steps] * 3), [])) == 1
+
+
+def test_a_mistake_of_ours_stops_no_run(graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(graph: Any) -> Any:
+        raise KeyError("no such op")
+
+    train_op = zoo.updates_forgotten(LAYER)["train_op"]
+    monkeypatch.setattr(unasked, "_layers", fails)
+    with started() as session:
+        assert sum(warned(session, *[train_op] * 3), []) == []
+    assert not unasked.is_watched(graph)
+
+
 def test_a_step_of_others_through_a_layer() -> None:
     """The generator is pretrained; the discriminator's step will move its own statistics."""
     parts = zoo._gan(LAYER, zoo.phase())

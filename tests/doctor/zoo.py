@@ -574,6 +574,18 @@ def accumulated(bn: Layer) -> dict[str, Any]:
     return {"train_op": [adds, applied]}
 
 
+def applied_with_the_updates(bn: Layer) -> dict[str, Any]:
+    """Gradients that other runs have gathered; the averages move by the last batch."""
+    optimizer = tf.train.GradientDescentOptimizer(0.1)
+    pairs = optimizer.compute_gradients(loss_of(net(bn, phase())))
+    sums = [tf.Variable(tf.zeros(v.shape), trainable=False, name="sum") for _, v in pairs]
+    for total, (gradient, _) in zip(sums, pairs):
+        tf.assign_add(total, gradient)
+    with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+        applied = optimizer.apply_gradients((s, v) for s, (_, v) in zip(sums, pairs))
+    return {"train_op": applied}
+
+
 CORRECT: dict[str, Program] = {
     program.__name__: program
     for program in [
@@ -605,6 +617,7 @@ CORRECT: dict[str, Program] = {
         target_network,
         one_set_a_domain,
         accumulated,
+        applied_with_the_updates,
     ]
 }
 
@@ -635,5 +648,6 @@ OF_NO_KERNEL = {
         target_network,
         one_set_a_domain,
         accumulated,
+        applied_with_the_updates,
     ]
 }

@@ -321,6 +321,13 @@ def flag(default: bool | None = False, fed: bool | None = None) -> None:
     train(loss, updates(), {} if fed is None else {training: fed})
 
 
+def flag_of_a_number(fed: int, behind: bool = False) -> None:
+    tf = tensorflow()
+    phase = tf.placeholder_with_default(0, [], "phase")
+    flag = tf.cast(phase, tf.bool)
+    train(net(flag), updates(), {flag if behind else phase: fed})
+
+
 def fine_tuned(folder: str) -> None:
     tf = tensorflow()
     loss = net(False)
@@ -329,6 +336,46 @@ def fine_tuned(folder: str) -> None:
         session.run(tf.global_variables_initializer())
         save_and_restore(session, Path(folder))
         session.run(step)
+
+
+def held_still(folder: str, waits: bool) -> None:
+    """The statistics of a checkpoint, and a phase that stays False."""
+    tf = tensorflow()
+    loss = net(tf.placeholder_with_default(False, [], "is_training"))
+    with tf.control_dependencies(updates() if waits else []):
+        step = descend(loss).minimize(loss)
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        save_and_restore(session, Path(folder))
+        session.run(step)
+
+
+def best_restored(folder: str, training: bool | None) -> None:
+    """What is restored behind the training is what the training made."""
+    tf = tensorflow()
+    flag = tf.placeholder_with_default(False, [], "is_training") if training is None else training
+    loss = net(flag)
+    with tf.control_dependencies(updates()):
+        step = descend(loss).minimize(loss)
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(step)
+        save_and_restore(session, Path(folder))
+        session.run(loss)
+
+
+def measured_behind(folder: str) -> None:
+    """Trained without updates, and given the averages of all the data at the end."""
+    tf = tensorflow()
+    loss = net(tf.placeholder_with_default(True, []))
+    step = descend(loss).minimize(loss)
+    means = [v for v in tf.global_variables() if "moving_mean" in v.name]
+    with make_session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(step)
+        for variable in means:
+            variable.load(np.full(variable.shape, 2.0), session)
+    saved(folder)
 
 
 def evaluated_beside() -> None:
@@ -463,7 +510,25 @@ MISTAKES: dict[str, tuple[Callable[[str], Any], str, str, str]] = {
         "BN105 warning: bn0, bn1: is_training:0 was False in every session run",
         "feed True for is_training:0 in training",
     ),
+    "left out, and the best step restored": (
+        lambda folder: best_restored(folder, False),
+        "idle",
+        "BN101 warning: bn0, bn1: ",
+        "averages that never moved",
+    ),
+    "flag, and the best step restored": (
+        lambda folder: best_restored(folder, None),
+        "flag false",
+        "BN105 warning: bn0, bn1: ",
+        "feed True",
+    ),
     "flag fed": (lambda _: flag(None, False), "flag false", "BN105 warning: ", "feed True for"),
+    "flag, a number": (
+        lambda _: flag_of_a_number(0),
+        "flag false",
+        "BN105 warning: bn0, bn1: phase:0 was False in every session run",
+        "feed True for phase:0",
+    ),
     "flag, by hand": (
         lambda _: stepped_by_hand(None),
         "flag false",
@@ -480,8 +545,13 @@ MISTAKES: dict[str, tuple[Callable[[str], Any], str, str, str]] = {
 }
 CORRECT: dict[str, tuple[Callable[[str], Any], str]] = {
     "flag True": (lambda _: flag(fed=True), "moved"),
+    "flag, a number": (lambda _: flag_of_a_number(1), "moved"),
+    "flag behind a number": (lambda _: flag_of_a_number(1, behind=True), "moved"),
     "flag True by itself": (lambda _: flag(True), "moved"),
     "fine tuning": (fine_tuned, "no updates"),
+    "fine tuning by the phase": (lambda folder: held_still(folder, False), "no updates"),
+    "fine tuning by the phase, waiting": (lambda folder: held_still(folder, True), "no updates"),
+    "measured at the end": (measured_behind, "given"),
     "not trainable": (lambda _: train(net(trainable=False)), "no updates"),
     "evaluation beside training": (lambda _: evaluated_beside(), "moved"),
     "evaluation alone": (lambda _: evaluated("update_ops"), "no updates"),

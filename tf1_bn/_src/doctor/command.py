@@ -58,7 +58,7 @@ def doctor_command(parsed: Any) -> int:
         say(printable(line))
     text = as_json(found) if parsed.json else as_text(found, width_of(sys.stdout))
     code = put(text, found.exit_code)
-    return code if _written(found, files) else code or UNREAD
+    return code if _written(found, files) else UNREAD
 
 
 def _writable(parsed: Any) -> list[tuple[str, str]]:

@@ -138,8 +138,10 @@ def values_of(target: Target) -> dict[str, Any]:
 def _of_checkpoint(prefix: str) -> Iterator[tuple[str, Any]]:
     try:
         reader = tf.train.load_checkpoint(prefix)
-        shapes = reader.get_variable_to_shape_map()
+        shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
         for key, shape in shapes.items():
+            if not dtypes[key].is_floating:
+                continue
             size = int(np.prod(shape, dtype=np.float64))
             if size <= _MOST_CHANNELS and (len(shape) <= 1 or size == max(shape)):
                 name = key[: -len(_OBJECT)] if key.endswith(_OBJECT) else key

@@ -20,6 +20,8 @@ _WIDTH, _LEFT, _RIGHT, _TOP, _LINE = 460, 164, 386, 40, 16
 _MOST_DRAWN = 300
 _LONGEST_NAME = 22
 _MOST_TICKS = 5
+# Beyond float32's numbers, and nearer to 0, nothing has a place of its own.
+_LARGEST = 1e38
 _BEGINS = {"moving_mean": 0.0, "moving_variance": 1.0}
 _CAPTION = (
     "Moving statistics of each layer: from its smallest channel to its greatest, the middle half "
@@ -73,8 +75,10 @@ def _panel(role: str, layers: Sequence[Layer]) -> str:
 def _drawable(role: str, array: Any) -> Any:
     """The numbers that have a place on the axis."""
     values = np.asarray([] if array is None else array, np.float64).reshape(-1)
-    values = values[np.isfinite(values)]
-    return values if role == "moving_mean" else values[values > 0]
+    values = np.clip(values[np.isfinite(values)], -_LARGEST, _LARGEST)
+    if role == "moving_mean":
+        return np.where(np.abs(values) < 1.0 / _LARGEST, 0.0, values)
+    return np.maximum(values[values > 0], 1.0 / _LARGEST)
 
 
 def _axis(role: str, values: Any) -> _Axis:

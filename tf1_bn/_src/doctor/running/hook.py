@@ -9,7 +9,7 @@ from ...runtime.tensorflow_v1 import tf
 from ..facts.finding import CODES, Finding, Findings, ordered
 from .judged import Seen, findings_of
 from .layers import Layer, Statistics, check_session, layers_of, read_all
-from .runs import Run, ops_in, run_of, unknown_step
+from .runs import Run, in_inference, ops_in, run_of, unknown_step
 from .telling import warn
 
 REACTIONS = ("warn", "raise")
@@ -77,8 +77,9 @@ class StatisticsHook(tf.train.SessionRunHook):  # type: ignore[misc]
             self._before = read_all(run_context.session, self._layers)
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
-        session = run_context.session
-        self._after(session, self._run_of(session.graph, run_context.original_args.fetches))
+        session, given = run_context.session, run_context.original_args
+        run = self._run_of(session.graph, given.fetches)
+        self._after(session, self._training(session.graph, run, given.feed_dict or {}))
 
     def end(self, session: Any) -> None:
         self._tell(self._seen(read_all(session, self._layers)))
@@ -104,7 +105,8 @@ class StatisticsHook(tf.train.SessionRunHook):  # type: ignore[misc]
         if fetches is None:
             self._after(session, unknown_step(self._layers))
         else:
-            self._after(session, self._run_of(session.graph, fetches))
+            run = self._run_of(session.graph, fetches)
+            self._after(session, self._training(session.graph, run, None))
 
     # -- what both do ----------------------------------------------------------------------------
 
@@ -132,6 +134,13 @@ class StatisticsHook(tf.train.SessionRunHook):  # type: ignore[misc]
         if key not in self._runs:
             self._runs[key] = run_of(fetched, self._layers)
         return self._runs[key]
+
+    def _training(self, graph: Any, run: Run, feed_dict: Any) -> Run:
+        """The run without layers that it holds still, with statistics from a checkpoint."""
+        still = run.trains - run.reaches - self._begun
+        layers = [each for each in self._layers if each.name in still]
+        held = in_inference(graph, layers, feed_dict)
+        return run._replace(trains=run.trains - held) if held else run
 
     def _after(self, session: Any, run: Run) -> None:
         for name in run.reaches if run.is_step or run.by_itself else ():

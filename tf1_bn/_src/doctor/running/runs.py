@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
+import numpy as np
+
+from ...discovery.found import FoundCall
 from ...runtime.graph_search import needed_ops
 from ...runtime.tensorflow_v1 import Operation, op_of, tf
 from ..facts.case import affine_of, statistics_of
@@ -22,7 +26,8 @@ class Run(NamedTuple):
     """Names of layers.
 
     Attributes:
-      is_step: whether an optimizer makes a step.
+      is_step: whether an optimizer makes a step, or the program one of its own by gradients, which
+        it may also gather first.
       trains: those in training, or switched, whose gamma or beta it trains.
       reaches: those whose statistics it writes, if their phase is training.
       evaluates: in a run without a step, those that may normalize by their moving statistics.
@@ -45,9 +50,13 @@ def unknown_step(layers: Sequence[Layer]) -> Run:
 def run_of(fetched: Sequence[Operation], layers: Sequence[Layer]) -> Run:
     """What running the ops does."""
     ops = {op.name: op for op in needed_ops(fetched)}
+    writes = [op for op in ops.values() if WRITE.match(op.type) and not is_initializer(op)]
+    moved = {written(op) for op in writes}
     steps = {written(op) for op in ops.values() if STEP.match(op.type)}
-    writes = (op for op in ops.values() if WRITE.match(op.type))
-    moved = {written(op) for op in writes if not is_initializer(op)}
+    if not steps:
+        averages = {name for layer in layers for name in statistics_of(layer.found)}
+        others = (op for op in writes if written(op) not in averages)
+        steps = {written(op) for op in others if _is_of_gradients(op.inputs[1])}
     trains, reaches, evaluates = set(), set(), set()
     for layer in layers:
         affine = affine_of(layer.found)
@@ -60,6 +69,12 @@ def run_of(fetched: Sequence[Operation], layers: Sequence[Layer]) -> Run:
             evaluates.add(layer.name)
     found = (frozenset(trains), frozenset(reaches), frozenset(evaluates))
     return Run(bool(steps), *found, _by_itself(fetched, layers))
+
+
+def _is_of_gradients(value: Any) -> bool:
+    """Whether a value is computed from what `tf.gradients` made, in a scope of that name."""
+    data = needed_ops([value], follows=lambda source: isinstance(source, tf.Tensor))
+    return any(re.search("(^|/)gradients", op.name) for op in data)
 
 
 def _by_itself(fetched: Sequence[Operation], layers: Sequence[Layer]) -> bool:
@@ -93,6 +108,46 @@ def ops_in(graph: Any, fetches: Any) -> Iterator[Operation]:
     elif hasattr(type(fetches), "__attrs_attrs__"):
         names = (each.name for each in type(fetches).__attrs_attrs__)
         yield from ops_in(graph, [getattr(fetches, name) for name in names])
+
+
+def in_inference(graph: Any, layers: Sequence[Layer], feed_dict: Any) -> frozenset[str]:
+    """The names of layers that a run holds in inference, by the phase that it is fed.
+
+    Args:
+      graph: of the run.
+      layers: those that are asked about.
+      feed_dict: None where it is not known; then a phase that can be fed may be inference.
+    """
+    fed: dict[str, Any] = {}
+    for key, value in (feed_dict or {}).items():
+        # Something that stands for several tensors is no phase.
+        with contextlib.suppress(TypeError, ValueError, KeyError):
+            fed[op_of(graph.as_graph_element(key)).name] = value
+    known = None if feed_dict is None else fed
+    return frozenset(
+        layer.name
+        for layer in layers
+        if all(_is_inference(graph, call, known) for call in layer.found.calls)
+    )
+
+
+def _is_inference(graph: Any, call: FoundCall, fed: Mapping[str, Any] | None) -> bool:
+    if call.phase != "switched" or call.switch is None:
+        return call.phase == "inference"
+    try:
+        op = graph.get_tensor_by_name(call.switch).op
+    except (KeyError, ValueError):
+        # In the body of a function.
+        return False
+    known: Mapping[str, Any] = fed or {}
+    while op.type in (*_PASSES_ON, "Cast") and op.name not in known:
+        op = op.inputs[0].op
+    if op.name in known:
+        return not np.any(known[op.name])
+    if fed is None or op.type != "PlaceholderWithDefault":
+        return fed is None and op.type.startswith("Placeholder")
+    by_itself = tf.get_static_value(op.inputs[0])
+    return by_itself is not None and not np.any(by_itself)
 
 
 def written(op: Operation) -> str:

@@ -9,20 +9,25 @@ open whether the layer is moved, which with a correct program is the first run t
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from ...call.calls import Call, Finish, listeners
-from ...runtime.graph_place import calls_of, heard_calls
+from ...programs.watching.executed import is_given
+from ...runtime.graph_place import calls_of
 from ...runtime.graph_search import needed_ops
 from ...runtime.tensorflow_v1 import Operation, op_of, tf
 from .runs import STEP, WRITE, is_initializer, written
 from .telling import warn
 
 SWITCH = "TF1_BN_WARN_UNREACHED"
+# TensorFlow copies collections with string keys only, so this one stays with its graph.
+_SETTLED = ("tf1_bn", "settled")
 # Runs of one train op; in between a program may run the update ops by themselves.
 PATIENCE = 2
+_PACKAGE = __name__.partition(".")[0]
 _TEXT = (
     "{layers} trained, and no session run so far can move the moving statistics: inference "
     "normalizes by what they began with. Make the train op by tf1_bn.minimize(optimizer, loss), or "
@@ -71,7 +76,8 @@ class _Fetches:
         self._graph = weakref.ref(graph)
         self._lock = threading.Lock()
         self._seen: set[Operation] = set()
-        self._moved: set[str] = set()
+        # The averages that runs move, and those that were told of: a later watch knows them, too.
+        self._settled = _settled(graph)
         # What each train op trains, and how often it was fetched.
         self._trained: dict[Operation, list[_Layer]] = {}
         self._runs: dict[Operation, int] = {}
@@ -83,15 +89,22 @@ class _Fetches:
             return True
         graph = self._graph()
         fetchable = bool(tf.Graph.is_fetchable(graph, tensor_or_op))
-        # While a layer is built, it is the layer that asks.
-        if fetchable and heard_calls() is None:
-            with self._lock:
-                unreached = self._unreached(graph, op_of(tensor_or_op))
+        if fetchable and not _asks_for_us(sys._getframe(1)):
+            unreached = self._unreached_or_none(graph, tensor_or_op)
             if unreached:
                 several = "are" if len(unreached) > 1 else "is"
                 named = ", ".join(unreached[:4]) + (", ..." if len(unreached) > 4 else "")
                 warn(_TEXT.format(layers=f"{named} {several}"))
         return fetchable
+
+    def _unreached_or_none(self, graph: Any, tensor_or_op: Any) -> list[str]:
+        with self._lock:
+            try:
+                return self._unreached(graph, op_of(tensor_or_op))
+            except Exception:
+                # The program runs, whatever we do not understand of it.
+                self._end(graph)
+                return []
 
     def _unreached(self, graph: Any, op: Operation) -> list[str]:
         """The layers that are to be told of; ends the watch where nothing is left to find."""
@@ -99,15 +112,16 @@ class _Fetches:
             self._look(graph, op)
         if WRITE.match(op.type):
             # The initializer alone, with a value that is fed, is how a variable is loaded.
-            self._moved.add(written(op))
+            self._settled.add(written(op))
         if op not in self._trained:
             self._idle.add(id(op))
             return []
         self._runs[op] = self._runs.get(op, 0) + 1
         if self._runs[op] < PATIENCE:
             return []
-        unreached = [each for each in self._trained[op] if each.mean not in self._moved]
+        unreached = [each for each in self._trained[op] if each.mean not in self._settled]
         if unreached:
+            self._settled.update(each.mean for each in unreached)
             self._end(graph)
         waited_for = _waited_for(graph) if unreached else set()
         left = (each.mean for each in unreached if waited_for.isdisjoint(each.updates))
@@ -120,13 +134,15 @@ class _Fetches:
         new = list(needed_ops([fetched], follows=lambda source: op_of(source) not in known))
         known.update(new)
         trained: set[str] = set()
+        by_hand: list[Operation] = []
         for op in new:
             if STEP.match(op.type):
                 trained.add(written(op))
-            elif WRITE.match(op.type) and not is_initializer(op):
-                self._moved.add(written(op))
+            elif WRITE.match(op.type) and (not is_initializer(op) or is_given(op)):
+                self._settled.add(written(op))
                 # Optimizers that a program makes itself subtract; an assignment may restore.
-                trained.update([written(op)] if op.type.startswith("AssignSub") else [])
+                by_hand += [op] if op.type.startswith("AssignSub") else []
+        trained.update(_by_gradients(by_hand, layers))
         found = [
             layer
             for layer in layers
@@ -134,12 +150,37 @@ class _Fetches:
         ]
         if found:
             self._trained[fetched] = found
-        if all(layer.mean in self._moved for layer in layers):
+        if all(layer.mean in self._settled for layer in layers):
             self._end(graph)
 
     def _end(self, graph: Any) -> None:
         if is_watched(graph):
             del graph.is_fetchable
+
+
+def _settled(graph: Any) -> set[str]:
+    kept: list[set[str]] = graph.get_collection_ref(_SETTLED)
+    if not kept:
+        kept.append(set())
+    return kept[0]
+
+
+def _asks_for_us(frame: Any) -> bool:
+    """Whether it is our own code that asks about an op, and not a session that is to run it."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == _PACKAGE
+
+
+def _by_gradients(writes: Iterable[Operation], layers: Iterable[_Layer]) -> set[str]:
+    """What is trained by subtraction; a copy that follows another network needs no output."""
+    outputs = {output for layer in layers for output in layer.outputs}
+    learned = {name for layer in layers for name in layer.learned}
+    steps = [op for op in writes if written(op) in learned]
+    return {written(op) for op in steps if not outputs.isdisjoint(_computed_from(op.inputs[1]))}
+
+
+def _computed_from(value: Any) -> Iterator[Operation]:
+    """The ops of what a tensor is computed from, without those it only waits for."""
+    return needed_ops([value], follows=lambda source: isinstance(source, tf.Tensor))
 
 
 def _layers(graph: Any) -> list[_Layer]:

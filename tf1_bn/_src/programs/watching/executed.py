@@ -17,7 +17,10 @@ _READS = ("ReadVariableOp", "Identity")
 _PASSES_ON = ("Identity", "RefIdentity", "Switch", "RefSwitch", "Enter", "RefEnter")
 # The ops of optimizers, such as ResourceSparseApplyAdam.
 _STEP = re.compile("(Resource)?(Sparse)?Apply[A-Z]")
-_FROM_OUTSIDE = re.compile("Restore|Placeholder")
+# What a flag may pass on its way to a layer.
+_CASTS = ("Cast", "Identity")
+_RESTORE = "Restore"
+_FROM_OUTSIDE = re.compile(f"{_RESTORE}|Placeholder")
 # Of a constant in an initializer; no layer has more channels.
 _MOST_NUMBERS = 2**16
 
@@ -31,6 +34,7 @@ class Executed(NamedTuple):
       trained_through: those that a step depends on, an optimizer's or one of the program's own.
       moved: the variables that something is subtracted from.
       loaded: the variables that get a value from a checkpoint, the program or another variable.
+      restored: those of them that get it from a checkpoint.
       saved: the variables that go into a checkpoint.
     """
 
@@ -39,6 +43,7 @@ class Executed(NamedTuple):
     trained_through: set[str]
     moved: set[str]
     loaded: set[str]
+    restored: set[str]
     saved: set[str]
 
     @classmethod
@@ -48,12 +53,15 @@ class Executed(NamedTuple):
         trainable = _trainable(ops[0].graph) if ops else set()
         steps = [op for op in ops if _STEP.match(op.type)]
         by_hand = [op for op in ops if _changed(op) in trainable]
+        loads = [op for op in ops if _loads(op, feeds)]
+        restores = [op for op in loads if _source(op).op.type.startswith(_RESTORE)]
         return cls(
             {op.name for op in ops},
             bool(steps),
             {op.name for op in needed_ops([*steps, *by_hand])},
             moved_by(ops),
-            {_variable(op.inputs[0].op) for op in ops if _loads(op, feeds)},
+            {_variable(op.inputs[0].op) for op in loads},
+            {_variable(op.inputs[0].op) for op in restores},
             {name for op in ops if op.type.startswith("Save") for name in _saved_by(op)},
         )
 
@@ -66,8 +74,11 @@ def moved_by(ops: Iterable[Operation]) -> set[str]:
 def flag_of(training: Any) -> str:
     """Name of the placeholder that a run may make True, "" if `training` is none.
 
-    One that is True by itself is none: such a program trains unless it says otherwise.
+    It may hold a number. One that is True by itself is none: such a program trains unless it says
+    otherwise.
     """
+    while isinstance(training, tf.Tensor) and training.op.type in _CASTS:
+        training = training.op.inputs[0]
     kind = training.op.type if isinstance(training, tf.Tensor) else ""
     if kind == "PlaceholderWithDefault":
         by_itself = tf.get_static_value(training.op.inputs[0])
@@ -76,8 +87,16 @@ def flag_of(training: Any) -> str:
 
 
 def flag_in(feeds: Any, flag: str, graph: Any) -> bool:
-    """Whether a run with these feeds makes the flag True."""
-    return bool(feeds.get(_key_of(graph.get_tensor_by_name(flag)), False))
+    """Whether a run with these feeds makes the flag True, or what is cast from it."""
+    tensors = _same(graph.get_tensor_by_name(flag))
+    return any(bool(feeds.get(_key_of(tensor), False)) for tensor in tensors)
+
+
+def _same(tensor: Tensor) -> Iterator[Tensor]:
+    yield tensor
+    for op in tensor.consumers():
+        if op.type in _CASTS:
+            yield from _same(op.outputs[0])
 
 
 def _changed(op: Operation) -> str:
@@ -91,15 +110,26 @@ def _trainable(graph: Any) -> set[str]:
     return {str(getattr(each, "name", "")).split(":")[0] for each in variables} - {""}
 
 
+def is_given(op: Operation) -> bool:
+    """Whether a write gives its variable a value that somebody knows, as an initializer may."""
+    if op.type not in _ASSIGNS:
+        return False
+    value = _source(op)
+    return _FROM_OUTSIDE.match(value.op.type) is not None or _has_numbers(value)
+
+
 def _loads(op: Operation, feeds: Any) -> bool:
     if op.type not in _ASSIGNS:
         return False
+    return bool(_changed(op)) or _key_of(op.inputs[1]) in feeds or is_given(op)
+
+
+def _source(op: Operation) -> Tensor:
+    """The tensor that an assignment takes its value from."""
     value = op.inputs[1]
-    if _changed(op) or _key_of(value) in feeds:
-        return True
     while value.op.type in _PASSES_ON:
         value = value.op.inputs[0]
-    return _FROM_OUTSIDE.match(value.op.type) is not None or _has_numbers(value)
+    return value
 
 
 def _has_numbers(value: Tensor) -> bool:

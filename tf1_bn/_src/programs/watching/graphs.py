@@ -20,7 +20,8 @@ class Ran(NamedTuple):
       steps: of each kind of run in which an optimizer steps, the names of the ops it fetched.
       moves: the same of other runs that may train, or move averages.
       outputs: names of the ops that the graph was frozen or exported for.
-      loaded: the variables that got a value from a checkpoint or the program.
+      loaded: the variables that got a value from a checkpoint before the first step, or from the
+        program.
     """
 
     steps: tuple[tuple[str, ...], ...]
@@ -52,11 +53,13 @@ class Graphs:
 
     def ran(self, number: int, fetched: tuple[str, ...], executed: Executed) -> None:
         """Takes note of a kind of run."""
-        self._loaded.setdefault(number, set()).update(executed.loaded)
+        trained = bool(self._steps.get(number))
+        known = executed.loaded - executed.restored if trained else executed.loaded
+        self._loaded.setdefault(number, set()).update(known)
         kind = self._steps if executed.is_step else self._moves
-        known = kind.setdefault(number, {})
-        if (executed.is_step or executed.moved) and len(known) < _MOST_STEPS:
-            known[fetched] = None
+        runs = kind.setdefault(number, {})
+        if (executed.is_step or executed.moved) and len(runs) < _MOST_STEPS:
+            runs[fetched] = None
 
     def exported(self, number: int, outputs: list[str]) -> None:
         """Takes note that ops are served from now on, or kept in a file for it."""

@@ -19,6 +19,8 @@ IDLE = "idle"
 FLAG_FALSE = "flag false"
 # No session run needed the outputs.
 UNUSED = "unused"
+# The updates did not run, and the program itself gave the averages values behind the training.
+GIVEN = "given"
 # Inside of a function, whose ops a walk over the graph does not see.
 HIDDEN = "hidden"
 # The outputs were used, the updates did not run, and the program...
@@ -40,7 +42,9 @@ class LayerStates:
         self._moved: set[Key] = set()
         self._hidden: set[Key] = set()
         self._frozen: set[Key] = set()
+        # Before the training, from wherever; and behind it, by the program itself.
         self._loaded: set[Key] = set()
+        self._given: set[Key] = set()
         self._used: set[Key] = set()
         # Moving means of any graph, which a call may read or a checkpoint keeps.
         self._wanted: set[str] = set()
@@ -107,7 +111,12 @@ class LayerStates:
             ran = names & executed.ops or {mean, biased} & executed.moved
             if graph == number and ran:
                 self._moved.add(key)
-        self._loaded |= {(number, name) for name in executed.loaded}
+        if number in self._trained:
+            # What a program restores behind its training, such as its best step, it made itself.
+            given = executed.loaded - executed.restored
+            self._given |= {(number, name) for name in given}
+        else:
+            self._loaded |= {(number, name) for name in executed.loaded}
         self._wanted |= executed.saved
         for (graph, output), key in self._outputs.items():
             if graph == number and output in executed.ops:
@@ -151,11 +160,16 @@ class LayerStates:
         if self.flag(key) and key[0] not in self._trained and key in self._used | self._moved:
             # The graph was evaluated alone, and nothing was to move.
             return NO_UPDATES
+        if self.flag(key) and key in self._loaded:
+            # Held still by the phase, as when a model is tuned that was trained elsewhere.
+            return NO_UPDATES
         if key in self._moved:
             return FLAG_FALSE if self.flag(key) else MOVED
         if key not in self._moving:
-            idle = key in self._trained_through and not {key} & (self._frozen | self._loaded)
-            return IDLE if idle else NO_UPDATES
+            known = self._frozen | self._loaded | self._given
+            return IDLE if key in self._trained_through - known else NO_UPDATES
+        if key in self._given:
+            return GIVEN
         if key in self._hidden:
             return HIDDEN
         return self._why_not(key) if key in self._used else UNUSED

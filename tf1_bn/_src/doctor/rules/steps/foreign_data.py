@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ...facts.case import Case, names_of, op_of
+from ...facts.case import Case, Step, calls_of, in_path, names_of, op_of
 from ...facts.finding import Finding
 from ...facts.reach import data_sources, followed
 
@@ -13,7 +13,7 @@ from ...facts.reach import data_sources, followed
 def updates_by_foreign_data(case: Case) -> Iterator[Finding]:
     """BN303: a placeholder, iterator or queue that the updates need and the gradients do not."""
     step = case.step
-    if step is None or not step.given:
+    if step is None or not step.given or not _goes_through_layers(case, step):
         return
     foreign = data_sources(case.view, step.runs) - data_sources(case.view, step.path)
     if not foreign:
@@ -39,3 +39,8 @@ def updates_by_foreign_data(case: Case) -> Iterator[Finding]:
             "train_op = tf1_bn.minimize(optimizer, loss), or control_dependencies of those update "
             "ops alone: tf.get_collection(tf.GraphKeys.UPDATE_OPS, scope)",
         )
+
+
+def _goes_through_layers(case: Case, step: Step) -> bool:
+    """Not so where gradients are applied that other runs have gathered, from data of theirs."""
+    return any(in_path(step, call) for _, call in calls_of(case.found))
