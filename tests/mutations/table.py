@@ -735,8 +735,11 @@ MUTATIONS = [
          "and any(update.op in step.runs for update in call.updates)",
          "and layer.calls", (ZOO,), "validated_in_the_same_run"),
         ("updates by foreign data are not told where the step is known",
-         "if step is None or not step.given:",
+         "if step is None or not step.given or not _goes_through_layers(case, step):",
          "if step is None or step.given:", (ZOO,), "validation or rollout or shared"),
+        ("gradients that were gathered before need no data",
+         "if step is None or not step.given or not _goes_through_layers(case, step):",
+         "if step is None or not step.given:", (ZOO,), "applied_with_the_updates"),
     ),
     *_of(
         "_src/doctor/rules/steps/writers.py",
@@ -879,7 +882,8 @@ MUTATIONS = [
         ("a watch forgets what an earlier one has seen",
          "return kept[0]", "return set()", (UNASKED,), "stays_known or said_once"),
         ("a copy that follows counts as trained",
-         "steps if not outputs.isdisjoint(_computed_from(op.inputs[1]))}", "steps}", (UNASKED,),
+         "return {written(op) for op in steps if not outputs.isdisjoint("
+         "_computed_from(op.inputs[1]))}", "return {written(op) for op in steps}", (UNASKED,),
          "by_subtraction"),
     ),
     *_of(
