@@ -36,13 +36,24 @@ def test_a_checkpoint_by_each_of_its_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prefix = saved(tmp_path)
-    for name in (prefix, f"{prefix}.meta", f"{prefix}.index", tmp_path):
+    for name in (prefix, f"{prefix}.meta", f"{prefix}.index", tmp_path / "checkpoint", tmp_path):
         code, out, _ = told(name, capsys)
         assert code == 0
         assert "bn1    switched  tf1_bn   0 to 0       1 to 1" in out.splitlines()
     Path(f"{prefix}.meta").unlink()
     code, out, _ = told(prefix, capsys)
     assert code == 0 and "bn2    not in a checkpoint" in out
+
+
+def test_a_checkpoint_that_is_called_as_their_list(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(tmp_path)
+    for file in tmp_path.glob("step.*"):
+        file.rename(tmp_path / f"checkpoint{file.name[4:]}")
+    for name in (tmp_path / "checkpoint", tmp_path):
+        code, out, err = told(name, capsys)
+        assert (code, err) == (0, "") and "bn2    switched  tf1_bn" in out
 
 
 def test_a_variable_that_holds_no_numbers_costs_no_other(

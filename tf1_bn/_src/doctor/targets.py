@@ -19,6 +19,8 @@ from .facts.case import Question
 from .places import SAVED_MODEL, VALUES
 
 _AVERAGES = re.compile("moving|renorm")
+# The file of a folder that lists its checkpoints.
+_STATE = "checkpoint"
 _OBJECT = "/.ATTRIBUTES/VARIABLE_VALUE"
 _MOST_BYTES = 2**31 - 1
 # More than any layer has, and few enough for the memory.
@@ -56,6 +58,10 @@ def targets_of(path: str) -> list[Target]:
         if not latest:
             raise ValueError(f"{path}: neither a SavedModel nor a folder of checkpoints")
         return targets_of(latest)
+    # A checkpoint may have that name as well.
+    is_state = os.path.basename(path) == _STATE and not os.path.isfile(f"{path}.index")
+    if is_state and os.path.isfile(path):
+        return targets_of(os.path.dirname(path) or ".")
     prefix = VALUES.sub("", path)
     meta = path if path.endswith(".meta") else f"{prefix}.meta"
     if os.path.isfile(f"{prefix}.index") or (path.endswith(".meta") and os.path.isfile(path)):
