@@ -94,6 +94,14 @@ def test_it_stops_where_statistics_are_lost_and_no_data_given(
     assert contents(folder) == before
 
 
+OUTPUTS = {
+    "no output": "scores",
+    "no such place": "logits:7",
+    "no place": "logits:x",
+    "no name": ",",
+}
+
+
 def broken(folder: Path, kind: str) -> tuple[str, list[str]]:
     """The source and further arguments of something that goes wrong."""
     images = np.load(str(folder / "digits.npz"))["images"]
@@ -106,8 +114,8 @@ def broken(folder: Path, kind: str) -> tuple[str, list[str]]:
         content = (folder / "frozen.pb").read_bytes()
         (folder / "frozen.pb").write_bytes(content[: len(content) // 2])
         return "frozen.pb", arguments
-    elif kind == "no output":
-        return "forgotten", [*arguments, "--outputs", "scores"]
+    elif kind in OUTPUTS:
+        return "forgotten", [*arguments, "--outputs", OUTPUTS[kind]]
     elif kind in ("a folder in the way", "the input in the way"):
         return "forgotten", [*arguments, "-o", "." if "folder" in kind else "forgotten.meta"]
     elif kind == "no folder":
@@ -123,6 +131,9 @@ def broken(folder: Path, kind: str) -> tuple[str, list[str]]:
         ("other shape", "batch 1: Cannot feed value of shape"),
         ("cut", "frozen.pb: no GraphDef, or not all of it"),
         ("no output", "the graph has no output scores:0"),
+        ("no such place", "the graph has no output logits:7"),
+        ("no place", "the graph has no output logits:x"),
+        ("no name", "name at least one output"),
         ("a folder in the way", ". exists: name a new one"),
         ("the input in the way", "forgotten.meta exists: name a new one"),
         ("no folder", "nowhere/new.pb: No such file"),

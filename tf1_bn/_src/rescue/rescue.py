@@ -82,8 +82,8 @@ def rescue(source: str, wish: Wish, tell: Callable[[str], Any]) -> None:
     names = [_tensor(name) for name in _listed(wish.outputs)]
     with tf.Graph().as_default() as graph:
         repaired = load(target.graph)
+        _check_outputs(graph, names)
         shaped = graph.as_graph_def(add_shapes=True)
-    _check_outputs(shaped, names)
     tell(f"1 repair: {_repaired(repaired)}")
     found = regained(shaped, names)
     with running(found.graph_def, target.values) as model:
@@ -148,11 +148,14 @@ def _listed(outputs: Any) -> list[str]:
     return list(outputs.values()) if isinstance(outputs, dict) else list(outputs)
 
 
-def _check_outputs(graph_def: Any, names: Iterable[str]) -> None:
-    known = {node.name for node in graph_def.node}
+def _check_outputs(graph: Any, names: Sequence[str]) -> None:
+    if not names:
+        raise ValueError("name at least one output")
     for name in names:
-        if name.rpartition(":")[0] not in known:
-            raise ValueError(f"the graph has no output {name}")
+        try:
+            graph.as_graph_element(name, allow_operation=False)
+        except (KeyError, ValueError):
+            raise ValueError(f"the graph has no output {name}") from None
 
 
 def _repaired(number: int) -> str:
