@@ -10,7 +10,7 @@ import pytest
 
 import tf1_bn
 from tests.doctor import idioms
-from tests.doctor.zoo import BROKEN, CORRECT, OF_NO_KERNEL, Layer, Program
+from tests.doctor.zoo import BROKEN, CORRECT, OF_NO_KERNEL, Layer, Program, classic, minimized
 from tf1_bn._src.runtime.tensorflow_v1 import tf
 
 
@@ -104,3 +104,30 @@ def test_a_correct_idiom_gets_no_warning(name: str) -> None:
         found = tf1_bn.check(**idioms.CORRECT[name]())
     assert found.of("warning", "error") == (), str(found)
     assert not {each.code for each in found} - GUESSES, str(found)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [idioms.in_place_in_a_loop, idioms.mirrored, idioms.by_hand_in_two_phases],
+    ids=lambda program: program.__name__,
+)
+def test_a_step_that_is_wired(program: Any) -> None:
+    with tf.Graph().as_default():
+        tf1_bn.assert_wired(program()["train_op"])
+
+
+def test_what_trains_nothing_is_not_wired() -> None:
+    with tf.Graph().as_default():
+        given = classic(tf1_bn.batch_normalization)
+        tf1_bn.assert_wired(given["train_op"], given["loss"], saver=given["saver"])
+        for nothing in (None, [], {"a": ()}):
+            with pytest.raises(TypeError, match="`train_op` must be what one step"):
+                tf1_bn.assert_wired(nothing)
+        for idle in (given["loss"], tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+            with pytest.raises(ValueError, match="`train_op` must train: it changes no variable"):
+                tf1_bn.assert_wired(idle)
+        with pytest.raises(TypeError, match="`ignore` must be codes, in a list"):
+            tf1_bn.check(given["train_op"], ignore=5)
+        step = minimized(given["loss"])
+        with pytest.raises(AssertionError, match="not wired:\nBN301 note: bn1, bn2: "):
+            tf1_bn.assert_wired(step)

@@ -7,8 +7,9 @@ import contextlib
 from typing import Any, Callable, Iterable, Iterator
 
 from ..runtime.tensorflow_v1 import op_of, tf
-from .facts.case import Case, Question, case_of
+from .facts.case import Case, Question, calls_of, case_of
 from .facts.finding import CODES, Finding, Findings, ordered
+from .facts.reach import is_write
 from .rules.files.outputs import outputs_by_batch
 from .rules.files.savers import statistics_not_saved
 from .rules.layers.bias import bias_before
@@ -72,23 +73,7 @@ def check(
       TypeError: an argument is none of these.
       ValueError: an op or name is not of the graph; a code of `ignore` does not exist.
     """
-    hidden = _codes(ignore)
-    graph = _graph(graph, (train_op, loss, outputs))
-    train = _names(graph, "train_op", train_op)
-    given = bool(train)
-    if train_op is None and hasattr(graph, "get_collection"):
-        collected = graph.get_collection(tf.GraphKeys.TRAIN_OP)
-        train = tuple(op_of(each).name for each in collected if hasattr(each, "graph"))
-    question = Question(
-        train,
-        given,
-        _names(graph, "loss", loss),
-        _names(graph, "outputs", outputs),
-        _save(graph, saver),
-        *collections_of(graph),
-    )
-    case = case_of(graph, question)
-    return ordered(each for rule in RULES for each in rule(case) if each.code not in hidden)
+    return _checked(train_op, loss, outputs, saver, graph, ignore)[1]
 
 
 def judged(case: Case, rules: Iterable[Rule] = RULES) -> tuple[list[Finding], list[str]]:
@@ -112,14 +97,55 @@ def assert_wired(train_op: Any, *args: Any, **kwargs: Any) -> None:
 
     Raises:
       AssertionError: with the findings as its text.
-      TypeError, ValueError: as `check`; `train_op` is None.
+      TypeError: as `check`; `train_op` is None or empty.
+      ValueError: as `check`; `train_op` trains nothing, as a loss by mistake.
     """
-    if train_op is None:
-        raise TypeError("`train_op` must be what one step of training fetches (got None).")
-    found = check(train_op, *args, **kwargs)
+    if not list(_flat(train_op)):
+        raise TypeError(f"`train_op` must be what one step of training fetches (got {train_op!r}).")
+    case, found = _checked(train_op, *args, **kwargs)
+    if not _trains(case):
+        raise ValueError(
+            f"`train_op` must train: it changes no variable but averages (got {train_op!r})."
+        )
     wrong = Findings(each for each in found if each.level != "note" or each.code in _UNWIRED)
     if wrong:
         raise AssertionError(f"The batch normalization is not wired:\n{wrong}")
+
+
+def _checked(
+    train_op: Any = None,
+    loss: Any = None,
+    outputs: Any = None,
+    saver: Any = None,
+    graph: Any = None,
+    ignore: Iterable[str] = (),
+) -> tuple[Case, Findings]:
+    """What `check` looks at, and what it finds."""
+    hidden = _codes(ignore)
+    graph = _graph(graph, (train_op, loss, outputs))
+    train = _names(graph, "train_op", train_op)
+    given = bool(train)
+    if train_op is None and hasattr(graph, "get_collection"):
+        collected = graph.get_collection(tf.GraphKeys.TRAIN_OP)
+        train = tuple(op_of(each).name for each in collected if hasattr(each, "graph"))
+    question = Question(
+        train,
+        given,
+        _names(graph, "loss", loss),
+        _names(graph, "outputs", outputs),
+        _save(graph, saver),
+        *collections_of(graph),
+    )
+    case = case_of(graph, question)
+    found = ordered(each for rule in RULES for each in rule(case) if each.code not in hidden)
+    return case, found
+
+
+def _trains(case: Case) -> bool:
+    """Whether a step writes anything but averages."""
+    updates = {update.op for _, call in calls_of(case.found) for update in call.updates}
+    others = case.step.runs - updates if case.step is not None else ()
+    return any(is_write(case.view.nodes[name]) for name in others)
 
 
 def collections_of(graph: Any) -> tuple[frozenset[str] | None, frozenset[str] | None]:
@@ -142,6 +168,8 @@ def _held(items: Iterable[Any]) -> frozenset[str]:
 
 
 def _codes(ignore: Iterable[str]) -> tuple[str, ...]:
+    if not isinstance(ignore, Iterable):
+        raise TypeError(f"`ignore` must be codes, in a list (got {ignore!r}).")
     codes = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     unknown = [code for code in codes if code not in CODES]
     if unknown:
