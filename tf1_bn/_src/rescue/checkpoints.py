@@ -85,8 +85,9 @@ def _save(prefix: str, values: Mapping[str, Any]) -> None:
         try:
             session.run(save, dict(zip(fed, (arrays[name] for name in names))))
         except tf.errors.OpError as error:
-            told = f"TensorFlow cannot write it: {line_of(error)}"
-            raise OSError(errno.EIO, told, prefix) from None
+            # Behind the name of a passing file.
+            told = line_of(error).rpartition("; ")[2]
+            raise OSError(errno.EIO, f"TensorFlow cannot write it: {told}") from None
 
 
 def _kind(array: Any) -> Any:

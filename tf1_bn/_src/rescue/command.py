@@ -99,14 +99,14 @@ def recalibrate_command(parsed: Any) -> int:
         how = How(listed(parsed.outputs), parsed.batch_size, method, parsed.standard_error)
         done = recalibrate_checkpoint(parsed.source, parsed.data, parsed.target, how)
     except (OSError, ImportError, ValueError) as error:
-        return _failed(error)
+        return _failed(error, parsed.target)
     return put(f"{done}\n{printable(parsed.target)}: written\n", 0)
 
 
-def _failed(error: Exception) -> int:
+def _failed(error: Exception, target: str) -> int:
     if isinstance(error, OSError):
-        name = f"{error.filename}: " if error.filename else ""
-        say(printable(f"{name}{error.strerror or error}"))
+        # A full disk names no file.
+        say(printable(f"{error.filename or target}: {error.strerror or error}"))
     else:
         say(printable(str(error)))
     return _FAILED
@@ -149,7 +149,7 @@ def rescue_command(parsed: Any) -> int:
         start_tensorflow()
         from .rescue import Stopped, Wish, rescue
     except (ImportError, ValueError) as error:
-        return _failed(error)
+        return _failed(error, parsed.target)
     wish = Wish(
         outputs,
         parsed.target,
@@ -165,7 +165,7 @@ def rescue_command(parsed: Any) -> int:
         say(printable(f"stopped at {error}"))
         return _STOPPED
     except (OSError, ValueError) as error:
-        return _failed(error)
+        return _failed(error, parsed.target)
     except KeyboardInterrupt:
         say("interrupted, nothing was written")
         return _INTERRUPTED
