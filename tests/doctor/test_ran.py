@@ -143,6 +143,19 @@ def test_what_another_graph_reads_is_wanted(doctor: Attending, tmp_path: Path) -
     assert [each.code for each in doctor.ended().findings] == ["BN110"]
 
 
+def test_a_session_of_before_is_none_of_the_program(tmp_path: Path) -> None:
+    """As where Python collects one, which closes it, while another program runs."""
+    with tf.Graph().as_default():
+        zoo.saver_of_trainable(tf1_bn.batch_normalization)
+        session = tf.Session()
+    started = Attending()
+    started.start()
+    session.close()
+    ended = started.ended()
+    started.stop()
+    assert (ended.findings, ended.is_known) == ((), False)
+
+
 def test_layers_of_others_are_judged(doctor: Attending, tmp_path: Path) -> None:
     """A graph that is imported has no calls to listen to."""
     with tf.Graph().as_default() as graph:

@@ -47,6 +47,10 @@ class Graphs:
             self._numbers[graph] = next(self._next_number)
         return self._numbers[graph]
 
+    def is_noticed(self, graph: Any) -> bool:
+        """Whether a graph has a number already."""
+        return graph is not None and graph in self._numbers
+
     def alive(self) -> list[Any]:
         """The graphs that somebody still holds."""
         return sorted(self._numbers, key=self._numbers.__getitem__)

@@ -206,7 +206,8 @@ class Watch:
     def _closing(self, close: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def closed(session: Any) -> Any:
             graph = getattr(session, "graph", None)
-            if graph is not None:
+            # One that was left open before `start` is none of the program's.
+            if self._graphs.is_noticed(graph):
                 self._leaving(graph)
             return close(session)
 
