@@ -195,11 +195,87 @@ def test_the_summary(session: Any, tmp_path: Any) -> None:
     ("arguments", "error"),
     [
         ({"session": tf}, TypeError),
+        ({"session": tf.Session}, TypeError),
         ({"updates": 1.5}, TypeError),
         ({"updates": True}, TypeError),
         ({"updates": -1}, ValueError),
+        ({"feed_dict": 5}, TypeError),
+        ({"feed_dict": [("x:0", DATA)]}, TypeError),
+        ({"feed_dict": {"nothing:0": DATA}}, TypeError),
+        ({"feed_dict": {"x": DATA}}, TypeError),
+        ({"feed_dict": {None: DATA}}, TypeError),
+        ({"feed_dict": {tf.Graph(): DATA}}, TypeError),
+        ({"feed_dict": {"x:0": DATA[:, :2]}}, ValueError),
+        ({"feed_dict": {"x:0": "four"}}, ValueError),
+        ({"feed_dict": {"x:0": [[1, 2, 3], [4]]}}, ValueError),
     ],
 )
 def test_wrong_arguments(arguments: Any, error: Any, session: Any) -> None:
-    with pytest.raises(error):
+    x, phase = tf.placeholder(tf.float32, [None, 3], "x"), tf.placeholder_with_default(False, [])
+    tf1_bn.batch_normalization(x, training=phase)
+    session.run(tf.global_variables_initializer())
+    (argument,) = arguments
+    with pytest.raises(error, match=f"`{argument}` must .*got "):
         tf1_bn.health(**{"session": session, **arguments})
+
+
+def test_a_value_that_does_not_fit_is_told_with_its_tensor(session: Any) -> None:
+    x, phase = built()
+    session.run(tf.global_variables_initializer())
+    got = r"got the shape \(64, 2\) for .*, of shape \(None, 3\)\): Cannot feed value of shape"
+    with pytest.raises(ValueError, match=got):
+        tf1_bn.health(session, {x: DATA[:, :2], phase: True})
+    with tf.Graph().as_default():
+        stranger = tf.placeholder(tf.float32, [])
+    with pytest.raises(
+        TypeError, match="Cannot interpret feed_dict key as Tensor: Tensor .* not an"
+    ):
+        tf1_bn.health(session, {stranger: 1.0})
+
+
+def test_an_error_of_the_network_says_what_was_fed(session: Any) -> None:
+    x, size = tf.placeholder(tf.float32, [None, 3]), tf.placeholder(tf.int32, [2])
+    y = tf.ensure_shape(tf.reshape(x, size), [None, 3])
+    tf1_bn.batch_normalization(y, training=True)
+    session.run(tf.global_variables_initializer())
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`feed_dict` must be what one run"):
+        tf1_bn.health(session, {x: DATA, size: [2, 3]})
+
+
+def test_a_session_that_cannot_be_read(graph: Any) -> None:
+    x, _ = built()
+    session = make_session(graph)
+    for feeds in (None, {x: DATA}):
+        with pytest.raises(tf.errors.FailedPreconditionError, match="must have its variables"):
+            tf1_bn.health(session, feeds)
+    session.close()
+    with pytest.raises(RuntimeError, match="`session` must be open .*: Attempted to use a closed"):
+        tf1_bn.health(session)
+    monitored = tf.train.MonitoredSession()
+    monitored.close()
+    with pytest.raises(RuntimeError, match="`session` must be open"):
+        tf1_bn.health(monitored)
+
+
+def test_a_sparse_tensor_is_fed_as_a_session_takes_it(session: Any) -> None:
+    x = tf.sparse_placeholder(tf.float32, [4, 3])
+    dense = tf.ensure_shape(tf.sparse.to_dense(x), [4, 3])
+    tf1_bn.batch_normalization(dense, training=True, name="bn")
+    session.run(tf.global_variables_initializer())
+    value = tf.SparseTensorValue([[0, 0], [1, 2]], [4.0, 8.0], [4, 3])
+    (layer,) = tf1_bn.health(session, {x: value})
+    # The means are 1, 0 and 2.
+    assert layer.mean_drift == pytest.approx(np.sqrt(5 / 3))
+
+
+def test_it_says_what_has_to_be_fed_as_well(session: Any) -> None:
+    noise = tf.placeholder(tf.float32, [None, 3], "noise")
+    with tf.variable_scope("other"):
+        tf1_bn.batch_normalization(noise, training=True, name="bn")
+    x, phase = built()
+    session.run(tf.global_variables_initializer())
+    other, own = tf1_bn.health(session, {x: DATA, phase: True}, updates=np.int64(3))
+    assert other.suggestion.endswith(
+        "; feed 'noise' as well, to compare the averages with the batch"
+    )
+    assert "feed" not in own.suggestion and own.mean_drift is not None

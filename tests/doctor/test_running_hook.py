@@ -297,10 +297,54 @@ def test_a_graph_without_layers_is_told_of() -> None:
         ({"every": 0}, "`every` must be a whole number from 1 on"),
         ({"every": 2.5}, "`every` must be a whole number from 1 on"),
         ({"every": True}, "`every` must be a whole number from 1 on"),
+        ({"every": "2"}, "`every` must be a whole number from 1 on"),
         ({"on": "print"}, "`on` must be one of"),
+        ({"on": np.array(["warn", "raise"])}, "`on` must be one of"),
         ({"ignore": ["BN999"]}, "`ignore` must hold codes"),
+        ({"ignore": "bn501"}, "got 'bn501', did you mean 'BN501'"),
+        ({"ignore": [["BN501"]]}, "`ignore` must hold codes"),
+        ({"ignore": [5]}, "`ignore` must hold codes"),
     ],
 )
 def test_wrong_arguments(arguments: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         tf1_bn.StatisticsHook(**arguments)
+
+
+def test_whole_numbers_and_codes_are_taken_as_programs_have_them() -> None:
+    tf1_bn.StatisticsHook(every=np.int64(3), ignore=iter(["BN501", "BN504"]))
+    for ignore in (5, None):
+        with pytest.raises(TypeError, match="`ignore` must be codes, in a list"):
+            tf1_bn.StatisticsHook(ignore=ignore)
+
+
+def test_a_loop_that_hands_over_something_else() -> None:
+    """Each error leaves the hook as it was."""
+    program, watch = Program(wired=False), tf1_bn.StatisticsHook(every=1, on="raise")
+    with tf.Graph().as_default() as graph:
+        stranger = tf.constant(1.0)
+    with make_session(graph) as other, make_session(program.step.graph) as session:
+        with pytest.raises(tf.errors.FailedPreconditionError, match="must have its variables"):
+            watch(session)
+        session.run(tf.global_variables_initializer())
+        watch(session)
+        for given in ([other], [other, stranger], [session, stranger], [session, "none:0"]):
+            with pytest.raises(ValueError, match="must be .*of the"):
+                watch(*given)
+        for given in (5, True, np.ones(2)):
+            with pytest.raises(TypeError, match="`fetches` must be ops or tensors that were run"):
+                watch(session, given)
+        watch(session, program.step)
+        with pytest.raises(RuntimeError, match="after 2 runs that train"):
+            watch(session, program.step)
+    with pytest.raises(RuntimeError, match="`session` must be open"):
+        watch(session, program.step)
+
+
+def test_a_monitored_session_refuses_fetches_in_its_own_words() -> None:
+    Program()
+    hook = tf1_bn.StatisticsHook()
+    with monitored(hook) as session, pytest.raises(
+        ValueError, match="cannot be interpreted as a T"
+    ):
+        session.run("none:0")

@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterable, Iterator
 
 from ..runtime.tensorflow_v1 import op_of, tf
 from .facts.case import Case, Question, calls_of, case_of
-from .facts.finding import CODES, Finding, Findings, ordered
+from .facts.finding import Finding, Findings, codes_of, ordered
 from .facts.reach import is_write
 from .rules.files.outputs import outputs_by_batch
 from .rules.files.savers import statistics_not_saved
@@ -121,7 +121,7 @@ def _checked(
     ignore: Iterable[str] = (),
 ) -> tuple[Case, Findings]:
     """What `check` looks at, and what it finds."""
-    hidden = _codes(ignore)
+    hidden = codes_of(ignore)
     graph = _graph(graph, (train_op, loss, outputs))
     train = _names(graph, "train_op", train_op)
     given = bool(train)
@@ -165,16 +165,6 @@ def _held(items: Iterable[Any]) -> frozenset[str]:
         with contextlib.suppress(Exception):
             found.add(str(each.name).partition(":")[0])
     return frozenset(found)
-
-
-def _codes(ignore: Iterable[str]) -> tuple[str, ...]:
-    if not isinstance(ignore, Iterable):
-        raise TypeError(f"`ignore` must be codes, in a list (got {ignore!r}).")
-    codes = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    unknown = [code for code in codes if code not in CODES]
-    if unknown:
-        raise ValueError(f"`ignore` must hold codes of {sorted(CODES)} (got {unknown}).")
-    return codes
 
 
 def _graph(graph: Any, given: Any) -> Any:

@@ -6,7 +6,8 @@ Mistakes that the source shows as well have the code, level and page that they h
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping, NamedTuple, Tuple
+import difflib
+from typing import Any, Iterable, Mapping, NamedTuple, Tuple
 
 from ...scan.finding import CODES as OF_SOURCES
 from ...scan.finding import LEVELS, Code
@@ -90,3 +91,26 @@ CODES: Mapping[str, Code] = {
     "BN503": Code("warning", "A run without a gradient step moves the moving statistics."),
     "BN504": Code("note", "A layer is evaluated before its averages are old enough."),
 }
+
+
+def codes_of(ignore: Any, argument: str = "`ignore`") -> frozenset[str]:
+    """The codes that are not to be told, of a code or several.
+
+    Args:
+      ignore: what a caller gave.
+      argument: as errors call it.
+
+    Raises:
+      TypeError: `ignore` is neither a code nor several.
+      ValueError: one of them does not exist; the nearest one is named.
+    """
+    if not isinstance(ignore, Iterable):
+        raise TypeError(f"{argument} must be codes, in a list (got {ignore!r}).")
+    given = [ignore] if isinstance(ignore, str) else list(ignore)
+    for code in given:
+        if not isinstance(code, str) or code not in CODES:
+            near = difflib.get_close_matches(str(code).upper(), sorted(CODES), 1, 0.0)
+            meant = f", did you mean {near[0]!r}?" if near else ""
+            known = ", ".join(sorted(CODES))
+            raise ValueError(f"{argument} must hold codes of {known} (got {code!r}{meant}).")
+    return frozenset(given)

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Mapping, NamedTuple, Tuple
+from typing import Any, NamedTuple, Tuple
 
 import numpy as np
 
 from ...files.text_table import fitted, wrapped
-from .batches import batches_of
-from .layers import Layer, Statistics, check_session, layers_of, read_all
+from .batches import Batches, batches_of
+from .layers import Layer, Statistics, check_session, is_whole, layers_of, read_all, run_in
 from .summaries import summary_of
 
 _WIDTH, _MOST_NAMES = 80, 4
@@ -99,40 +99,47 @@ def health(session: Any, feed_dict: Any = None, updates: int | None = None) -> H
       A tuple of what is known of each layer, whose text is a table.
 
     Raises:
-      TypeError: `session` is no session; `updates` is no whole number.
-      ValueError: `updates` is below 0.
+      TypeError: `session` is no session; `feed_dict` is no dict, or has a key that is no tensor of
+        the graph; `updates` is no whole number.
+      ValueError: a value of `feed_dict` does not fit its tensor; `updates` is below 0.
+      RuntimeError: the session is closed.
+      tf.errors.FailedPreconditionError: its variables are not initialized.
     """
     check_session(session)
-    if updates is not None and (isinstance(updates, bool) or not isinstance(updates, int)):
+    if updates is not None and not is_whole(updates):
         raise TypeError(f"`updates` must be a whole number (got {updates!r}).")
     if updates is not None and updates < 0:
         raise ValueError(f"`updates` must be 0 or more (got {updates!r}).")
     layers = layers_of(session.graph)
     steps = _global_step(session)
-    batches = {} if feed_dict is None else batches_of(session, layers, feed_dict)
+    batches = Batches({}, {}) if feed_dict is None else batches_of(session, layers, feed_dict)
     now = read_all(session, layers)
     return Health(_health(each, now[each.name], batches, updates, steps) for each in layers)
 
 
 def _global_step(session: Any) -> int | None:
     found = session.graph.get_collection("global_step")
-    return int(session.run(found[0])) if len(found) == 1 else None
+    return int(run_in(session, found[0])) if len(found) == 1 else None
 
 
 def _health(
     layer: Layer,
     now: Statistics,
-    batches: Mapping[str, Statistics],
+    batches: Batches,
     updates: int | None,
     steps: int | None,
 ) -> LayerHealth:
-    batch = batches.get(layer.name)
+    batch = batches.known.get(layer.name)
     age, known_by = _age(layer, now, batch, updates, steps)
     drift = ratio = None
     if batch is not None and now.are_sound():
         drift, ratio = drift_of(now, batch), ratio_of(now, batch)
     momentum = None if layer.rate is None else round(1.0 - layer.rate, 6)
     told = _suggestion(now, age, known_by, drift, ratio)
+    unfed = ", ".join(map(repr, batches.unfed.get(layer.name, ())))
+    if unfed:
+        feed = f"feed {unfed} as well, to compare the averages with the batch"
+        told = f"{told}; {feed}" if told else feed
     return LayerHealth(layer.name, momentum, age, known_by, drift, ratio, told, now)
 
 

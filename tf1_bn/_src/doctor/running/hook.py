@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import numbers
 from typing import Any, Iterable, Mapping, Sequence
 
+import numpy as np
+
 from ...runtime.tensorflow_v1 import tf
-from ..facts.finding import CODES, Finding, Findings, ordered
+from ..facts.finding import Finding, Findings, codes_of, ordered
 from .judged import Seen, findings_of
-from .layers import Layer, Statistics, check_session, layers_of, read_all
+from .layers import Layer, Statistics, check_session, is_whole, layers_of, read_all
 from .runs import Run, in_inference, ops_in, run_of, unknown_step
 from .telling import warn
 
@@ -40,18 +44,18 @@ class StatisticsHook(tf.train.SessionRunHook):  # type: ignore[misc]
       ignore: codes that are not to be told.
 
     Raises:
-      ValueError: `every` is below 1, `on` is none of these, or a code of `ignore` does not exist.
+      TypeError: `ignore` is neither a code nor several.
+      ValueError: `every` is no whole number from 1 on, `on` is none of these, or a code of `ignore`
+        does not exist.
     """
 
     def __init__(self, every: int = 100, on: str = "warn", ignore: Iterable[str] = ()) -> None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        if not is_whole(every) or every < 1:
             raise ValueError(f"`every` must be a whole number from 1 on (got {every!r}).")
-        if on not in REACTIONS:
+        if not isinstance(on, str) or on not in REACTIONS:
             raise ValueError(f"`on` must be one of {list(REACTIONS)} (got {on!r}).")
-        self._ignored = {ignore} if isinstance(ignore, str) else set(ignore)
-        if not self._ignored <= set(CODES):
-            raise ValueError(f"`ignore` must hold codes of {sorted(CODES)} (got {ignore!r}).")
-        self._every, self._on = every, on
+        self._ignored = codes_of(ignore)
+        self._every, self._on = int(every), on
         self._told: list[Finding] = []
         self._layers: list[Layer] = []
         self._is_ready = False
@@ -72,8 +76,11 @@ class StatisticsHook(tf.train.SessionRunHook):  # type: ignore[misc]
         self._look_first(session)
 
     def before_run(self, run_context: Any) -> None:
-        run = self._run_of(run_context.session.graph, run_context.original_args.fetches)
-        if _may_creep(run) and self._before is None:
+        run = None
+        # The session refuses what it cannot fetch, in its own words.
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            run = self._run_of(run_context.session.graph, run_context.original_args.fetches)
+        if run is not None and _may_creep(run) and self._before is None:
             self._before = read_all(run_context.session, self._layers)
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
@@ -95,9 +102,11 @@ class StatisticsHook(tf.train.SessionRunHook):  # type: ignore[misc]
 
         Raises:
           RuntimeError: something was found, with `on="raise"`.
-          TypeError: `session` is no session.
+          TypeError: `session` is no session, or `fetches` nothing that a session fetches.
+          ValueError: one of them is of another graph than the session of the first call.
+          tf.errors.FailedPreconditionError: variables are not initialized.
         """
-        check_session(session)
+        check_session(session, self._graph if self._is_ready else None)
         if not self._is_ready:
             self._begin(session.graph)
             self._look_first(session)
@@ -105,14 +114,14 @@ class StatisticsHook(tf.train.SessionRunHook):  # type: ignore[misc]
         if fetches is None:
             self._after(session, unknown_step(self._layers))
         else:
+            _check_fetches(session.graph, fetches)
             run = self._run_of(session.graph, fetches)
             self._after(session, self._training(session.graph, run, None))
 
     # -- what both do ----------------------------------------------------------------------------
 
     def _begin(self, graph: Any) -> None:
-        self._layers = layers_of(graph)
-        self._is_ready = True
+        self._graph, self._layers = graph, layers_of(graph)
         self._runs: dict[tuple[int, ...], Run] = {}
         if not self._layers:
             warn("StatisticsHook finds no batch normalization with moving statistics in the graph.")
@@ -127,6 +136,7 @@ class StatisticsHook(tf.train.SessionRunHook):  # type: ignore[misc]
         self._steps = 0
         self._trained = {each.name: 0 for each in self._layers}
         self._updates = {each.name: 0 for each in self._layers}
+        self._is_ready = True
 
     def _run_of(self, graph: Any, fetches: Any) -> Run:
         fetched = list(dict.fromkeys(ops_in(graph, fetches)))
@@ -206,6 +216,20 @@ class StatisticsHook(tf.train.SessionRunHook):  # type: ignore[misc]
                 warn(str(each))
         if wrong:
             raise RuntimeError(f"The moving statistics are not well:\n{wrong}")
+
+
+def _check_fetches(graph: Any, fetches: Any) -> None:
+    """Raises, with the type that a session has for it, for what was not run of a graph."""
+    if isinstance(fetches, (numbers.Number, np.ndarray)):
+        raise TypeError(f"`fetches` must be ops or tensors that were run (got {fetches!r}).")
+    must = "`fetches` must be ops or tensors of the session's graph, or names of them"
+    try:
+        ops = list(ops_in(graph, fetches))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{must} (got {fetches!r}): {error.args[0]}") from None
+    foreign = [op.name for op in ops if op.graph is not graph]
+    if foreign:
+        raise ValueError(f"{must} (got {fetches!r}: {foreign[0]!r} is of another graph).")
 
 
 def _may_creep(run: Run) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any, Mapping, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from ..facts.case import name_of
 from ..rules.layers.momentum import rate_of
 
 _REFS = ("VariableV2", "Variable")
+# More than any program makes, and a number that floats can hold.
+_MOST_UPDATES = 10**18
 
 
 class Statistics(NamedTuple):
@@ -60,7 +63,7 @@ class Layer(NamedTuple):
         if self.rate is None:
             return None
         per_update = math.inf if self.rate >= 1.0 else -math.log1p(-self.rate)
-        return updates * per_update if updates else 0.0
+        return min(updates, _MOST_UPDATES) * per_update if updates else 0.0
 
 
 def layers_of(graph: Any) -> list[Layer]:
@@ -84,10 +87,45 @@ def layers_of(graph: Any) -> list[Layer]:
     return layers
 
 
-def check_session(session: Any) -> None:
-    """Raises TypeError unless it is a session; an op has `run` and `graph`, too."""
-    if not all(hasattr(session, name) for name in ("run", "graph", "close")):
+def check_session(session: Any, graph: Any = None) -> None:
+    """Raises unless it is a session; an op has `run` and `graph`, too.
+
+    Args:
+      session: what a caller gave.
+      graph: that the session must be of; None for any.
+
+    Raises:
+      RuntimeError: it is a monitored session that is closed.
+      TypeError: it is no session.
+      ValueError: it is of another graph.
+    """
+    known = all(hasattr(session, name) for name in ("run", "graph", "close"))
+    if not known or isinstance(session, type):
         raise TypeError(f"`session` must be a tf.compat.v1.Session (got {session!r}).")
+    if session.graph is None:
+        raise RuntimeError(f"`session` must be open (got {session!r}, which is closed).")
+    if graph is not None and session.graph is not graph:
+        raise ValueError(
+            f"`session` must be of the graph that was looked at first, {graph!r} (got "
+            f"{session!r}, of {session.graph!r})."
+        )
+
+
+def is_whole(given: Any) -> bool:
+    """Whether it is a whole number, of NumPy or not; True and False are none."""
+    return isinstance(given, numbers.Integral) and not isinstance(given, bool)
+
+
+def run_in(session: Any, fetches: Any, feed_dict: Any = None) -> Any:
+    """What `session.run` gives; an error of the same type says first what the session lacks."""
+    try:
+        return session.run(fetches, feed_dict)
+    except tf.errors.FailedPreconditionError as error:
+        needs = "its variables, and iterators if there are any, initialized or restored"
+        said = f"`session` must have {needs} (got {session!r}): {error.message}"
+        raise tf.errors.FailedPreconditionError(error.node_def, error.op, said) from None
+    except RuntimeError as error:
+        raise RuntimeError(f"`session` must be open (got {session!r}): {error}") from None
 
 
 def read_all(session: Any, layers: list[Layer]) -> Mapping[str, Statistics]:
@@ -95,7 +133,7 @@ def read_all(session: Any, layers: list[Layer]) -> Mapping[str, Statistics]:
     if not layers:
         # A session of an empty graph runs nothing.
         return {}
-    values = session.run([(layer.mean, layer.variance) for layer in layers])
+    values = run_in(session, [(layer.mean, layer.variance) for layer in layers])
     return {layer.name: Statistics(*map(_array, pair)) for layer, pair in zip(layers, values)}
 
 
