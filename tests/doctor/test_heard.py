@@ -30,6 +30,12 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 tf.disable_v2_behavior()
+
+
+def biased(x):
+    return tf.matmul(x, tf.get_variable("kernel", [4, 3])) + tf.get_variable("bias", [3])
+
+
 x = tf.placeholder(tf.float32, [None, 4])
 y = tf.layers.batch_normalization(x, training=True, name="bn")
 with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
@@ -77,6 +83,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Heard]:
     right = written(files, CORRECT, "right.py")
     wrong = written(files, FORGOTTEN.replace("END", ""), "wrong.py")
     failing = written(files, FORGOTTEN.replace("END", "1 / 0"), "failing.py")
+    noted = written(files, CORRECT.replace("ization(x", "ization(biased(x)"), "noted.py")
     alone = written(files, "import tensorflow.compat.v1 as tf\n", "alone.py")
     run = ["run", "--force"]
     record = ["record", "--force", "-o", recording]
@@ -93,8 +100,14 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Heard]:
         "wrong, checked in silence": [*run, "--no-report", "--check", wrong],
         "failing": [*run, "--check", failing],
         "no layer": [*run, "--check", alone],
+        "wrong, ignored": [*run, "--check", "--ignore", "BN304,BN110", wrong],
+        "wrong, ignored in a recording": [*record, "--check", "--ignore", "BN110", wrong],
+        "noted": [*run, noted],
+        "noted, checked": [*run, "--check", noted],
+        "noted, ignored": [*run, "--ignore=BN313", noted],
         "wrong, recorded and checked": [*record, "--check", wrong],
         "wrong, verified and checked": ["verify", "--check", recording, wrong],
+        "wrong, ignored by verify": ["verify", "--check", "--ignore=BN110", recording, wrong],
         "verified without a script": ["verify", "--check", recording],
         "failing, recorded": [*record, "--check", failing],
     }
@@ -138,6 +151,31 @@ def test_what_is_correct_hears_one_line(name: str, ended: dict[str, Heard]) -> N
 def test_it_is_told_by_each_command(name: str, code: int, ended: dict[str, Heard]) -> None:
     assert ended[name].code == code, ended[name].err
     assert codes(ended[name].err) == ["BN110"]
+
+
+@pytest.mark.parametrize(
+    "name, code, said",
+    [
+        ("wrong, ignored", 0, []),
+        ("wrong, ignored in a recording", 0, []),
+        ("wrong, ignored by verify", 0, []),
+    ],
+)
+def test_codes_that_are_ignored(
+    name: str, code: int, said: list[str], ended: dict[str, Heard]
+) -> None:
+    assert (ended[name].code, codes(ended[name].err)) == (code, said), ended[name].err
+
+
+def test_notes_take_a_line_until_they_are_asked_for(ended: dict[str, Heard]) -> None:
+    for name, last in [
+        ("noted", "tf1_bn: 1 note: BN313 (--check tells it)"),
+        ("noted, checked", "tf1_bn: BN313 note: bn: a bias is added before, "),
+        ("noted, ignored", "tf1_bn: 1 batch-norm layer was built, and its updates ran."),
+    ]:
+        lines = [line for line in ended[name].err.splitlines() if line.startswith("tf1_bn: ")]
+        assert ended[name].code == 0 and lines[-1].startswith(last), lines
+        assert len(lines) == (1 if "ignored" in name else 2)
 
 
 def test_no_report_is_none(ended: dict[str, Heard]) -> None:

@@ -116,13 +116,16 @@ def test_a_mistake_of_ours_is_a_line(
 
 def test_lines_fit_the_terminal(doctor: Attending, tmp_path: Path) -> None:
     run(zoo.shared_discriminator_over_all, "", tmp_path)
-    whole, fitting = told(doctor, None).lines, told(doctor, 60).lines
-    assert told(doctor, 60).code == 1
+    whole, fitting = (told(doctor, width, is_check=True).lines for width in (None, 60))
+    assert told(doctor, 60).code == 1 and told(doctor, 60, ignored=["BN303"]).code == 0
     assert max(map(len, whole)) > 60 >= max(map(len, fitting))
     assert "".join(" ".join(fitting).split()) == "".join(" ".join(whole).split())
     # A note has one line.
     assert [line[:5] for line in whole if "BN" in line[:5]] == ["BN303", "BN304"]
     assert len(whole) == 5
+    # All of them have one, where nobody asks.
+    short = told(doctor, None).lines
+    assert short == [*whole[:4], "1 note: BN304 (--check tells it)"]
 
 
 def test_graphs_that_are_gone_are_judged(doctor: Attending, tmp_path: Path) -> None:

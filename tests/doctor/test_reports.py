@@ -315,3 +315,34 @@ def test_functions_without_an_end(
     code, out, err = told(graph_of(tmp_path / "g.pb", **functions), capsys)
     assert (code, err) == (0, "")
     assert words in out and "few: Mul has too few inputs" in out
+
+
+def test_codes_that_are_ignored(tmp_path: Path, capsys: Any) -> None:
+    """They are in no report, and do not count."""
+    target, report = frozen(tmp_path / "graph.pb"), tmp_path / "page.html"
+    others = ["--json", "--html", str(report)]
+    assert main(["doctor", str(target), *others, "--ignore", "BN313,BN305"]) == 0
+    assert json.loads(capsys.readouterr().out)["findings"] == []
+    assert "BN305" not in report.read_text(encoding="utf-8")
+    assert main(["doctor", str(target), "--ignore=BN313", "--ignore", "BN306"]) == 1
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        ("BN35", "got 'BN35', did you mean 'BN305'?"),
+        ("305", "got '305', did you mean 'BN305'?"),
+        ("BN304,bn305", "got 'bn305', did you mean 'BN305'?"),
+        ("BN304,", "BN503, BN504 (got '')"),
+        ("model.pb", "BN503, BN504 (got 'model.pb')"),
+    ],
+)
+@pytest.mark.parametrize("command", ["doctor", "run", "record", "verify"])
+def test_codes_that_do_not_exist(given: str, says: str, command: str, capsys: Any) -> None:
+    try:
+        code: Any = main([command, f"--ignore={given}", "no file"])
+    except SystemExit as ended:
+        code = ended.code
+    assert code == 2
+    said = capsys.readouterr().err
+    assert "argument --ignore: CODE must hold codes, " in said and says in said

@@ -11,6 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Iterator, NoReturn, Sequence
 
+from ..doctor.command import ignored
 from ..files.streams import room_of, say
 from ..programs.preparation import prepare
 from ..programs.program import Program, ProgramFailed
@@ -69,7 +70,7 @@ def listened(
             program = Program(parsed.program, list(parsed.program_arguments), parsed.module)
             _run_whole(program, parsed)
             # Before anything is replayed here.
-            said += _said(doctors)
+            said += _said(doctors, parsed)
     except ProgramFailed as error:
         failed = error
     except OSError:
@@ -105,13 +106,13 @@ def _doctor(listening: contextlib.ExitStack) -> Attending:
     return doctor
 
 
-def _said(doctors: Sequence[Attending]) -> list[Told]:
+def _said(doctors: Sequence[Attending], parsed: Any) -> list[Told]:
     """What the doctor says; none where the program did not import TensorFlow."""
     if not doctors:
         return []
     from ..doctor.programs.telling import told
 
-    return [told(doctors[0], room_of(sys.stderr))]
+    return [told(doctors[0], room_of(sys.stderr), "", parsed.check, ignored(parsed))]
 
 
 def checked(code: int, is_asked: bool, told: Told | None) -> int:

@@ -10,11 +10,14 @@ import re
 import sys
 from typing import Any, Sequence
 
+from ..doctor.command import add_ignore
 from ..programs.cures import cure
 from ..programs.program import Program, ProgramFailed, run
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+# Of `run`, in whose command line the first word that is no option is the program.
+WITH_A_VALUE = ("--ignore",)
 _WHAT_IT_FINDS = (
     ("--neighbours", "also bring back the other tf.layers and tf.nn.rnn_cell"),
     ("--force", "also replace an original batch normalization that works"),
@@ -36,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="exit with 1 if the doctor warns of a graph of the program, and would with 0",
     )
+    add_ignore(parser)
 
 
 def unrecognized(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:

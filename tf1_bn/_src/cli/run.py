@@ -9,13 +9,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, Sequence
 
+from ..doctor.command import ignored
 from ..files.streams import room_of, say
 from ..files.terminal import width_of
 from ..files.text_table import fitted
 from ..programs.cures import cure
 from ..programs.preparation import prepare
 from ..programs.program import Program, ProgramFailed, run
-from .options import add_options, exit_code
+from .options import WITH_A_VALUE, add_options, exit_code
 
 if TYPE_CHECKING:
     # TensorFlow, which the program alone imports.
@@ -114,7 +115,7 @@ def _said(doctors: list[Attending], parsed: Any, until: str = "") -> tuple[list[
         return [], 0
     from ..doctor.programs.telling import told
 
-    said = told(doctors[0], room_of(sys.stderr), until)
+    said = told(doctors[0], room_of(sys.stderr), until, parsed.check, ignored(parsed))
     return [] if parsed.no_report else said.lines, said.code
 
 
@@ -138,12 +139,16 @@ def split_at_program(given: Sequence[str]) -> tuple[list[str], Program | None]:
 
     >>> split_at_program(["--force", "train.py", "--", "x"])
     (['--force'], Program(name='train.py', arguments=['--', 'x'], is_module=False))
+    >>> split_at_program(["--ignore", "BN304", "train.py"])
+    (['--ignore', 'BN304'], Program(name='train.py', arguments=[], is_module=False))
     >>> split_at_program(["-mtrain", "x"])
     ([], Program(name='train', arguments=['x'], is_module=True))
     """
     # Not left to argparse, which would take a `--` of the program's for its own.
     for index, word in enumerate(given):
         ours, rest = list(given[:index]), list(given[index + 1 :])
+        if ours[-1:] and ours[-1] in WITH_A_VALUE and not word.startswith("-"):
+            continue
         if word.startswith("-m"):
             named = [word[2:], *rest] if word[2:] else rest
             return ours, Program(named[0], named[1:], is_module=True) if named else None

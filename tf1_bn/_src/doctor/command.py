@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import Any, Sequence
 
 from ..files.page import START as PAGE
 from ..files.sarif import START as SARIF
@@ -14,6 +14,7 @@ from ..files.terminal import width_of
 from ..files.text_table import printable
 from ..files.whole_files import check_report, write_text
 from ..runtime.own_start import start_tensorflow
+from .facts.finding import codes_of
 
 UNREAD = 2
 _STARTS = (PAGE.encode(), SARIF.encode())
@@ -35,7 +36,32 @@ def add_doctor(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="for programs, instead of a table")
     parser.add_argument("--html", metavar="FILE", help="also write one HTML page, with plots")
     parser.add_argument("--sarif", metavar="FILE", help="also write the findings as SARIF 2.1.0")
+    add_ignore(parser)
     parser.set_defaults(command=doctor_command)
+
+
+def add_ignore(parser: argparse.ArgumentParser) -> None:
+    """Adds the option of codes that are not to be told; `ignored` reads it."""
+    parser.add_argument(
+        "--ignore",
+        metavar="CODE[,CODE]",
+        type=_codes,
+        action="append",
+        default=[],
+        help="do not tell findings of these codes, nor count them; may be given again",
+    )
+
+
+def _codes(text: str) -> Sequence[str]:
+    try:
+        return sorted(codes_of([each.strip() for each in text.split(",")], "CODE"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from None
+
+
+def ignored(parsed: Any) -> frozenset[str]:
+    """The codes of all `--ignore` of a command line."""
+    return frozenset(code for codes in parsed.ignore for code in codes)
 
 
 def doctor_command(parsed: Any) -> int:
@@ -53,7 +79,7 @@ def doctor_command(parsed: Any) -> int:
     from .examined import examination
     from .report.texts import as_json, as_text
 
-    found = examination(parsed.target)
+    found = examination(parsed.target).without(ignored(parsed))
     for line in found.troubles:
         say(printable(line))
     text = as_json(found) if parsed.json else as_text(found, width_of(sys.stdout))

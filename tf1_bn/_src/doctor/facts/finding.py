@@ -109,8 +109,8 @@ def codes_of(ignore: Any, argument: str = "`ignore`") -> frozenset[str]:
     given = [ignore] if isinstance(ignore, str) else list(ignore)
     for code in given:
         if not isinstance(code, str) or code not in CODES:
-            near = difflib.get_close_matches(str(code).upper(), sorted(CODES), 1, 0.0)
+            near = difflib.get_close_matches(str(code).upper(), sorted(CODES), 1, 0.6)
             meant = f", did you mean {near[0]!r}?" if near else ""
-            known = ", ".join(sorted(CODES))
-            raise ValueError(f"{argument} must hold codes of {known} (got {code!r}{meant}).")
+            known = "such as BN304" if near else ", ".join(sorted(CODES))
+            raise ValueError(f"{argument} must hold codes, {known} (got {code!r}{meant}).")
     return frozenset(given)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Collection, Mapping, NamedTuple
 
 import numpy as np
 
@@ -59,6 +59,14 @@ class Examination(NamedTuple):
     path: str
     parts: tuple[Part, ...]
     limit: str = ""
+
+    def without(self, codes: Collection[str]) -> Examination:
+        """The same but for findings of these codes."""
+        parts = (
+            each._replace(findings=Findings(f for f in each.findings if f.code not in codes))
+            for each in self.parts
+        )
+        return self._replace(parts=tuple(parts))
 
     @property
     def found(self) -> list[tuple[str, Finding]]:

@@ -156,7 +156,8 @@ def _tensor(graph: Any, call: FoundCall) -> Any:
 
 def _is_free(tensor: Any, fed: set[Operation]) -> bool:
     """Whether it can be computed with what is fed, and nothing is written."""
-    return not any(op.type in _UNFED or _WRITES.match(op.type) for op in _needed(tensor, fed))
+    ops = _needed(tensor, fed)
+    return not any(op.type in _UNFED or _WRITES.match(op.type) for op in ops)
 
 
 def _unfed(graph: Any, layer: Layer, fed: set[Operation]) -> list[str]:
