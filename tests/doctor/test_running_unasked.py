@@ -1,4 +1,4 @@
-"""The warning that nobody asked for: heard where no run moves the averages, and nowhere else."""
+"""The warning that nobody asked for: heard where averages that no run moved are used."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import tf1_bn
 from tests.conftest import make_session
 from tests.doctor import zoo
 from tf1_bn._src.call.calls import listeners, on_call
-from tf1_bn._src.doctor.running import unasked
+from tf1_bn._src.doctor.running import layers, unasked
 from tf1_bn._src.runtime.tensorflow_v1 import tf
 
 LAYER = tf1_bn.batch_normalization
-HEARD = ("updates_forgotten", "updates_forgotten_beside_evaluation", "collected_before_all")
+ENOUGH = 10
 
 
 @pytest.fixture(autouse=True)
@@ -28,29 +28,31 @@ def graph() -> Iterator[Any]:
         yield graph
 
 
-def feeds(graph: Any) -> dict[Any, Any]:
-    """Something for each placeholder, and True for each phase."""
+def feeds(graph: Any, training: bool = True) -> dict[Any, Any]:
+    """Something for each placeholder, and the phase."""
     random, fed = np.random.RandomState(0), {}
     for op in graph.get_operations():
         tensor = op.outputs[0] if op.type.startswith("Placeholder") else None
         # A Saver's are strings, and have what they need.
         if tensor is not None and tensor.dtype in (tf.bool, tf.float32):
             shape = [size or 4 for size in tensor.shape.as_list()]
-            fed[tensor] = True if tensor.dtype == tf.bool else random.normal(size=shape)
+            fed[tensor] = training if tensor.dtype == tf.bool else random.normal(size=shape)
     return fed
 
 
-def warned(session: Any, *fetches: Any, feed_dict: Any = None) -> list[list[str]]:
-    """What is said at each run."""
+def said(session: Any, fetches: Any, feed_dict: Any = None, times: int = 1) -> list[str]:
+    """What is said at so many runs, in training if nothing else is given."""
     fed = feeds(session.graph) if feed_dict is None else feed_dict
-    said = []
-    for each in fetches:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            session.run(each, fed)
-        assert all(Path(one.filename).name == Path(__file__).name for one in caught)
-        said.append([str(one.message) for one in caught])
-    return said
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(times):
+            session.run(fetches, fed)
+    assert all(Path(one.filename).name == Path(__file__).name for one in caught)
+    return [str(one.message) for one in caught]
+
+
+def said_in_inference(session: Any, fetches: Any) -> list[str]:
+    return said(session, fetches, feeds(session.graph, training=False))
 
 
 def started() -> Any:
@@ -59,22 +61,89 @@ def started() -> Any:
     return session
 
 
-@pytest.mark.parametrize("name", HEARD)
-def test_it_comes_at_the_second_run_that_trains_and_once(name: str, graph: Any) -> None:
-    train_op = zoo.BROKEN[name][0](LAYER)["train_op"]
+def forgetful(training: Any = None) -> tuple[Any, Any]:
+    """A train op that waits for no updates, and the outputs."""
+    outputs = zoo.net(LAYER, zoo.phase() if training is None else training)
+    return zoo.minimized(zoo.loss_of(outputs)), outputs
+
+
+def test_it_comes_where_the_averages_are_used_and_once(graph: Any) -> None:
+    train_op, outputs = forgetful()
     with started() as session:
-        first, second, *later = warned(session, *[train_op] * 5)
-    assert (first, later) == ([], [[], [], []])
-    (text,) = second
-    assert text.startswith("bn1, bn2 are trained, and no session run so far can move ")
-    assert not unasked.is_watched(graph)
+        assert said_in_inference(session, outputs) == []
+        assert said(session, train_op, times=ENOUGH) == []
+        (text,) = said_in_inference(session, outputs)
+        assert text.startswith("bn1, bn2 are trained, and no session run so far has moved the mov")
+        assert not unasked.is_watched(graph)
+        assert said(session, train_op, times=ENOUGH) + said_in_inference(session, outputs) == []
+
+
+def test_young_averages_are_nothing_to_warn_of() -> None:
+    train_op, outputs = forgetful()
+    with started() as session:
+        for _ in range(ENOUGH - 1):
+            assert said(session, train_op) + said_in_inference(session, outputs) == []
+
+
+def test_a_phase_of_its_own_for_each_copy() -> None:
+    train_op, _ = forgetful(True)
+    with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+        outputs = zoo.net(LAYER, False, reuse=True)
+    with started() as session:
+        assert said(session, train_op, times=ENOUGH) == []
+        assert len(said(session, [outputs])) == 1
 
 
 def test_it_names_the_layer_that_was_collected_too_early() -> None:
-    train_op = zoo.collected_before_the_last(LAYER)["train_op"]
+    program = zoo.collected_before_the_last(LAYER)
+    (output,) = [each.outputs for each in layers.calls_of(tf.get_default_graph())][1:]
     with started() as session:
-        _, (text,) = warned(session, train_op, train_op)
+        assert said(session, program["train_op"], times=ENOUGH) == []
+        (text,) = said_in_inference(session, output)
     assert text.startswith("second is trained, ")
+
+
+@pytest.mark.parametrize("given", [{}, {"is_training:0": False}, {"is_training:0": np.array(0)}])
+def test_the_phase_by_whatever_it_is_given(given: dict[str, Any], graph: Any) -> None:
+    train_op, outputs = forgetful()
+    with started() as session:
+        fed = {key: value for key, value in feeds(graph).items() if value is not True}
+        assert said(session, train_op, {**fed, "is_training:0": np.int32(1)}, ENOUGH) == []
+        assert len(said(session, outputs, {**fed, **given})) == 1
+
+
+def test_a_phase_that_is_turned_round() -> None:
+    testing = tf.placeholder(tf.bool, [], "is_test")
+    train_op, outputs = forgetful(tf.logical_not(testing))
+    with started() as session:
+        fed = feeds(session.graph)
+        assert said(session, train_op, {**fed, testing: False}, ENOUGH) == []
+        assert said(session, outputs, {**fed, testing: False}) == []
+        assert len(said(session, outputs, {**fed, testing: True})) == 1
+
+
+def test_a_phase_that_nobody_can_tell() -> None:
+    mode = tf.placeholder_with_default("train", [], "mode")
+    train_op, outputs = forgetful(tf.equal(mode, "train"))
+    with started() as session:
+        assert said(session, train_op, times=ENOUGH) == []
+        assert said(session, outputs, {**feeds(session.graph), mode: "test"}) == []
+
+
+def test_outputs_in_training_are_normalized_by_the_batch() -> None:
+    train_op, outputs = forgetful()
+    with started() as session:
+        assert said(session, [train_op, outputs], times=ENOUGH) == []
+        assert said(session, outputs, times=3) == []
+
+
+def test_a_training_that_was_forgotten() -> None:
+    train_op, _ = forgetful(False)
+    with started() as session:
+        assert said(session, train_op, times=ENOUGH) == []
+        (text,) = said(session, train_op)
+        assert text.startswith("bn1, bn2 are trained in inference, as `training` is False in each")
+        assert said(session, train_op, times=ENOUGH) == []
 
 
 @pytest.mark.parametrize(
@@ -85,72 +154,107 @@ def test_it_names_the_layer_that_was_collected_too_early() -> None:
         for name in zoo.CORRECT
     ],
 )
-def test_no_correct_program_hears_it(name: str, graph: Any) -> None:
+def test_no_correct_program_hears_it(name: str, graph: Any, tmp_path: Path) -> None:
     program = zoo.CORRECT[name](LAYER)
     fetches = [each for key, each in program.items() if key in ("train_op", "loss", "outputs")]
     fetches += graph.get_collection(tf.GraphKeys.TRAIN_OP)
+    # What its hook runs.
+    fetches += [op for op in graph.get_operations() if op.name == "run_update_ops"]
     with started() as session:
         if name in ("channels_first", "transposed"):
             # No CPU runs their gradients; this is what a session asks before it tries.
-            assert all(graph.is_fetchable(op) for op in fetches * 3)
-        else:
-            assert sum(warned(session, *fetches * 3), []) == []
+            assert all(graph.is_fetchable(op) for op in fetches * ENOUGH)
+            return
+        if name == "frozen_statistics":
+            saver = tf.train.Saver()
+            saver.restore(session, saver.save(session, str(tmp_path / "model")))
+        for _ in range(ENOUGH + 1):
+            assert sum((said(session, each) for each in fetches), []) == []
+        assert sum((said_in_inference(session, each) for each in fetches), []) == []
 
 
 def test_a_correct_step_leaves_the_graph_as_it_was(graph: Any) -> None:
     train_op = zoo.classic(LAYER)["train_op"]
     assert unasked.is_watched(graph)
     with started() as session:
-        assert warned(session, train_op) == [[]]
+        assert said(session, train_op) == []
     assert not unasked.is_watched(graph)
 
 
-def test_updates_in_a_run_of_their_own() -> None:
-    train_op = zoo.updates_forgotten(LAYER)["train_op"]
+@pytest.mark.parametrize("every", [1, 4])
+def test_updates_in_a_run_of_their_own(every: int) -> None:
+    train_op, outputs = forgetful()
     updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
     with started() as session:
-        assert sum(warned(session, *[train_op, updates] * 3), []) == []
+        for step in range(ENOUGH + 2):
+            assert said(session, train_op) + said_in_inference(session, outputs) == []
+            if step % every == every - 1:
+                assert said(session, updates) == []
 
 
-def test_updates_beside_the_step_and_behind_it_in_the_list() -> None:
-    train_op = zoo.updates_forgotten(LAYER)["train_op"]
+@pytest.mark.parametrize("behind", [False, True])
+def test_updates_beside_the_outputs(behind: bool) -> None:
+    train_op, outputs = forgetful()
     updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
     with started() as session:
-        assert sum(warned(session, *[{"a": train_op, "b": updates}] * 3), []) == []
+        assert said(session, train_op, times=ENOUGH) == []
+        fetches = {"a": outputs, "b": updates} if behind else {"a": updates, "b": outputs}
+        assert said_in_inference(session, fetches) == []
+        assert said_in_inference(session, outputs) == []
 
 
-def test_a_group_of_updates_is_there_to_be_run() -> None:
-    """Behind each tenth step, say."""
-    train_op = zoo.updates_forgotten(LAYER)["train_op"]
-    tf.group(*tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+def test_averages_that_are_measured_at_the_end() -> None:
+    train_op, outputs = forgetful()
     with started() as session:
-        assert sum(warned(session, *[train_op] * 3), []) == []
+        assert said(session, train_op, times=ENOUGH + 5) == []
+        fed = {key: value for key, value in feeds(session.graph).items() if value is not True}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            tf1_bn.recalibrate(session, [fed, fed], progress=False)
+        assert said_in_inference(session, outputs) == []
 
 
-def test_a_step_that_was_first_run_within_a_larger_one() -> None:
-    train_op = zoo.updates_forgotten(LAYER)["train_op"]
+def test_a_run_in_parts() -> None:
+    train_op, outputs = forgetful()
+    with tf.control_dependencies([train_op]):
+        trained = tf.constant(1)
+    with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+        moved = tf.constant(2)
+    with started() as session, warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fed = feeds(session.graph, training=False)
+        for _ in range(ENOUGH + 1):
+            handle = session.partial_run_setup([outputs, trained, moved], list(fed))
+            session.partial_run(handle, trained, fed)
+            session.partial_run(handle, outputs)
+            session.partial_run(handle, moved)
+
+
+def test_the_whole_is_told_of_a_step_that_was_first_run_within_a_larger_one() -> None:
+    train_op, outputs = forgetful()
     larger = tf.group(train_op)
     with started() as session:
-        assert list(map(len, warned(session, larger, train_op, larger))) == [0, 0, 1]
+        assert said(session, larger, times=ENOUGH) + said(session, train_op) == []
+        assert len(said_in_inference(session, outputs)) == 1
 
 
 def test_statistics_that_are_loaded_are_as_somebody_wants_them(tmp_path: Path) -> None:
-    train_op = zoo.updates_forgotten(LAYER)["train_op"]
+    train_op, outputs = forgetful()
     saver = tf.train.Saver()
     with started() as session:
         path = saver.save(session, str(tmp_path / "model"))
         saver.restore(session, path)
-        assert sum(warned(session, *[train_op] * 3), []) == []
+        assert said(session, train_op, times=ENOUGH) + said_in_inference(session, outputs) == []
 
 
 def test_statistics_that_are_fed_to_their_initializers() -> None:
-    train_op = zoo.updates_forgotten(LAYER)["train_op"]
+    train_op, outputs = forgetful()
     with started() as session:
         for variable in tf.global_variables():
             if "moving" in variable.name:
                 value = np.full(variable.shape, 2.0)
                 session.run(variable.initializer, {variable.initializer.inputs[1]: value})
-        assert sum(warned(session, *[train_op] * 3), []) == []
+        assert said(session, train_op, times=ENOUGH) + said_in_inference(session, outputs) == []
 
 
 def test_statistics_that_begin_as_numbers_somebody_knows() -> None:
@@ -159,7 +263,7 @@ def test_statistics_that_begin_as_numbers_somebody_knows() -> None:
     y = LAYER(x, training=training, name="bn", moving_mean_initializer=known)
     train_op = zoo.minimized(zoo.loss_of(y))
     with started() as session:
-        assert sum(warned(session, *[train_op] * 3), []) == []
+        assert said(session, train_op, times=ENOUGH) + said_in_inference(session, y) == []
 
 
 def test_what_was_restored_stays_known_when_more_is_built(tmp_path: Path, graph: Any) -> None:
@@ -174,24 +278,25 @@ def test_what_was_restored_stays_known_when_more_is_built(tmp_path: Path, graph:
         train_op = [zoo.minimized(zoo.loss_of(head)), updates]
         session.run(tf.variables_initializer(tf.global_variables("hidden|bn3")))
         assert unasked.is_watched(graph)
-        assert sum(warned(session, *[train_op] * 3), []) == []
+        assert said(session, train_op, times=ENOUGH) + said_in_inference(session, head) == []
 
 
 def test_it_is_said_once_though_more_is_built() -> None:
-    train_op = zoo.updates_forgotten(LAYER)["train_op"]
+    train_op, outputs = forgetful()
     with started() as session:
-        assert list(map(len, warned(session, *[train_op] * 3))) == [0, 1, 0]
+        said(session, train_op, times=ENOUGH)
+        assert len(said_in_inference(session, outputs)) == 1
         LAYER(tf.zeros([2, 3]), training=zoo.phase(), name="later")
-        assert sum(warned(session, *[train_op] * 3), []) == []
+        assert said(session, train_op, times=ENOUGH) + said_in_inference(session, outputs) == []
 
 
 def test_what_our_own_code_asks_is_no_run() -> None:
     """Updates that a program has listed and then forgotten."""
-    outputs = zoo.net(LAYER, zoo.phase())
-    assert len(tf1_bn.update_ops_for(zoo.loss_of(outputs))) == 4
-    train_op = zoo.minimized(zoo.loss_of(outputs))
+    train_op, outputs = forgetful()
+    assert len(tf1_bn.update_ops_for(outputs)) == 4
     with started() as session:
-        assert list(map(len, warned(session, *[train_op] * 3))) == [0, 1, 0]
+        said(session, train_op, times=ENOUGH)
+        assert len(said_in_inference(session, outputs)) == 1
 
 
 def test_a_copy_that_follows_by_subtraction_is_no_step() -> None:
@@ -208,65 +313,91 @@ def test_a_copy_that_follows_by_subtraction_is_no_step() -> None:
     with tf.control_dependencies([step]):
         follows = [tf.assign_sub(old, 0.1 * (old - new)) for old, new in zip(late, main)]
     with started() as session:
-        assert sum(warned(session, *[follows] * 3), []) == []
+        assert said(session, follows, times=ENOUGH) + said_in_inference(session, target) == []
 
 
 def test_a_step_that_a_program_makes_itself(graph: Any) -> None:
-    loss, learned = zoo.loss_of(zoo.net(LAYER, zoo.phase())), tf.trainable_variables()
-    pairs = zip(learned, tf.gradients(loss, learned))
+    outputs, learned = zoo.net(LAYER, zoo.phase()), tf.trainable_variables()
+    pairs = zip(learned, tf.gradients(zoo.loss_of(outputs), learned))
     steps = [tf.assign_sub(variable, 0.1 * gradient) for variable, gradient in pairs]
     with started() as session:
-        assert len(sum(warned(session, *[steps] * 3), [])) == 1
+        assert said(session, steps, times=ENOUGH) == []
+        assert len(said_in_inference(session, outputs)) == 1
 
 
 def test_a_mistake_of_ours_stops_no_run(graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(graph: Any) -> Any:
         raise KeyError("no such op")
 
-    train_op = zoo.updates_forgotten(LAYER)["train_op"]
-    monkeypatch.setattr(unasked, "_layers", fails)
+    train_op, outputs = forgetful()
+    monkeypatch.setattr(unasked, "left_layers", fails)
     with started() as session:
-        assert sum(warned(session, *[train_op] * 3), []) == []
+        assert said(session, train_op, times=ENOUGH) + said_in_inference(session, outputs) == []
     assert not unasked.is_watched(graph)
 
 
 def test_a_step_of_others_through_a_layer() -> None:
     """The generator is pretrained; the discriminator's step will move its own statistics."""
-    parts = zoo._gan(LAYER, zoo.phase())
+    training = zoo.phase()
+    parts = zoo._gan(LAYER, training)
     step = zoo.with_updates(parts["g_loss"], parts["g"], "generator")
-    other = zoo.minimized(parts["d_loss"], parts["d"])
-    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS, ".*discriminator")
     with started() as session:
-        assert sum(warned(session, step, step, step, [other, updates]), []) == []
+        assert said(session, step, times=ENOUGH) == []
+        assert said_in_inference(session, parts["d_loss"]) == []
 
 
 def test_statistics_on_a_parameter_server_may_be_moved_by_others() -> None:
     with tf.device("/job:ps"):
-        train_op = zoo.updates_forgotten(LAYER)["train_op"]
-    fetched = unasked._Fetches(tf.get_default_graph())
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert all(fetched(train_op) for _ in range(3))
+        forgetful()
+    assert layers.left_layers(tf.get_default_graph()) == []
 
 
 def test_a_filter_can_make_it_an_error_before_anything_runs() -> None:
-    train_op = zoo.updates_forgotten(LAYER)["train_op"]
-    kernel = tf.trainable_variables()[0]
+    train_op, outputs = forgetful()
+    counter = tf.get_variable("evaluations", [], initializer=tf.zeros_initializer())
+    counts = tf.assign_add(counter, 1.0)
     with started() as session:
-        session.run(train_op, feeds(session.graph))
-        before = session.run(kernel)
+        said(session, train_op, times=ENOUGH)
         with pytest.raises(UserWarning, match="TF1_BN_WARN_UNREACHED=0"):
-            session.run(train_op, feeds(session.graph))
-        np.testing.assert_array_equal(session.run(kernel), before)
+            session.run([counts, outputs], feeds(session.graph, training=False))
+        assert session.run(counter) == 0.0
+
+
+@pytest.mark.parametrize("name", ["updates_forgotten", "collected_before_all"])
+def test_early_it_comes_at_the_second_run_that_trains(
+    name: str, graph: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF1_BN_WARN_UNREACHED", "early")
+    train_op = zoo.BROKEN[name][0](LAYER)["train_op"]
+    with started() as session:
+        assert said(session, train_op) == []
+        (text,) = said(session, train_op)
+        assert text.startswith("bn1, bn2 are trained, and no session run so far has moved ")
+        assert said(session, train_op, times=3) == []
+    assert not unasked.is_watched(graph)
+
+
+@pytest.mark.parametrize("name", ["maml", "updates_forgotten_of_one_graph_of_two"])
+def test_early_it_is_silent_where_nothing_reads_the_averages(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF1_BN_WARN_UNREACHED", "early")
+    program = {
+        **zoo.CORRECT,
+        "updates_forgotten_of_one_graph_of_two": zoo.updates_forgotten_of_one_graph_of_two,
+    }
+    train_op = program[name](LAYER)["train_op"]
+    with started() as session:
+        assert said(session, train_op, times=3) == []
 
 
 def test_it_keeps_no_graph_alive() -> None:
     with tf.Graph().as_default() as graph:
-        train_op = zoo.updates_forgotten(LAYER)["train_op"]
+        train_op, outputs = forgetful()
         with started() as session:
-            assert warned(session, train_op) == [[]] and unasked.is_watched(graph)
+            assert said(session, train_op, times=ENOUGH + 1) == [] and unasked.is_watched(graph)
     gone = weakref.ref(graph)
-    del graph, train_op, session
+    del graph, train_op, outputs, session
     gc.collect()
     assert gone() is None
 

@@ -9,9 +9,12 @@ from typing import Any, Mapping, NamedTuple
 
 import numpy as np
 
+from ...call.calls import Call
 from ...discovery.found import FoundLayer
 from ...discovery.layers import find_in, read
-from ...runtime.tensorflow_v1 import tf
+from ...runtime.graph_place import calls_of
+from ...runtime.tensorflow_v1 import Operation, tf
+from ...runtime.training_flag import Phase
 from ..facts.case import name_of
 from ..rules.layers.momentum import rate_of
 
@@ -155,3 +158,52 @@ def _value(graph: Any, name: str) -> Any:
     readers = (each for each in op.outputs[0].consumers() if each.type == "ReadVariableOp")
     free = (each for each in readers if not each.control_inputs)
     return next((each.outputs[0] for each in free if tf.Graph.is_fetchable(graph, each)), None)
+
+
+class LeftLayer(NamedTuple):
+    """A layer of this package that is left to its program to move, by the names of its variables.
+
+    Attributes:
+      mean: the moving mean.
+      learned: gamma and beta, as far as there are any.
+      calls: the ops of their outputs, each with its phase.
+    """
+
+    mean: str
+    learned: frozenset[str]
+    calls: tuple[tuple[Operation, Phase], ...]
+
+    def is_forgotten(self) -> bool:
+        """Whether nothing ever trains it by a batch."""
+        return all(phase is False for _, phase in self.calls)
+
+
+def left_layers(graph: Any) -> list[LeftLayer]:
+    """Those whose moving statistics something reads, and that the program has to move."""
+    by_mean: dict[str, list[Call]] = {}
+    for call in calls_of(graph):
+        by_mean.setdefault(_variable_name(call.variables.moving_mean), []).append(call)
+    found = []
+    for mean, calls in by_mean.items():
+        variables = calls[0].variables
+        # A parameter server's may be moved by another process.
+        elsewhere = "/job:" in str(getattr(variables.moving_mean, "device", ""))
+        read = any(call.training is not True for call in calls)
+        left = all(call.training is False or _is_left(graph, call) for call in calls)
+        if mean and read and left and not elsewhere:
+            learned = frozenset(map(_variable_name, (variables.gamma, variables.beta))) - {""}
+            built = tuple((call.outputs.op, call.training) for call in calls)
+            found.append(LeftLayer(mean, learned, built))
+    return found
+
+
+def _is_left(graph: Any, call: Call) -> bool:
+    """Whether the program can run the updates, and nothing else does."""
+    # Who builds them in a conditional or a loop is warned there.
+    fetchable = (tf.Graph.is_fetchable(graph, op) for op in call.updates)
+    return call.collected and bool(call.updates) and all(fetchable)
+
+
+def _variable_name(variable: Any) -> str:
+    name = getattr(variable, "name", None)
+    return name.partition(":")[0] if isinstance(name, str) else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Collection, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -73,8 +73,17 @@ def run_of(fetched: Sequence[Operation], layers: Sequence[Layer]) -> Run:
 
 def _is_of_gradients(value: Any) -> bool:
     """Whether a value is computed from what `tf.gradients` made, in a scope of that name."""
-    data = needed_ops([value], follows=lambda source: isinstance(source, tf.Tensor))
-    return any(re.search("(^|/)gradients", op.name) for op in data)
+    return any(re.search("(^|/)gradients", op.name) for op in _data(value))
+
+
+def is_computed_from(value: Any, ops: Collection[Operation]) -> bool:
+    """Whether one of the ops gives a part of what a tensor is computed from."""
+    return any(op in ops for op in _data(value))
+
+
+def _data(value: Any) -> Iterator[Operation]:
+    """The ops of what a tensor is computed from, without those it only waits for."""
+    return needed_ops([value], follows=lambda source: isinstance(source, tf.Tensor))
 
 
 def _by_itself(fetched: Sequence[Operation], layers: Sequence[Layer]) -> bool:
@@ -118,12 +127,7 @@ def in_inference(graph: Any, layers: Sequence[Layer], feed_dict: Any) -> frozens
       layers: those that are asked about.
       feed_dict: None where it is not known; then a phase that can be fed may be inference.
     """
-    fed: dict[str, Any] = {}
-    for key, value in (feed_dict or {}).items():
-        # Something that stands for several tensors is no phase.
-        with contextlib.suppress(TypeError, ValueError, KeyError):
-            fed[op_of(graph.as_graph_element(key)).name] = value
-    known = None if feed_dict is None else fed
+    known = None if feed_dict is None else fed_values(graph, feed_dict)
     return frozenset(
         layer.name
         for layer in layers
@@ -131,23 +135,47 @@ def in_inference(graph: Any, layers: Sequence[Layer], feed_dict: Any) -> frozens
     )
 
 
+def fed_values(graph: Any, feed_dict: Any) -> dict[str, Any]:
+    """The values of a run's feeds, by the names of their ops."""
+    fed: dict[str, Any] = {}
+    for key, value in (feed_dict or {}).items():
+        # Something that stands for several tensors is no phase.
+        with contextlib.suppress(TypeError, ValueError, KeyError):
+            fed[op_of(graph.as_graph_element(key)).name] = value
+    return fed
+
+
 def _is_inference(graph: Any, call: FoundCall, fed: Mapping[str, Any] | None) -> bool:
     if call.phase != "switched" or call.switch is None:
         return call.phase == "inference"
     try:
-        op = graph.get_tensor_by_name(call.switch).op
+        phase = graph.get_tensor_by_name(call.switch)
     except (KeyError, ValueError):
         # In the body of a function.
         return False
-    known: Mapping[str, Any] = fed or {}
-    while op.type in (*_PASSES_ON, "Cast") and op.name not in known:
+    if fed is not None:
+        return is_false(phase, fed)
+    op = phase.op
+    while op.type in (*_PASSES_ON, "Cast"):
         op = op.inputs[0].op
-    if op.name in known:
-        return not np.any(known[op.name])
-    if fed is None or op.type != "PlaceholderWithDefault":
-        return fed is None and op.type.startswith("Placeholder")
-    by_itself = tf.get_static_value(op.inputs[0])
-    return by_itself is not None and not np.any(by_itself)
+    return bool(op.type.startswith("Placeholder"))
+
+
+def is_false(phase: Any, fed: Mapping[str, Any]) -> bool:
+    """Whether a phase, a bool or a tensor, is False for certain in a run with these feeds."""
+    if isinstance(phase, bool):
+        return not phase
+    op, turned = phase.op, False
+    while op.type in (*_PASSES_ON, "Cast", "LogicalNot") and op.name not in fed:
+        turned ^= op.type == "LogicalNot"
+        op = op.inputs[0].op
+    if op.name in fed:
+        value = fed[op.name]
+    elif op.type == "PlaceholderWithDefault":
+        value = tf.get_static_value(op.inputs[0])
+    else:
+        value = tf.get_static_value(op.outputs[0]) if op.type == "Const" else None
+    return value is not None and bool(np.any(value)) == turned
 
 
 def written(op: Operation) -> str:

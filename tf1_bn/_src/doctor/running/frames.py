@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands around us in the thread that runs a session: the program's line, the run itself."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any, NamedTuple
+
+from ...runtime.tensorflow_v1 import tf
+
+# As it was before anybody put something of their own in its place.
+_RUN = getattr(tf.Session.run, "__code__", None)
+_PACKAGE = __name__.partition(".")[0]
+
+
+class Given(NamedTuple):
+    """The arguments of a session run."""
+
+    fetches: Any
+    feed_dict: Any
+
+
+def run_under_way() -> Given | None:
+    """The arguments of the innermost `Session.run` that this thread is in; None outside of one.
+
+    A graph is asked about each fetch but not told of the feeds, and only these tell the phase. So
+    the arguments of a public method are read from its call, by their documented names.
+    """
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_code is not _RUN:
+        frame = frame.f_back
+    return frame and Given(frame.f_locals["fetches"], frame.f_locals["feed_dict"])
+
+
+def is_ours(frame: Any) -> bool:
+    """Whether the frame is one of this package."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == _PACKAGE
+
+
+def warn(text: str) -> None:
+    """A UserWarning at the innermost line that is the program's own."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and _is_between(frame):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, UserWarning, stacklevel=level)
+
+
+def _is_between(frame: Any) -> bool:
+    """Whether it belongs to what stands between a program's run and us."""
+    package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    # TensorFlow 1.15 and its Estimators have packages beside the one of their name.
+    return package in (_PACKAGE, "contextlib") or package.startswith("tensorflow")
