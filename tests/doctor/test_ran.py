@@ -25,6 +25,8 @@ CODES = {
     **{name: code for name, (_, code) in zoo.BROKEN.items()},
     "updates_forgotten_and_not_asked": "BN110",
     "collected_before_all": "BN112",
+    "collected_with_a_scope": "BN110",
+    "gan_that_collects_of_its_generator_alone": "BN110",
 }
 # Programs whose outputs nobody exports here.
 NOT_RUN = ("exported_in_training", "served_from_the_training_graph")
@@ -126,6 +128,14 @@ def test_lines_fit_the_terminal(doctor: Attending, tmp_path: Path) -> None:
     # All of them have one, where nobody asks.
     short = told(doctor, None).lines
     assert short == [*whole[:4], "1 note: BN304 (--check tells it)"]
+
+
+def test_a_scope_that_was_asked_is_named(doctor: Attending, tmp_path: Path) -> None:
+    """With an update op that is outside; the layers were built before or behind."""
+    run(zoo.collected_with_a_scope, "", tmp_path)
+    (found,) = doctor.ended().findings
+    asked = "but without them, of 'encoder' alone, and 'decoder/bn/AssignMovingAvg' is outside"
+    assert found.layers == ("decoder/bn",) and found.wrong.endswith(asked)
 
 
 def test_graphs_that_are_gone_are_judged(doctor: Attending, tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from typing import Any, Iterable
 
 import pytest
 
 import tf1_bn
-from tests.doctor import idioms
+from tests.doctor import idioms, zoo
 from tests.doctor.zoo import BROKEN, CORRECT, OF_NO_KERNEL, Layer, Program, classic, minimized
 from tf1_bn._src.runtime.tensorflow_v1 import tf
 
@@ -52,6 +53,7 @@ GUESSES = {"BN301", "BN304", "BN310", "BN312", "BN313"}
 NOTES = {
     "frozen_statistics": {"BN104"},
     "gan_discriminator_step": {"BN304"},
+    "gan_discriminator_step_with_a_phase": {"BN304"},
     "hook_that_groups": {"BN301"},
     "maml": {"BN301"},
 }
@@ -131,3 +133,18 @@ def test_what_trains_nothing_is_not_wired() -> None:
         step = minimized(given["loss"])
         with pytest.raises(AssertionError, match="not wired:\nBN301 note: bn1, bn2: "):
             tf1_bn.assert_wired(step)
+
+
+@pytest.mark.parametrize(
+    "program, scope",
+    [
+        (zoo.collected_with_a_scope, "encoder"),
+        (zoo.gan_that_collects_of_its_generator_alone, "generator"),
+        (zoo.collected_before_the_last, ""),
+    ],
+)
+def test_a_scope_that_leaves_layers_out_is_named(program: Program, scope: str) -> None:
+    (found,) = findings(program, tf1_bn.batch_normalization)
+    known = re.search("those that it runs are all in the scope '(.*)'", found.wrong)
+    assert (known.group(1) if known else "") == scope
+    assert ("with a scope that holds these layers" in found.mend) == bool(scope)

@@ -112,6 +112,15 @@ def collected_before_the_last(bn: Layer) -> dict[str, Any]:
         return {"train_op": minimized(loss_of(x))}
 
 
+def collected_with_a_scope(bn: Layer) -> dict[str, Any]:
+    training = phase()
+    with tf.variable_scope("encoder"):
+        x = bn(convolved(images(), 4, "conv"), training=training, name="bn")
+    with tf.variable_scope("decoder"):
+        x = bn(convolved(x, 4, "conv"), training=training, name="bn")
+    return {"train_op": with_updates(loss_of(x), scope="encoder")}
+
+
 def inside_a_conditional(bn: Layer) -> dict[str, Any]:
     x = convolved(images(), 4, "conv")
     x = tf.cond(
@@ -167,6 +176,12 @@ def shared_discriminator_over_all(bn: Layer) -> dict[str, Any]:
     parts = _gan(bn, True)
     with_updates(parts["d_loss"], parts["d"])
     return {"train_op": with_updates(parts["g_loss"], parts["g"])}
+
+
+def gan_that_collects_of_its_generator_alone(bn: Layer) -> dict[str, Any]:
+    parts = _gan(bn, phase())
+    with_updates(parts["g_loss"], parts["g"], "generator")
+    return {"train_op": with_updates(parts["d_loss"], parts["d"], "generator")}
 
 
 def validation_moves_the_statistics(bn: Layer) -> dict[str, Any]:
@@ -322,6 +337,8 @@ BROKEN: dict[str, tuple[Program, str]] = {
         (towers_over_all, "BN304"),
         (rollout_moves_the_statistics, "BN303"),
         (fetched_before_the_last, "BN112"),
+        (collected_with_a_scope, "BN112"),
+        (gan_that_collects_of_its_generator_alone, "BN112"),
         (served_from_the_training_graph, "BN305"),
         (last_axis_behind_a_channels_first_deconvolution, "BN307"),
         (one_example_behind_a_pooling, "BN308"),
@@ -387,6 +404,12 @@ def gan_generator_step(bn: Layer) -> dict[str, Any]:
     parts = _gan(bn, True)
     with_updates(parts["d_loss"], parts["d"], ".*discriminator")
     return {"train_op": with_updates(parts["g_loss"], parts["g"], "generator")}
+
+
+def gan_discriminator_step_with_a_phase(bn: Layer) -> dict[str, Any]:
+    parts = _gan(bn, phase())
+    with_updates(parts["g_loss"], parts["g"], "generator")
+    return {"train_op": with_updates(parts["d_loss"], parts["d"], ".*discriminator")}
 
 
 def gan_with_a_phase(bn: Layer) -> dict[str, Any]:
@@ -597,6 +620,7 @@ CORRECT: dict[str, Program] = {
         gan_discriminator_step,
         gan_generator_step,
         gan_with_a_phase,
+        gan_discriminator_step_with_a_phase,
         towers,
         hook_that_groups,
         fetched_beside,
@@ -632,6 +656,8 @@ OF_NO_KERNEL = {
         towers_over_all,
         rollout_moves_the_statistics,
         fetched_before_the_last,
+        collected_with_a_scope,
+        gan_that_collects_of_its_generator_alone,
         served_from_the_training_graph,
         last_axis_behind_a_channels_first_deconvolution,
         one_example_behind_a_pooling,
@@ -649,5 +675,6 @@ OF_NO_KERNEL = {
         one_set_a_domain,
         accumulated,
         applied_with_the_updates,
+        gan_discriminator_step_with_a_phase,
     ]
 }

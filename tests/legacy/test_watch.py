@@ -489,7 +489,8 @@ MISTAKES: dict[str, tuple[Callable[[str], Any], str, str, str]] = {
     "a scope": (
         lambda folder: (collected_with_a_scope(), saved(folder)),
         "left out, moved",
-        "BN110 warning: bn0: the updates did not run",
+        "BN110 warning: bn0: the updates did not run: tf.GraphKeys.UPDATE_OPS was collected, but "
+        "without them, of 'bn1' alone, and 'bn0/",
         "look at the scope",
     ),
     "not fetched": (

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping
+from typing import Iterable, Mapping, Sequence
 
 from ...files.text_table import printable
 from ...programs.watching import layer_states as states
@@ -33,7 +33,7 @@ _CAUSES: Mapping[str, tuple[str, str, str]] = {
     states.LEFT_OUT: (
         "BN110",
         "the updates did not run: tf.GraphKeys.UPDATE_OPS was collected, but without them",
-        "look at the scope that it is collected with",
+        "look at the scope that it is collected with, or leave it out",
     ),
     states.NOT_FETCHED: (
         "BN110",
@@ -53,12 +53,22 @@ def findings_of(layers: Iterable[Watched]) -> list[Finding]:
     """A finding for each mistake, with all layers that have it, of layers of one graph."""
     layers = list(layers)
     trains_others = any(each.state in (states.MOVED, states.FLAG_FALSE) for each in layers)
-    groups: dict[Finding, list[str]] = {}
+    groups: dict[Finding, list[Watched]] = {}
     for layer in layers:
         finding = _finding(layer, trains_others)
         if finding is not None:
-            groups.setdefault(finding, []).append(layer.name)
-    return [each._replace(layers=tuple(dict.fromkeys(names))) for each, names in groups.items()]
+            groups.setdefault(finding, []).append(layer)
+    return [_of(each, members) for each, members in groups.items()]
+
+
+def _of(finding: Finding, layers: Sequence[Watched]) -> Finding:
+    """A finding with the layers that have it."""
+    wrong = finding.wrong
+    if layers[0].state == states.LEFT_OUT and layers[0].outside:
+        update, *scopes = layers[0].outside
+        asked = " and ".join(printable(repr(scope)) for scope in scopes)
+        wrong += f", of {asked} alone, and {printable(repr(update))} is outside"
+    return finding._replace(layers=tuple(dict.fromkeys(each.name for each in layers)), wrong=wrong)
 
 
 def _finding(layer: Watched, trains_others: bool) -> Finding | None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Tuple
 
 from .executed import Executed
@@ -55,6 +56,8 @@ class LayerStates:
         self._asked: dict[int, int] = {}
         # Names of the update ops that the program got by graph; None once it has the list itself.
         self._collected: dict[int, set[str] | None] = {}
+        # The scopes that it asked with, in their order; None for none.
+        self._scopes: dict[int, dict[str | None, None]] = {}
         self._flags: dict[Key, str] = {}
         self._false_flags: dict[Key, None] = {}
 
@@ -96,9 +99,10 @@ class LayerStates:
             self._flags[key] = flag
             self._false_flags[number, flag] = None
 
-    def collect(self, number: int, names: set[str] | None) -> None:
+    def collect(self, number: int, names: set[str] | None, scope: str | None = None) -> None:
         """Takes note of what the program got of a graph's UPDATE_OPS; None for the list itself."""
         self._asked[number] = len(self.built)
+        self._scopes.setdefault(number, {})[scope] = None
         before = self._collected.get(number, set())
         self._collected[number] = None if names is None or before is None else before | names
 
@@ -155,6 +159,16 @@ class LayerStates:
         name = self._flags.get(key, "")
         return name if (key[0], name) in self._false_flags else ""
 
+    def outside(self, key: Key) -> tuple[str, ...]:
+        """The name of an update op and the scopes that were asked, where none of them holds it."""
+        scopes = list(self._scopes.get(key[0], ()))
+        updates = self._moving.get(key, ())
+        known = [scope for scope in scopes if isinstance(scope, str)]
+        # As `tf.get_collection` does it.
+        if len(known) < len(scopes) or any(re.match(s, name) for s in known for name in updates):
+            return ()
+        return (min(updates), *known) if known and updates else ()
+
     def state(self, key: Key) -> str:
         """Which of the states a layer is in."""
         if self.flag(key) and key[0] not in self._trained and key in self._used | self._moved:
@@ -183,4 +197,5 @@ class LayerStates:
         collected: Any = self._collected[number]
         if collected is None or updates & collected:
             return NOT_FETCHED
-        return COLLECTED_EARLY if self.built[key] >= self._asked[number] else LEFT_OUT
+        is_early = self.built[key] >= self._asked[number] and not self.outside(key)
+        return COLLECTED_EARLY if is_early else LEFT_OUT

@@ -32,6 +32,8 @@ class Watched(NamedTuple):
     flag: str
     is_wanted: bool
     in_training: bool
+    # An update op, and the scopes that were collected, if it is in none of them.
+    outside: tuple[str, ...]
 
 
 class Watch:
@@ -107,6 +109,7 @@ class Watch:
                 states.flag((graph, mean)),
                 states.is_wanted(mean),
                 states.was_trained(number),
+                states.outside((graph, mean)),
             )
             for graph, mean in states.built
             if graph == number or states.is_hidden((graph, mean))
@@ -146,8 +149,7 @@ class Watch:
 
     def _note(self, call: Call, is_layer: bool, trainable: bool) -> None:
         graph = tf.get_default_graph()
-        mean = _moving_mean(call)
-        key = (self.number(graph), mean)
+        key = (self.number(graph), _moving_mean(call))
         # A layer that is not trainable makes update ops, and leaves them to nobody.
         moves = bool(call.updates) and (call.collected or trainable)
         collected = _names(graph.get_collection_ref(tf.GraphKeys.UPDATE_OPS))
@@ -165,13 +167,11 @@ class Watch:
         self._choices[_layer(key), call.choice] = None
 
     def _collecting(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        is_whole = original.__name__.endswith("_ref")
-
         def asked(graph: Any, name: Any, *scope: Any, **named: Any) -> Any:
             found = original(graph, name, *scope, **named)
             if name == tf.GraphKeys.UPDATE_OPS and _asks_for_program(sys._getframe(1)):
-                names = None if is_whole else _names(found)
-                self._states.collect(self.number(graph), names)
+                names = None if original.__name__.endswith("_ref") else _names(found)
+                self._states.collect(self.number(graph), names, *scope, **named)
             return found
 
         return asked
@@ -238,8 +238,7 @@ def _moving_mean(call: Call) -> str:
     name = getattr(call.variables.moving_mean, "name", None)
     if isinstance(name, str):
         return name.split(":")[0]
-    moved = sorted(moved_by(call.updates))
-    return moved[0] if moved else str(call.outputs.op.name)
+    return min(moved_by(call.updates), default=str(call.outputs.op.name))
 
 
 def _moves_with_outputs(call: Call) -> bool:

@@ -54,7 +54,7 @@ def unreached_updates(case: Case) -> Iterator[Finding]:
     if early is not None:
         kinds["BN112"] = kinds.pop("BN110")
     for code, group in kinds.items():
-        yield from _findings(code, group, early)
+        yield from _findings(code, group, early, _common_scope(case, step, group))
 
 
 def _missing(step: Step, layer: FoundLayer) -> _Missing | None:
@@ -132,7 +132,22 @@ def _collected_early(case: Case, step: Step, forgotten: list[_Missing]) -> str |
     return last if place < first else None
 
 
-def _findings(code: str, group: list[_Missing], early: str | None) -> Iterator[Finding]:
+def _common_scope(case: Case, step: Step, forgotten: list[_Missing]) -> str:
+    """The scope of all layers whose updates run and of none that is forgotten; "" for none."""
+    ran = [
+        _scope(call).rpartition("/")[0] + "/"
+        for layer in case.found.layers
+        for call in layer.calls
+        if any(update.op in step.runs for update in call.updates)
+    ]
+    scope = commonprefix(ran).rpartition("/")[0]
+    names = [name for each in forgotten for name in _ops(each)]
+    return "" if any(name.startswith(f"{scope}/") for name in names) else scope
+
+
+def _findings(code: str, group: list[_Missing], early: str | None, scope: str) -> Iterator[Finding]:
+    only = f"; those that it runs are all in the scope {scope!r}" if scope else ""
+    whole = ", with a scope that holds these layers or without one" if scope else ""
     libraries: dict[str, list[FoundLayer]] = {}
     for each in group:
         libraries.setdefault(each.mend, []).append(each.layer)
@@ -140,7 +155,8 @@ def _findings(code: str, group: list[_Missing], early: str | None) -> Iterator[F
         names = names_of(layers)
         if code == "BN112":
             wrong = f"built behind {early!r}, the last layer whose update ops the train op runs"
-            yield Finding(code, names, wrong, _FOLLOWS, f"collect them last: {mend}")
+            collect = f"collect them last{whole}: {mend}"
+            yield Finding(code, names, wrong + only, _FOLLOWS, collect)
         elif code == "BN302":
             wrong = "the update ops stand in a conditional or a loop, and nothing outside runs them"
             yield Finding(code, names, wrong, _FOLLOWS, _BRANCH)
@@ -149,9 +165,10 @@ def _findings(code: str, group: list[_Missing], early: str | None) -> Iterator[F
             yield Finding(code, names, wrong, _FOLLOWS, mend)
         elif code == "BN110":
             wrong = "trained, and the train op does not run the update ops"
-            yield Finding(code, names, wrong, _FOLLOWS, mend)
+            collect = f"collect them{whole}: {mend}" if whole else mend
+            yield Finding(code, names, wrong + only, _FOLLOWS, collect)
         else:
-            wrong = "the train op does not run the update ops"
+            wrong = f"the train op does not run the update ops{only}"
             follows = (
                 "that is right only if a step fetches them beside it (name all that it fetches: "
                 "train_op=[...]), or if nothing ever normalizes by the moving statistics"
