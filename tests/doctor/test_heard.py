@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.doctor.heard import Heard, heard
+from tests import forked
+from tests.forked import Ended
 from tests.meta.project import ROOT
 
 CLASSIC = Path(__file__).with_name("classic")
@@ -75,8 +76,14 @@ def written(folder: Path, text: str, name: str = "train.py") -> str:
     return str(path)
 
 
+def heard(folder: Path, *command: str) -> Ended:
+    """How a command ends in an empty folder of its own."""
+    folder.mkdir()
+    return forked.python("-m", "tf1_bn", *command, cwd=folder)
+
+
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Heard]:
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
     """Commands by words that say what they are; each with our layer in TensorFlow's place."""
     folder, files = tmp_path_factory.mktemp("heard"), tmp_path_factory.mktemp("files")
     recording = str(files / "r.npz")
@@ -111,7 +118,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Heard]:
         "verified without a script": ["verify", "--check", recording],
         "failing, recorded": [*record, "--check", failing],
     }
-    return dict(zip(commands, heard(folder, list(commands.values()))))
+    return {name: heard(folder / f"{n}", *commands[name]) for n, name in enumerate(commands)}
 
 
 def codes(said: str) -> list[str]:
@@ -124,7 +131,7 @@ def test_there_is_no_other_classic_mistake() -> None:
 
 
 @pytest.mark.parametrize("name", CODES)
-def test_a_classic_mistake_is_heard(name: str, ended: dict[str, Heard]) -> None:
+def test_a_classic_mistake_is_heard(name: str, ended: dict[str, Ended]) -> None:
     code, _, err = ended[name]
     assert (code, codes(err)) == (1, [CODES[name]])
     assert "Traceback" not in err
@@ -132,7 +139,7 @@ def test_a_classic_mistake_is_heard(name: str, ended: dict[str, Heard]) -> None:
 
 
 @pytest.mark.parametrize("name", ["right", *EXAMPLES])
-def test_what_is_correct_hears_one_line(name: str, ended: dict[str, Heard]) -> None:
+def test_what_is_correct_hears_one_line(name: str, ended: dict[str, Ended]) -> None:
     code, _, err = ended[name]
     said = [line for line in err.splitlines() if line.startswith("tf1_bn: ")]
     assert (code, len(said)) == (0, 1), err
@@ -148,7 +155,7 @@ def test_what_is_correct_hears_one_line(name: str, ended: dict[str, Heard]) -> N
         ("wrong, verified and checked", 1),
     ],
 )
-def test_it_is_told_by_each_command(name: str, code: int, ended: dict[str, Heard]) -> None:
+def test_it_is_told_by_each_command(name: str, code: int, ended: dict[str, Ended]) -> None:
     assert ended[name].code == code, ended[name].err
     assert codes(ended[name].err) == ["BN110"]
 
@@ -162,12 +169,12 @@ def test_it_is_told_by_each_command(name: str, code: int, ended: dict[str, Heard
     ],
 )
 def test_codes_that_are_ignored(
-    name: str, code: int, said: list[str], ended: dict[str, Heard]
+    name: str, code: int, said: list[str], ended: dict[str, Ended]
 ) -> None:
     assert (ended[name].code, codes(ended[name].err)) == (code, said), ended[name].err
 
 
-def test_notes_take_a_line_until_they_are_asked_for(ended: dict[str, Heard]) -> None:
+def test_notes_take_a_line_until_they_are_asked_for(ended: dict[str, Ended]) -> None:
     for name, last in [
         ("noted", "tf1_bn: 1 note: BN313 (--check tells it)"),
         ("noted, checked", "tf1_bn: BN313 note: bn: a bias is added before, "),
@@ -178,13 +185,13 @@ def test_notes_take_a_line_until_they_are_asked_for(ended: dict[str, Heard]) -> 
         assert len(lines) == (1 if "ignored" in name else 2)
 
 
-def test_no_report_is_none(ended: dict[str, Heard]) -> None:
+def test_no_report_is_none(ended: dict[str, Ended]) -> None:
     assert (ended["wrong, in silence"].code, ended["wrong, checked in silence"].code) == (0, 1)
     said = ended["wrong, in silence"].err + ended["wrong, checked in silence"].err
     assert "tf1_bn: " not in said
 
 
-def test_a_program_that_fails_is_not_judged(ended: dict[str, Heard]) -> None:
+def test_a_program_that_fails_is_not_judged(ended: dict[str, Ended]) -> None:
     """Nobody knows what it would have run."""
     for name in ("failing", "failing, recorded"):
         code, _, err = ended[name]
@@ -192,7 +199,7 @@ def test_a_program_that_fails_is_not_judged(ended: dict[str, Heard]) -> None:
     assert "before the error, 1 batch-norm layer was built" in ended["failing"].err
 
 
-def test_where_there_is_nothing_to_check(ended: dict[str, Heard]) -> None:
+def test_where_there_is_nothing_to_check(ended: dict[str, Ended]) -> None:
     assert ended["no layer"].code == 2
     code, out, err = ended["verified without a script"]
     assert (code, out) == (2, "") and "--check needs a SCRIPT" in err

@@ -1,4 +1,8 @@
-"""Runs an example the way a reader does: in a process of its own, in an empty folder."""
+"""Runs an example the way a reader does, in an empty folder.
+
+In a fork of a process that has imported TensorFlow, or in one of its own where that makes a
+difference: what a reader sees of the main job, of a terminal, of Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import Sequence
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import forked
+from tests.forked import ROOT
+from tests.forked import Ended as Finished
+
 EXAMPLES = ROOT / "examples"
 TIME_LIMIT = 900  # seconds; only to end a hung process, no statement about speed
-
-
-class Finished(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 def environment(*first_on_path: Path) -> dict[str, str]:
@@ -33,7 +34,7 @@ def command(script: str, *arguments: object) -> list[str]:
     return [sys.executable, str(EXAMPLES / script), *map(str, arguments)]
 
 
-def run_example(
+def run_anew(
     folder: Path, script: str, *arguments: object, first_on_path: Sequence[Path] = ()
 ) -> Finished:
     process = subprocess.run(
@@ -48,13 +49,17 @@ def run_example(
     return Finished(process.returncode, process.stdout, process.stderr)
 
 
+def run_example(folder: Path, script: str, *arguments: object) -> Finished:
+    return forked.python(*command(script, *arguments)[1:], cwd=folder)
+
+
 def succeed(folder: Path, script: str, *arguments: object) -> Finished:
     finished = run_example(folder, script, *arguments)
     assert finished.code == 0, finished.err
     return finished
 
 
-# Runs many command lines in one process, since importing TensorFlow takes seconds.
+# Runs many command lines in one process.
 _MANY = """
 import contextlib, io, json, os, runpy, sys
 lines = json.loads(sys.argv[1])
@@ -76,17 +81,9 @@ print(json.dumps(results))
 def run_many(folder: Path, lines: Sequence[Sequence[object]]) -> list[Finished]:
     """Runs command lines, each a script and its arguments, and returns how each ended."""
     full = [[str(EXAMPLES / str(script)), *map(str, rest)] for script, *rest in lines]
-    process = subprocess.run(
-        [sys.executable, "-c", _MANY, json.dumps(full)],
-        cwd=str(folder),
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIME_LIMIT,
-    )
-    assert process.returncode == 0, process.stderr
-    return [Finished(*result) for result in json.loads(process.stdout.splitlines()[-1])]
+    ended = forked.python("-c", _MANY, json.dumps(full), cwd=folder)
+    assert ended.code == 0, ended.err
+    return [Finished(*result) for result in json.loads(ended.out.splitlines()[-1])]
 
 
 def numbers_after(label: str, text: str) -> list[float]:

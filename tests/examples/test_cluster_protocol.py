@@ -1,4 +1,8 @@
-"""How launcher and tasks agree that the training has ended, when a process dies at that moment."""
+"""How launcher and tasks agree that the training has ended, when a process dies at that moment.
+
+`python -m tests.examples.test_cluster_protocol SCENARIO FOLDER` carries a scenario out, which
+starts each task as a fork; the tests let a fork do that (`tests.forked`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from tests.examples.support import EXAMPLES, ROOT, TIME_LIMIT
+from tests import forked
+from tests.examples.forked_tasks import fork_tasks
+from tests.examples.support import EXAMPLES, TIME_LIMIT
 
 STEPS = 40
 
@@ -53,9 +59,7 @@ class Watched:
 
 
 @contextlib.contextmanager
-def watched(folder: Path, monkeypatch: Any, *options: str) -> Iterator[Watched]:
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+def watched(folder: Path, *options: str) -> Iterator[Watched]:
     processes = importlib.import_module("cluster_processes")
     arguments = ["--checkpoint-dir", str(folder), "--steps", str(STEPS), "--save-steps", "15"]
     with processes.free_ports(3) as ports:
@@ -77,26 +81,25 @@ def state(folder: Path) -> str:
     return (folder / "checkpoint").read_text()
 
 
-@pytest.mark.parametrize("kind", [(), ("--sync",)], ids=["asynchronous", "synchronous"])
-def test_the_ps_dies_while_all_wait_for_the_end(tmp_path, monkeypatch, kind):
-    with watched(tmp_path, monkeypatch, *kind) as watch:
+def the_ps_dies_while_all_wait_for_the_end(folder: Path, *kind: str) -> None:
+    with watched(folder, *kind) as watch:
         cluster = watch.cluster
         # All are done, and nobody has been told to finish.
         watch.until(cluster.gate_reached)
         cluster.open_gate()
         watch.until(lambda: all(worker.done for worker in cluster.workers))
         cluster.ps.kill()
-        restored = last_saved(tmp_path)
+        restored = last_saved(folder)
         assert restored > 0
         watch.until(lambda: cluster.chief.finished, watch.lead)
         assert cluster.ps.starts == 2 and cluster.chief.starts == 1
         _, second = watch.of(cluster.chief, "session at global step")
         assert int(second.split()[-1]) >= restored
-        assert last_saved(tmp_path) >= STEPS
+        assert last_saved(folder) >= STEPS
 
 
-def test_a_worker_that_is_done_goes_on_when_the_chief_restores(tmp_path, monkeypatch):
-    with watched(tmp_path, monkeypatch) as watch:
+def a_worker_that_is_done_goes_on_when_the_chief_restores(folder: Path) -> None:
+    with watched(folder) as watch:
         cluster = watch.cluster
         worker = cluster.workers[1]
         watch.until(cluster.gate_reached)
@@ -109,11 +112,11 @@ def test_a_worker_that_is_done_goes_on_when_the_chief_restores(tmp_path, monkeyp
         assert worker.starts == 1 and sum(worker.steps) > STEPS
         watch.until(lambda: cluster.chief.finished, watch.lead)
         assert cluster.chief.starts == 2 and worker.finished
-        assert last_saved(tmp_path) >= STEPS
+        assert last_saved(folder) >= STEPS
 
 
-def test_a_worker_that_ended_is_started_again_when_the_chief_dies(tmp_path, monkeypatch):
-    with watched(tmp_path, monkeypatch) as watch:
+def a_worker_that_ended_is_started_again_when_the_chief_dies(folder: Path) -> None:
+    with watched(folder) as watch:
         cluster = watch.cluster
         worker = cluster.workers[1]
         watch.until(lambda: worker.told_to_finish, watch.lead)
@@ -122,7 +125,26 @@ def test_a_worker_that_ended_is_started_again_when_the_chief_dies(tmp_path, monk
         assert cluster.look_after() == [cluster.chief, worker]
         watch.until(lambda: cluster.chief.finished, watch.lead)
         assert worker.starts == 2 and worker.finished
-        assert last_saved(tmp_path) >= STEPS
+        assert last_saved(folder) >= STEPS
+
+
+def carried_out(scenario: Callable[..., None], folder: Path, *kind: str) -> None:
+    module = "tests.examples.test_cluster_protocol"
+    ended = forked.python("-m", module, scenario.__name__, str(folder), *kind, cwd=folder)
+    assert ended.code == 0, ended.err
+
+
+@pytest.mark.parametrize("kind", [(), ("--sync",)], ids=["asynchronous", "synchronous"])
+def test_the_ps_dies_while_all_wait_for_the_end(tmp_path, kind):
+    carried_out(the_ps_dies_while_all_wait_for_the_end, tmp_path, *kind)
+
+
+def test_a_worker_that_is_done_goes_on_when_the_chief_restores(tmp_path):
+    carried_out(a_worker_that_is_done_goes_on_when_the_chief_restores, tmp_path)
+
+
+def test_a_worker_that_ended_is_started_again_when_the_chief_dies(tmp_path):
+    carried_out(a_worker_that_ended_is_started_again_when_the_chief_dies, tmp_path)
 
 
 def test_a_line_of_a_dead_process_counts_as_its_own(monkeypatch):
@@ -137,3 +159,9 @@ def test_a_line_of_a_dead_process_counts_as_its_own(monkeypatch):
     assert process.steps == [47, 4] and process.waits_for == "half"
     process.note(processes.Line(process, 1, "global step 90 of 90, 44 steps here, done"))
     assert process.steps == [47, 44] and process.done and process.waits_for is None
+
+
+if __name__ == "__main__":
+    fork_tasks()
+    sys.path.insert(0, str(EXAMPLES))
+    globals()[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.examples import bounds
-from tests.examples.support import Finished, files_in, numbers_after, succeed
+from tests.examples.support import Finished, files_in, numbers_after, run_anew
 
 SCRIPT = "train_digits.py"
 
@@ -13,7 +13,8 @@ SCRIPT = "train_digits.py"
 @pytest.fixture(scope="module")
 def main_job(tmp_path_factory) -> Finished:
     folder = tmp_path_factory.mktemp("main_job")
-    finished = succeed(folder, SCRIPT)
+    finished = run_anew(folder, SCRIPT)
+    assert finished.code == 0, finished.err
     assert files_in(folder) == set(), "without options nothing is left behind"
     return finished
 

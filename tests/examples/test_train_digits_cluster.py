@@ -1,4 +1,7 @@
-"""The cluster in one command: what it prints, what it survives, and that it leaves nothing."""
+"""The cluster in one command: what it prints, what it survives, and that it leaves nothing.
+
+The main job, and whatever looks for processes, runs as a reader runs it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any, Callable, NamedTuple
 
 import pytest
 
+from tests import forked
 from tests.distribute.cluster_support import held_port
 from tests.examples import bounds
 from tests.examples.support import (
@@ -22,9 +26,8 @@ from tests.examples.support import (
     environment,
     files_in,
     numbers_after,
-    run_example,
+    run_anew,
     run_many,
-    succeed,
 )
 
 SCRIPT = "train_digits_cluster.py"
@@ -36,6 +39,14 @@ SHORT_HELD_OUT = bounds.DIGITS_SHORT
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/cmdline").exists(), reason="the processes left are looked up in /proc"
 )
+
+
+def succeed(folder: Path, script: str, *arguments: object) -> Finished:
+    """Run it with tasks that are forks of the launcher, which has TensorFlow loaded."""
+    line = command(script, *arguments)[1:]
+    finished = forked.python("-m", "tests.examples.forked_tasks", *line, cwd=folder)
+    assert finished.code == 0, finished.err
+    return finished
 
 
 class Row(NamedTuple):
@@ -79,7 +90,8 @@ def until(condition: Callable[[], Any]) -> None:
 @pytest.fixture(scope="module")
 def main_job(tmp_path_factory) -> Finished:
     folder = tmp_path_factory.mktemp("main_job")
-    finished = succeed(folder, SCRIPT)
+    finished = run_anew(folder, SCRIPT)
+    assert finished.code == 0, finished.err
     assert files_in(folder) == set(), "without options nothing is left behind"
     return finished
 
@@ -271,7 +283,7 @@ def test_a_process_that_always_dies_is_given_up(tmp_path):
     (fake / "tensorflow" / "__init__.py").write_text("raise ImportError('not here')")
     work = tmp_path / "work"
     work.mkdir()
-    finished = run_example(work, SCRIPT, first_on_path=[fake])
+    finished = run_anew(work, SCRIPT, first_on_path=[fake])
     assert finished.code == 1 and finished.out == ""
     assert re.search(r"error: (ps|worker \d) died 4 times", finished.err)
     assert "ImportError: not here" in finished.err

@@ -22,6 +22,7 @@ from tests.examples.support import (
     environment,
     files_in,
     numbers_after,
+    run_anew,
     run_example,
     run_many,
     succeed,
@@ -149,7 +150,7 @@ def test_plot_without_matplotlib_says_what_to_install(tmp_path):
     fake = stand_in(tmp_path / "fake", "matplotlib", "raise ImportError('not here')")
     work = tmp_path / "work"
     work.mkdir()
-    finished = run_example(work, SCRIPT, "--plot", "out.png", first_on_path=[fake])
+    finished = run_anew(work, SCRIPT, "--plot", "out.png", first_on_path=[fake])
     assert finished.code == 2
     assert "--plot needs matplotlib: pip install -e '.[plot]'" in finished.err
     assert "epoch 1" not in finished.err and "Traceback" not in finished.err
@@ -162,7 +163,7 @@ def test_missing_tensorflow_is_one_clear_sentence(tmp_path):
         "real = util.find_spec\n"
         "util.find_spec = lambda name, *rest: None if name == 'tensorflow' else real(name, *rest)\n"
     )
-    finished = run_example(tmp_path, SCRIPT, first_on_path=[tmp_path])
+    finished = run_anew(tmp_path, SCRIPT, first_on_path=[tmp_path])
     assert finished.code == 1
     assert finished.err.strip() == "The examples need TensorFlow: pip install -e '.[tensorflow]'"
 

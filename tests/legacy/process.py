@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import Sequence
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.forked import Ended, environment
+
 PROGRAMS = Path(__file__).with_name("programs")
 SECONDS = 900
-
-
-class Ended(NamedTuple):
-    """How a process ended and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-def environment(**changes: str) -> dict[str, str]:
-    """This process' environment, the project importable and TensorFlow's Keras as it comes."""
-    kept = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-    paths = [str(ROOT), kept.get("PYTHONPATH", "")]
-    kept.update(PYTHONPATH=os.pathsep.join(filter(None, paths)), PYTHONWARNINGS="ignore")
-    kept.update(changes)
-    return kept
 
 
 def python(*arguments: str, cwd: Path, text: str = "", **changes: str) -> Ended:

@@ -1,4 +1,4 @@
-"""Every style of importing contrib, in fresh processes: before and after TensorFlow, and undone."""
+"""Every style of importing contrib, each for itself: before and after TensorFlow, and undone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import Ended, python, under_run
 from tests.legacy.contrib_support import needs_slim, served
-from tests.legacy.process import Ended, python, under_run
 
 pytestmark = [served]
 

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import tf_version
+from tests.forked import python, under_run
 from tests.legacy.contrib_support import needs_slim, served
-from tests.legacy.process import PROGRAMS, python, under_run
+from tests.legacy.process import PROGRAMS
 
 RECORD = Path(__file__).with_name("data") / "contrib_programs_tf115.json"
 NAMES = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.legacy.process import python, under_run
+from tests.forked import python, under_run
 from tests.legacy.test_run_as_python import write
 from tests.legacy.test_run_tensorflow import traceback_of
 from tests.testing.support import DENSE_NET
@@ -85,7 +85,7 @@ for number, program in enumerate(programs):
 
 @pytest.mark.parametrize("option", sorted(ERRORS))
 def test_errors_and_their_cures(option: str, tmp_path: Path) -> None:
-    """All in one process, one after the other: TensorFlow is imported once."""
+    """All in one process, one after the other."""
     write(tmp_path, "ask.py", f"programs = {ERRORS[option]!r}\n{ASK}")
     ended = python("ask.py", cwd=tmp_path)
     said = f"add {option}, or --compat for all that an old program needs." if option else ""

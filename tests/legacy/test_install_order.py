@@ -1,4 +1,4 @@
-"""`install` in processes of their own: before and after imports, and with legacy Keras."""
+"""`install` in programs of its own: before and after imports, and with legacy Keras."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.legacy.process import python
 
 lost = pytest.mark.tf_min("2.16", reason="tf.layers is lost from here on")
@@ -31,7 +32,9 @@ HELD = {
 
 
 def said(tmp_path: Path, *lines: str, **changes: str) -> list[str]:
-    ended = python("-c", "\n".join(lines), cwd=tmp_path, **changes)
+    # Legacy Keras is chosen while TensorFlow is imported.
+    run = python if changes else forked.python
+    ended = run("-c", "\n".join(lines), cwd=tmp_path, **changes)
     assert ended.code == 0, ended.err
     return ended.out.splitlines()
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import tf_version
-from tests.legacy.process import PROGRAMS, Ended, python
+from tests.forked import Ended, python
+from tests.legacy.process import PROGRAMS
 
 SCRIPT = PROGRAMS / "ordinary.py"
 # What TF 1.15.5 left: its recording, its checkpoint, and the last line that it printed.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import tensorflow
-from tests.legacy.process import ROOT
+from tests.forked import ROOT
 from tests.meta.markdown import examples
 from tests.tolerances import assert_close
 from tf1_bn._src.programs.install import install, uninstall

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.legacy.process import PROGRAMS, python, under_run
 from tests.legacy.test_run_as_python import write
 
@@ -18,7 +19,7 @@ OURS = ("--force", "--neighbours")
 
 
 def test_conv_and_lstm_train(tmp_path: Path) -> None:
-    ended = under_run(*OURS, str(PROGRAMS / "conv_lstm.py"), "80", cwd=tmp_path)
+    ended = forked.under_run(*OURS, str(PROGRAMS / "conv_lstm.py"), "80", cwd=tmp_path)
     assert ended.code == 0, ended.err
     first, last = map(float, re.findall(r"(?:first|last) ([0-9.]+)", ended.out))
     assert last < 0.1 * first
@@ -38,16 +39,16 @@ def test_prints_what_the_original_layer_prints(tmp_path: Path) -> None:
     Its initializers have seeds: those that TensorFlow derives from op counts would differ.
     """
     program = str(PROGRAMS / "resnet.py")
-    plain = python(program, "--steps", "5", cwd=tmp_path)
+    plain = forked.python(program, "--steps", "5", cwd=tmp_path)
     assert plain.code == 0, plain.err
-    ours = under_run("--force", program, "--steps", "5", cwd=tmp_path)
+    ours = forked.under_run("--force", program, "--steps", "5", cwd=tmp_path)
     assert ours.out == plain.out
     assert "9 batch-norm layers were built" in ours.err
 
 
 @lost
 def test_without_neighbours_the_error_tells_the_way_out(tmp_path: Path) -> None:
-    ended = under_run(str(PROGRAMS / "conv_lstm.py"), cwd=tmp_path)
+    ended = forked.under_run(str(PROGRAMS / "conv_lstm.py"), cwd=tmp_path)
     assert ended.code == 1
     # Behind it comes the report.
     error, cure = ended.err.splitlines()[-2:]
@@ -59,7 +60,7 @@ def test_without_neighbours_the_error_tells_the_way_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("forget", [False, True])
 def test_resnet(forget: bool, tmp_path: Path) -> None:
     arguments = ["--steps", "3"] + ["--forget-updates"] * forget
-    ended = under_run(*OURS, str(PROGRAMS / "resnet.py"), *arguments, cwd=tmp_path)
+    ended = forked.under_run(*OURS, str(PROGRAMS / "resnet.py"), *arguments, cwd=tmp_path)
     assert ended.code == 0, ended.err
     assert f"{0 if forget else 9} of 9 moving variances moved" in ended.out
     assert "resnet_model/batch_normalization_1/gamma:0" in ended.out
@@ -75,7 +76,7 @@ def test_resnet(forget: bool, tmp_path: Path) -> None:
 def test_kernels_are_listed_after_the_report(alone: bool, tmp_path: Path) -> None:
     options = ["--kernels"] + ["--no-report"] * alone
     program = str(PROGRAMS / "resnet.py")
-    ended = under_run(*OURS, *options, program, "--steps", "1", cwd=tmp_path)
+    ended = forked.under_run(*OURS, *options, program, "--steps", "1", cwd=tmp_path)
     assert ended.code == 0, ended.err
     heading, *layers = ended.err.splitlines()[-10:]
     assert ("tf1_bn: 9 batch-norm layers were built" in ended.err) != alone
@@ -86,7 +87,7 @@ def test_kernels_are_listed_after_the_report(alone: bool, tmp_path: Path) -> Non
 
 def test_no_layers_are_listed_by_no_line(tmp_path: Path) -> None:
     write(tmp_path, "program.py", "import tensorflow")
-    ended = under_run("--kernels", "program.py", cwd=tmp_path)
+    ended = forked.under_run("--kernels", "program.py", cwd=tmp_path)
     last = ended.err.splitlines()[-1]
     assert last.startswith("tf1_bn: no batch-norm layer of tf1_bn was built.")
     # Where the original works, the program may have used it.
@@ -96,7 +97,7 @@ def test_no_layers_are_listed_by_no_line(tmp_path: Path) -> None:
 
 def test_gan_written_for_tensorflow_1(tmp_path: Path) -> None:
     program = str(PROGRAMS / "gan.py")
-    ended = under_run(*OURS, "--tf1-alias", program, cwd=tmp_path)
+    ended = forked.under_run(*OURS, "--tf1-alias", program, cwd=tmp_path)
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()
     assert lines[:2] == ["discriminator: 4 update ops", "generator: 4 update ops"]
@@ -111,7 +112,7 @@ def test_gan_written_for_tensorflow_1(tmp_path: Path) -> None:
 
 @pytest.mark.tf_min("2.0", reason="in TensorFlow 1 the alias has nothing to do")
 def test_alias_without(tmp_path: Path) -> None:
-    ended = under_run(*OURS, str(PROGRAMS / "gan.py"), cwd=tmp_path)
+    ended = forked.under_run(*OURS, str(PROGRAMS / "gan.py"), cwd=tmp_path)
     assert ended.code == 1
     assert "AttributeError: module 'tensorflow' has no attribute" in ended.err
 
@@ -142,7 +143,7 @@ def test_alias_in_every_import_style(tmp_path: Path) -> None:
         """,
     )
     write(tmp_path, "helper.py", "import tensorflow as tf")
-    ended = under_run("--tf1-alias", "--force", "program.py", cwd=tmp_path)
+    ended = forked.under_run("--tf1-alias", "--force", "program.py", cwd=tmp_path)
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()
     alias, version = lines.pop(0).split()
@@ -250,5 +251,5 @@ def test_tensorflow_that_is_repaired_and_imported_again(tmp_path: Path) -> None:
         print(tf.compat.v1.layers.batch_normalization.__module__)
         """,
     )
-    ended = under_run("--force", "program.py", cwd=tmp_path)
+    ended = forked.under_run("--force", "program.py", cwd=tmp_path)
     assert ended.out.splitlines() == ["first", "tf1_bn._src.api.functional"], ended.err

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.legacy.process import python
+from tests.forked import python
 from tests.legacy.slim_suite import SUITES
 
 pytestmark = [

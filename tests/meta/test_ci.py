@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.forked import python
 from tests.meta.project import ROOT, parse, run_python
 
 COUNT = str(ROOT / ".ci" / "count_tests.py")
@@ -85,28 +87,50 @@ def test_readme_command_must_be_one(fences: str, tmp_path: Path) -> None:
     assert run_python(README_COMMAND, str(page)).returncode == 1
 
 
-@pytest.fixture
-def arguments(monkeypatch: Any) -> dict[str, list[str]]:
+@pytest.fixture(scope="module")
+def arguments() -> dict[str, list[str]]:
     """Return what the noxfile gives pytest in each run; nox itself is not needed for that."""
     nox, command = ModuleType("nox"), ModuleType("nox.command")
     nox.__dict__.update(options=SimpleNamespace(), Session=object, command=command)
     nox.__dict__["session"] = lambda **options: lambda body: body
-    monkeypatch.setitem(sys.modules, "nox", nox)
-    monkeypatch.setitem(sys.modules, "nox.command", command)
     spec = importlib.util.spec_from_file_location("noxfile_read", str(ROOT / "noxfile.py"))
     assert spec and spec.loader
     noxfile: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(noxfile)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(sys.modules, "nox", nox)
+        patched.setitem(sys.modules, "nox.command", command)
+        spec.loader.exec_module(noxfile)
     return {run.name: list(run.arguments) for pair in noxfile.PAIRS for run in pair.runs}
 
 
-def collected(*arguments: str) -> tuple[list[str], int]:
-    """Return the tests that pytest would run, and how many of its files' tests there are."""
-    done = run_python("-m", "pytest", "--collect-only", "-q", *arguments)
-    names = [line for line in done.stdout.splitlines() if "::" in line]
-    count = re.search(r"(\d+) tests collected", done.stdout.splitlines()[-1])
-    assert done.returncode == 0 and names and count, done.stdout[-2000:] + done.stderr
-    return names, int(count[1])
+# One process, which reads the files once.
+COLLECT = """
+import json, sys
+import pytest
+
+class Seen:
+    def __init__(self):
+        self.left_out = 0
+    def pytest_deselected(self, items):
+        self.left_out += len(items)
+    def pytest_collection_finish(self, session):
+        self.chosen = [item.nodeid for item in session.items]
+
+found = []
+for arguments in json.loads(sys.argv[1]):
+    seen = Seen()
+    assert pytest.main(["--collect-only", "-q", *arguments], plugins=[seen]) == 0
+    found.append([seen.chosen, len(seen.chosen) + seen.left_out])
+print(json.dumps(found))
+"""
+
+
+def collected(*lines: list[str]) -> list[tuple[list[str], int]]:
+    """Return for each command line the tests it would run, and how many its files have."""
+    done = python("-c", COLLECT, json.dumps(lines), cwd=ROOT)
+    assert done.code == 0, done.out[-2000:] + done.err
+    found: list[tuple[list[str], int]] = json.loads(done.out.splitlines()[-1])
+    return found
 
 
 @pytest.mark.slow
@@ -119,9 +143,9 @@ def test_each_path_of_a_run_is_there(arguments: dict[str, list[str]]) -> None:
 @pytest.mark.slow
 def test_the_runs_on_the_newest_are_the_whole_suite(arguments: dict[str, list[str]]) -> None:
     """README's line and two runs: no test is lost between them, none runs twice."""
-    quick, whole = collected()
-    slow, _ = collected(*arguments["newest"])
-    cluster, _ = collected(*arguments["newest-cluster"])
+    runs = collected([], arguments["newest"], arguments["newest-cluster"])
+    (quick, whole), (slow, _), (cluster, _) = runs
+    assert quick and slow and cluster
     everything = [*quick, *slow, *cluster]
     assert len(set(everything)) == len(everything) == whole
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.meta.project import ROOT, run_python
+from tests import forked
+from tests.meta.project import ROOT
 
 META = Path(__file__).parent
 RECORDED = json.loads((META / "data" / "class_surface_1_15.json").read_text(encoding="utf-8"))
@@ -17,9 +18,9 @@ HEADING = "## What the class leaves out"
 
 
 def surface_of(source: str) -> dict[str, Any]:
-    done = run_python("-W", "ignore", str(META / "class_surface.py"), source)
-    assert done.returncode == 0, done.stderr
-    described: dict[str, Any] = json.loads(done.stdout)
+    done = forked.python(str(META / "class_surface.py"), source, cwd=ROOT)
+    assert done.code == 0, done.err
+    described: dict[str, Any] = json.loads(done.out)
     return described
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Callable
 
 import pytest
 
+from tests.forked import Ended, python
 from tests.meta.markdown import Example, anchors, broken_links, examples, links, prose
 from tests.meta.project import ROOT, project_files, relative
 
@@ -33,46 +32,27 @@ MARKS = {
 
 
 @pytest.fixture(scope="module")
-def run_block(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[[Example], dict[str, Any]]]:
-    """A function that runs a block in a process of its own and returns exit code and output."""
-    environment = dict(
-        os.environ, PYTHONPATH=str(ROOT), PYTHONWARNINGS="ignore", OMP_NUM_THREADS="1"
-    )
+def run_block(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Example], Ended]:
+    """A function that runs a block as a program of its own, and what that starts as well."""
     # As in an activated environment: TF 1.15 looks for its converter to TFLite there.
-    environment["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    with subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("run_blocks.py"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        universal_newlines=True,
-    ) as server:
-        assert server.stdin is not None and server.stdout is not None
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
 
-        def run(example: Example) -> dict[str, Any]:
-            folder = str(tmp_path_factory.mktemp("block"))
-            request = {"source": example.source, "name": example.name, "folder": folder}
-            server.stdin.write(json.dumps(request) + "\n")
-            server.stdin.flush()
-            answer: dict[str, Any] = json.loads(server.stdout.readline())
-            return answer
+    def run(example: Example) -> Ended:
+        folder = tmp_path_factory.mktemp("block")
+        return python("-c", example.source, cwd=folder, PATH=path)
 
-        yield run
-        server.stdin.close()
+    return run
 
 
 @pytest.mark.parametrize(
     "example",
     [pytest.param(e, id=e.name, marks=MARKS[e.needs]) for e in EXAMPLES],
 )
-def test_block_runs(run_block: Callable[[Example], dict[str, Any]], example: Example) -> None:
+def test_block_runs(run_block: Callable[[Example], Ended], example: Example) -> None:
     answer = run_block(example)
-    assert answer["code"] == 0, answer["errors"]
+    assert answer.code == 0, answer.err
     if example.output is not None:
-        assert example.output == answer["output"]
+        assert example.output == answer.out
 
 
 def test_each_page_of_the_guide_runs_something() -> None:
@@ -105,17 +85,17 @@ def test_links_lead_somewhere(page: Path) -> None:
     "code, expected", [("raise SystemExit(3)", 3), ("1 / 0", 1), ("print(6)", 0)]
 )
 def test_the_runner_sees_failure(
-    run_block: Callable[[Example], dict[str, Any]], code: str, expected: int
+    run_block: Callable[[Example], Ended], code: str, expected: int
 ) -> None:
     answer = run_block(Example("block", 1, code, "", None))
-    assert answer["code"] == expected
-    assert answer["output"] == ("6\n" if expected == 0 else "")
+    assert answer.code == expected
+    assert answer.out == ("6\n" if expected == 0 else "")
 
 
-def test_blocks_do_not_share_state(run_block: Callable[[Example], dict[str, Any]]) -> None:
+def test_blocks_do_not_share_state(run_block: Callable[[Example], Ended]) -> None:
     seen = "import sys; print(hasattr(sys, 'left_behind')); sys.left_behind = 1"
     example = Example("block", 1, seen, "", None)
-    assert [run_block(example)["output"] for _ in range(2)] == ["False\n", "False\n"]
+    assert [run_block(example).out for _ in range(2)] == ["False\n", "False\n"]
 
 
 def test_the_link_check_sees(tmp_path: Path) -> None:

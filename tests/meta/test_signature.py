@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.meta.project import run_python
+from tests import forked
+from tests.meta.project import ROOT
 
 META = Path(__file__).parent
 RECORDED = json.loads((META / "data" / "signature_r2_3.json").read_text(encoding="utf-8"))
 
 
 def signatures_of(source: str) -> dict[str, Any]:
-    done = run_python("-W", "ignore", str(META / "signatures.py"), source)
-    assert done.returncode == 0, done.stderr
-    described: dict[str, Any] = json.loads(done.stdout)
+    done = forked.python(str(META / "signatures.py"), source, cwd=ROOT)
+    assert done.code == 0, done.err
+    described: dict[str, Any] = json.loads(done.out)
     return described
 
 

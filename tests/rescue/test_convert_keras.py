@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 
 import tf1_bn
+from tests import forked
 from tests.meta.project import ROOT
 from tf1_bn._src.cli.main import main
 from tf1_bn._src.runtime.tensorflow_v1 import tf
@@ -27,14 +26,8 @@ def folder(tmp_path_factory: Any) -> Path:
     np.save(str(made / "expected.npy"), rebuilt(str(made / "new")))
     command = ["convert", str(made / "new"), "--to", "keras", "-o", str(made / "converted.h5")]
     assert main(command) == 0
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.rescue.keras_side", str(made)],
-        cwd=str(ROOT),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
+    done = forked.python("-m", "tests.rescue.keras_side", str(made), cwd=ROOT)
+    assert done.code == 0, done.err
     return made
 
 
