@@ -29,7 +29,12 @@ CODES = {
     "gan_that_collects_of_its_generator_alone": "BN110",
 }
 # Programs whose outputs nobody exports here.
-NOT_RUN = ("exported_in_training", "served_from_the_training_graph")
+NOT_RUN = (
+    "exported_in_training",
+    "served_from_the_training_graph",
+    # It assigns nothing.
+    "gradients_without_updates",
+)
 
 
 @pytest.fixture
@@ -136,6 +141,62 @@ def test_a_scope_that_was_asked_is_named(doctor: Attending, tmp_path: Path) -> N
     (found,) = doctor.ended().findings
     asked = "but without them, of 'encoder' alone, and 'decoder/bn/AssignMovingAvg' is outside"
     assert found.layers == ("decoder/bn",) and found.wrong.endswith(asked)
+
+
+class ByHand:
+    """A program without a step in its graph, whose weights wait for what it computes."""
+
+    def __init__(self, session: Any) -> None:
+        self.gradients = zoo.fetched_gradients(tf1_bn.batch_normalization)
+        self.updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+        self.learned = tf.trainable_variables()
+        self.values = [tf.placeholder(tf.float32, v.shape) for v in self.learned]
+        self.assigns = [tf.assign(v, x) for v, x in zip(self.learned, self.values)]
+        ops = session.graph.get_operations()
+        self.x = next(op.outputs[0] for op in ops if op.type == "Placeholder")
+        self.session = session
+        session.run(tf.global_variables_initializer())
+
+    def fetch(self, *more: Any) -> None:
+        feeds = {self.x: value_of(self.x), "is_training:0": True}
+        self.session.run([self.gradients, more], feeds)
+
+    def assign(self) -> None:
+        weights = self.session.run(self.learned)
+        self.session.run(self.assigns, dict(zip(self.values, weights)))
+
+    def load(self) -> None:
+        for variable, value in zip(self.learned, self.session.run(self.learned)):
+            variable.load(value, self.session)
+
+
+@pytest.mark.parametrize(
+    "does, codes",
+    [
+        ("fetch assign", ["BN301"]),
+        ("fetch load", ["BN301"]),
+        ("load fetch load", []),
+        ("fetch", []),
+        ("update assign", []),
+        ("fetch update assign", []),
+        ("fetch assign step", ["BN110"]),
+    ],
+)
+def test_weights_that_the_program_assigns(does: str, codes: list[str], doctor: Attending) -> None:
+    """A note, where gradients were fetched before, and the updates never."""
+    with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
+        program = ByHand(session)
+        step = zoo.minimized(program.gradients[0])
+        for word in does.split():
+            if word == "update":
+                program.fetch(program.updates)
+            elif word == "step":
+                program.fetch(step)
+            else:
+                getattr(program, word)()
+        found = doctor.ended().findings
+    assert [each.code for each in found] == codes, str(found)
+    assert all(each.layers == ("bn1", "bn2") for each in found)
 
 
 def test_graphs_that_are_gone_are_judged(doctor: Attending, tmp_path: Path) -> None:

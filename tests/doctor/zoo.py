@@ -121,6 +121,22 @@ def collected_with_a_scope(bn: Layer) -> dict[str, Any]:
     return {"train_op": with_updates(loss_of(x), scope="encoder")}
 
 
+def fetched_gradients(bn: Layer) -> list[Any]:
+    """What a program fetches that assigns the weights by itself."""
+    loss = loss_of(net(bn, phase()))
+    return [loss, tf.gradients(loss, tf.trainable_variables())]
+
+
+def gradients_without_updates(bn: Layer) -> dict[str, Any]:
+    return {"train_op": fetched_gradients(bn)}
+
+
+def subtracted_without_updates(bn: Layer) -> dict[str, Any]:
+    loss, learned = loss_of(net(bn, phase())), tf.trainable_variables()
+    pairs = zip(learned, tf.gradients(loss, learned))
+    return {"train_op": [tf.assign_sub(v, 0.1 * gradient) for v, gradient in pairs]}
+
+
 def inside_a_conditional(bn: Layer) -> dict[str, Any]:
     x = convolved(images(), 4, "conv")
     x = tf.cond(
@@ -338,6 +354,8 @@ BROKEN: dict[str, tuple[Program, str]] = {
         (rollout_moves_the_statistics, "BN303"),
         (fetched_before_the_last, "BN112"),
         (collected_with_a_scope, "BN112"),
+        (gradients_without_updates, "BN110"),
+        (subtracted_without_updates, "BN110"),
         (gan_that_collects_of_its_generator_alone, "BN112"),
         (served_from_the_training_graph, "BN305"),
         (last_axis_behind_a_channels_first_deconvolution, "BN307"),
@@ -510,6 +528,23 @@ def momentum_is_fed(bn: Layer) -> dict[str, Any]:
         return {"train_op": with_updates(loss)}
 
 
+def gradients_beside_updates(bn: Layer) -> dict[str, Any]:
+    return {"train_op": [fetched_gradients(bn), tf.get_collection(tf.GraphKeys.UPDATE_OPS)]}
+
+
+def subtracted_behind_updates(bn: Layer) -> dict[str, Any]:
+    loss, learned = loss_of(net(bn, phase())), tf.trainable_variables()
+    gradients = tf.gradients(loss, learned)
+    with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+        return {"train_op": [tf.assign_sub(v, 0.1 * g) for v, g in zip(learned, gradients)]}
+
+
+def gradients_of_the_input(bn: Layer) -> dict[str, Any]:
+    """As for a picture that is to be seen differently; nothing is trained."""
+    x = images()
+    return {"train_op": tf.gradients(loss_of(net(bn, phase(), x)), [x])}
+
+
 def clipped(bn: Layer) -> dict[str, Any]:
     optimizer = tf.train.AdamOptimizer(1e-3)
     gradients, variables = zip(*optimizer.compute_gradients(loss_of(net(bn, phase()))))
@@ -634,6 +669,9 @@ CORRECT: dict[str, Program] = {
         teacher,
         momentum_is_fed,
         clipped,
+        gradients_beside_updates,
+        subtracted_behind_updates,
+        gradients_of_the_input,
         inference_with_a_bias,
         two_heads,
         averages_of_weights,
@@ -674,6 +712,8 @@ OF_NO_KERNEL = {
         target_network,
         one_set_a_domain,
         accumulated,
+        subtracted_without_updates,
+        subtracted_behind_updates,
         applied_with_the_updates,
         gan_discriminator_step_with_a_phase,
     ]

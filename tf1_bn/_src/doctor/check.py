@@ -142,7 +142,9 @@ def _checked(
 
 
 def _trains(case: Case) -> bool:
-    """Whether a step writes anything but averages."""
+    """Whether a step writes anything but averages, or fetches gradients for whoever does."""
+    if case.step is not None and case.step.trained:
+        return True
     updates = {update.op for _, call in calls_of(case.found) for update in call.updates}
     others = case.step.runs - updates if case.step is not None else ()
     return any(is_write(case.view.nodes[name]) for name in others)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple, Tuple
 
 import numpy as np
@@ -75,6 +76,11 @@ def named(tensor: Tensor) -> str:
 def text_of(node: Node, attribute: str) -> str:
     found = node.attributes.get(attribute) if attribute in node.attributes else None
     return found.s.decode("utf-8", "replace") if found is not None else ""
+
+
+def is_gradient(name: str) -> bool:
+    """Whether an op stands in a scope of `tf.gradients`, by its name."""
+    return re.search("(^|/)gradients(_[0-9]+)?/", name) is not None
 
 
 def shape_of(view: View, tensor: Tensor) -> tuple[int | None, ...] | None:

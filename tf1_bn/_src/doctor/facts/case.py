@@ -9,6 +9,7 @@ from ...discovery.found import Found, FoundCall, FoundLayer
 from ...discovery.layers import find_in, read
 from ...discovery.reading.nodes import Tensor, View
 from ...discovery.reading.tracing import back
+from .gradients import Fetched, gradients_in
 from .reach import is_step, is_write, needed, written
 
 
@@ -18,7 +19,8 @@ class Step(NamedTuple):
     Attributes:
       runs: the names of all ops that run.
       moved: the variables that are written, by whatever op.
-      trained: those that an optimizer writes; without one, those that no update of a layer does.
+      trained: those that an optimizer writes; without one, those that no update of a layer does,
+        and of a step that writes none those whose gradients it fetches.
       path: the names of the ops that gradients, or the loss, are computed from.
       given: whether the caller said that this is all that a step runs.
     """
@@ -96,13 +98,15 @@ def _step(view: View, found: Found, question: Question) -> Step:
     writes = [view.nodes[name] for name in runs if is_write(view.nodes[name])]
     moved = {node.name: written(view, node) for node in writes}
     others = [node.name for node in writes if node.name not in updates]
-    path = needed(view, [*others, *question.loss], controls=False)
+    # A step that writes nothing hands its gradients to the program, which assigns the weights.
+    by_hand = Fetched((), frozenset()) if others else gradients_in(view, found, question.train)
+    path = needed(view, [*others, *by_hand.gradients, *question.loss], controls=False)
     # Some optimizers assign by themselves.
     steps = [name for name in others if is_step(view.nodes[name])] or others
     return Step(
         runs,
         frozenset(filter(None, moved.values())),
-        frozenset(name for name in (moved[step] for step in steps) if name is not None),
+        frozenset(filter(None, (moved[step] for step in steps))) | by_hand.variables,
         path,
         question.given,
     )

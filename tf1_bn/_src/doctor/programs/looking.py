@@ -16,6 +16,7 @@ from ..facts.finding import Finding
 from ..facts.reach import is_step
 from ..rules.steps.foreign_data import updates_by_foreign_data
 from ..rules.steps.writers import unordered_writers
+from .handmade import trained_by_hand
 
 # What one run alone shows: of several together it is not true.
 _OF_ONE_RUN = (updates_by_foreign_data, unordered_writers)
@@ -86,6 +87,7 @@ def _look(
         findings, troubles = [*findings, *more], [*troubles, *lost]
     known = _Known(case, ran, heard, is_wanted)
     kept = [each for finding in findings for each in known.kept(finding)]
+    kept += trained_by_hand(case, ran)
     others = [known.other(layer) for layer in found.layers if not known.is_heard(layer)]
     return Look(
         tuple(dict.fromkeys(kept)),

@@ -7,6 +7,7 @@ import itertools
 import weakref
 from typing import Any, NamedTuple
 
+from ...discovery.reading.nodes import is_gradient
 from .executed import Executed
 
 # More different ones are a program that builds as it goes, and tell nothing new.
@@ -22,12 +23,16 @@ class Ran(NamedTuple):
       outputs: names of the ops that the graph was frozen or exported for.
       loaded: the variables that got a value from a checkpoint before the first step, or from the
         program.
+      gradients: of each kind of run that fetches gradients, the names of the ops it fetched.
+      assigned: the variables that the program gave a value behind such a run.
     """
 
     steps: tuple[tuple[str, ...], ...]
     moves: tuple[tuple[str, ...], ...]
     outputs: tuple[str, ...]
     loaded: frozenset[str]
+    gradients: tuple[tuple[str, ...], ...] = ()
+    assigned: frozenset[str] = frozenset()
 
 
 class Graphs:
@@ -40,6 +45,8 @@ class Graphs:
         self._moves: dict[int, dict[tuple[str, ...], None]] = {}
         self._outputs: dict[int, dict[str, None]] = {}
         self._loaded: dict[int, set[str]] = {}
+        self._gradients: dict[int, dict[tuple[str, ...], None]] = {}
+        self._assigned: dict[int, set[str]] = {}
 
     def number(self, graph: Any) -> int:
         """The number of a graph, a new one where it is noticed for the first time."""
@@ -64,6 +71,12 @@ class Graphs:
         runs = kind.setdefault(number, {})
         if (executed.is_step or executed.moved) and len(runs) < _MOST_STEPS:
             runs[fetched] = None
+        if self._gradients.get(number):
+            self._assigned.setdefault(number, set()).update(executed.loaded - executed.restored)
+        if any(map(is_gradient, fetched)):
+            differentiated = self._gradients.setdefault(number, {})
+            if len(differentiated) < _MOST_STEPS:
+                differentiated[fetched] = None
 
     def exported(self, number: int, outputs: list[str]) -> None:
         """Takes note that ops are served from now on, or kept in a file for it."""
@@ -76,4 +89,6 @@ class Graphs:
             tuple(self._moves.get(number, ())),
             tuple(self._outputs.get(number, ())),
             frozenset(self._loaded.get(number, ())),
+            tuple(self._gradients.get(number, ())),
+            frozenset(self._assigned.get(number, ())),
         )

@@ -6,9 +6,10 @@ from __future__ import annotations
 from os.path import commonprefix
 from typing import Iterator, NamedTuple
 
-from ....discovery.found import FoundCall, FoundLayer, FoundUpdate
+from ....discovery.found import FoundLayer, FoundUpdate
 from ...facts.case import Case, Step, affine_of, in_path, is_read, name_of, names_of
 from ...facts.finding import Finding
+from ...facts.gradients import scope_of
 
 _FOLLOWS = "the moving statistics stay as they are, and inference normalizes by them, 0 and 1"
 _ESCAPES = ("Merge", "RefMerge", "Exit", "RefExit", "_If", "_Loop")
@@ -84,16 +85,11 @@ def _kind(case: Case, step: Step, missing: _Missing, behind: list[str]) -> str:
         return "BN302"
     if not step.given or not affine_of(layer) or not is_read(layer):
         return "BN301"
-    own = tuple(f"{scope}/" for scope in map(_scope, layer.calls) if scope)
+    own = tuple(f"{scope}/" for scope in map(scope_of, layer.calls) if scope)
     # Somebody made what is behind an update and none of the layer's, to run it; a read comes along.
     ops = {name: case.view.nodes[name].op for name in behind}
     runs = (op == "NoOp" or not name.startswith(own) for name, op in ops.items() if op != _READ)
     return "BN301" if any(runs) else "BN110"
-
-
-def _scope(call: FoundCall) -> str:
-    names = [call.output, *(update.op for update in call.updates)]
-    return commonprefix([name.rpartition("/")[0] + "/" for name in names]).rpartition("/")[0]
 
 
 def _readers_by_name(case: Case) -> dict[str, list[str]]:
@@ -135,7 +131,7 @@ def _collected_early(case: Case, step: Step, forgotten: list[_Missing]) -> str |
 def _common_scope(case: Case, step: Step, forgotten: list[_Missing]) -> str:
     """The scope of all layers whose updates run and of none that is forgotten; "" for none."""
     ran = [
-        _scope(call).rpartition("/")[0] + "/"
+        scope_of(call).rpartition("/")[0] + "/"
         for layer in case.found.layers
         for call in layer.calls
         if any(update.op in step.runs for update in call.updates)
