@@ -51,7 +51,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 def python(*arguments: str, cwd: Path, text: str = "", **changes: str) -> Ended:
     """Run `-m MODULE`, `-c CODE` or a script in `cwd`, by a fork; `text` is what it reads."""
-    where = _server()
+    where = server()
     with contextlib.ExitStack() as stack:
         given, out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         given.write(text.encode("utf-8"))
@@ -72,15 +72,14 @@ def _text(file: IO[bytes]) -> str:
 
 
 @functools.lru_cache(maxsize=None)
-def _server() -> str:
+def server() -> str:
     """Where the process that forks listens, one for all tests; it ends with this one."""
     folder = tempfile.TemporaryDirectory()
     where = os.path.join(folder.name, "forks")
-    stand_in = Path(where + ".python")
     source = Path(__file__).with_name("forked_client.py").read_text(encoding="utf-8")
-    stand_in.write_text(f"#!{sys.executable} -SE\n{source}", encoding="utf-8")
-    stand_in.chmod(0o755)
-    server = subprocess.Popen(
+    Path(stand_in(where)).write_text(f"#!{sys.executable} -SE\n{source}", encoding="utf-8")
+    os.chmod(stand_in(where), 0o755)
+    process = subprocess.Popen(
         [sys.executable, "-m", "tests.forked_server", where],
         cwd=str(ROOT),
         env=environment(),
@@ -89,14 +88,19 @@ def _server() -> str:
         # Ctrl-C is for the tests, which then end it.
         start_new_session=True,
     )
-    atexit.register(_end, server, folder)
-    assert server.stdout is not None and server.stdout.readline(), "it could not start"
+    atexit.register(_end, process, folder)
+    assert process.stdout is not None and process.stdout.readline(), "it could not start"
     return where
 
 
-def _end(server: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
-    server.kill()
-    server.communicate()
+def stand_in(where: str) -> str:
+    """What to start instead of `sys.executable` where the environment tells `where`."""
+    return where + ".python"
+
+
+def _end(process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
+    process.kill()
+    process.communicate()
     folder.cleanup()
 
 
@@ -137,7 +141,7 @@ def become(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    sys.executable = os.environ[SOCKET] + ".python"
+    sys.executable = stand_in(os.environ[SOCKET])
     if "tensorflow" in sys.modules:
         _set_tensorflow_aside()
     main_module = types.ModuleType("__main__")

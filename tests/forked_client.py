@@ -42,7 +42,8 @@ def main() -> int:
     arguments = sys.argv[1:]
     while arguments[0].startswith(("-B", "-W")):
         arguments.pop(0)
-    if arguments[0].startswith("-") and arguments[0] not in ("-m", "-c"):
+    is_program = arguments[0] in ("-m", "-c") or not arguments[0].startswith("-")
+    if not is_program or SOCKET not in os.environ:
         # What asks for a Python of its own kind gets it.
         os.execv(sys.executable, [sys.executable, *arguments])
     code = ask(os.environ[SOCKET], arguments, os.getcwd(), os.environ, (0, 1, 2))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.meta.project import run_python
+from tests.forked import python
+from tests.meta.project import ROOT, run_python
 from tests.tiers import SLOW, TESTS, is_slow, tenth
 
 # One quick and one slow file, neither of which needs TensorFlow to be collected.
@@ -65,5 +66,5 @@ def test_a_tenth_of_a_file() -> None:
 
 def test_a_tenth_keeps_what_only_an_old_tensorflow_runs() -> None:
     file = "tests/contrib/test_conformance.py"
-    done = run_python("-m", "pytest", "--collect-only", "-q", file, "--tenth", file)
-    assert "::test_the_records_are_those_of_this_tensorflow" in done.stdout, done.stderr
+    done = python("-m", "pytest", "--collect-only", "-q", file, "--tenth", file, cwd=ROOT)
+    assert "::test_the_records_are_those_of_this_tensorflow" in done.out, done.err

@@ -50,7 +50,12 @@ def _refused(session: Any, path: Path, **how: Any) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("build, format", [(resnet, "saved_model"), (depthwise, "tflite")])
-def test_a_net_is_written_and_proven(build: Any, format: str, tmp_path: Path) -> None:
+def test_a_net_is_written_and_proven(
+    build: Any, format: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    # TF 1.15 has its converter to TFLite beside the Python that is started.
+    if format != "tflite":
+        request.getfixturevalue("new_processes_are_forks")
     training = tf.placeholder(tf.bool, [], name="training")
     model = build(normalizer(tf1_bn.batch_normalization, training), training)
     with make_session() as session:
@@ -178,6 +183,7 @@ def _checkpoint(session: Any, folder: Path) -> str:
     return str(tf.train.Saver().save(session, str(folder / "step")))
 
 
+@pytest.mark.usefixtures("new_processes_are_forks")
 @pytest.mark.slow
 def test_the_command_exports_a_checkpoint(
     session: Any, tmp_path: Path, capsys: pytest.CaptureFixture
@@ -220,6 +226,7 @@ def test_the_command_says_in_one_line_what_it_cannot_do(
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="it needs a full disk")
+@pytest.mark.usefixtures("new_processes_are_forks")
 @pytest.mark.slow
 def test_a_file_that_was_there_survives_a_full_disk(
     session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

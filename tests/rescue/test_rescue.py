@@ -18,6 +18,8 @@ from tf1_bn._src.rescue.recalibrated import How, recalibrated
 from tf1_bn._src.rescue.regained import regained
 from tf1_bn._src.runtime.tensorflow_v1 import tf
 
+pytestmark = pytest.mark.usefixtures("new_processes_are_forks")
+
 MODELS = ROOT / "migration_guide" / "data" / "lost_models.zip"
 
 
