@@ -29,7 +29,7 @@ from typing import IO, Any, Callable, NamedTuple, NoReturn
 from tests.forked_client import SOCKET, ask
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 600
+SECONDS = 900
 
 
 class Ended(NamedTuple):

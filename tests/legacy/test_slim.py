@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.forked import python
+from tests import forked
+from tests.legacy.process import python
 from tests.legacy.slim_suite import SUITES
 
 pytestmark = [
@@ -75,14 +76,14 @@ TRAINED = """
 
 def test_clipped_and_scaled_gradients_and_both_kinds_of_variables(tmp_path: Path) -> None:
     """The gradient is [30, 40]: clipped to norm 5 it is [3, 4], as it is when scaled by 0.1."""
-    ended = python("-c", textwrap.dedent(TRAINED), cwd=tmp_path)
+    ended = forked.python("-c", textwrap.dedent(TRAINED), cwd=tmp_path)
     assert ended.code == 0, ended.err[-4000:]
     assert ended.out.split("\n")[:2] == ["[-1.0, -1.0] 6.0 4.0"] * 2
 
 
 def test_nothing_slim_asks_for_is_missing_and_uninstall_takes_it_away(tmp_path: Path) -> None:
     """Every attribute of TensorFlow's modules in slim's files, its own tests' included."""
-    ended = python("-m", "tests.legacy.slim_names", cwd=tmp_path)
+    ended = forked.python("-m", "tests.legacy.slim_names", cwd=tmp_path)
     assert ended.code == 0, ended.err[-4000:]
     before, installed, after = ended.out.strip().splitlines()[-3:]
     assert "control_flow_ops.while_loop" in before and "ops.IndexedSlices" in before
@@ -104,7 +105,7 @@ def test_slim_needs_install(tmp_path: Path) -> None:
         "tf.disable_v2_behavior()\n"
         "tf_slim.batch_norm(tf.zeros([4, 3]))\n"
     )
-    assert python("-c", call, cwd=tmp_path).code == 1
+    assert forked.python("-c", call, cwd=tmp_path).code == 1
     installed = "import tf1_bn\ntf1_bn.install()\n" + call
-    ended = python("-c", installed, cwd=tmp_path)
+    ended = forked.python("-c", installed, cwd=tmp_path)
     assert ended.code == 0, ended.err
