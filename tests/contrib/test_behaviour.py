@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import textwrap
 from typing import Any
 
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 
 import tf1_bn
+from tests import forked
 from tests.conformance.data import make_input, make_state, make_weights
 from tests.conftest import make_session, tensorflow
 from tests.tolerances import assert_close
@@ -355,12 +353,9 @@ def test_training_graph_restores_into_inference_graph(tmp_path: Any) -> None:
 
 def shown_by_eager_program(source: str) -> str:
     """What a program prints that leaves eager execution on, which this process cannot."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(source)]
-    environment = dict(os.environ, PYTHONPATH=root)
-    done = subprocess.run(command, env=environment, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()
+    ended = forked.python("-c", textwrap.dedent(source), cwd=forked.ROOT)
+    assert ended.code == 0, ended.err
+    return ended.out
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ of one that has imported TensorFlow, which takes seconds, and has done nothing e
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -322,6 +323,8 @@ def try_all() -> dict:
 def _fork_each(path: str) -> None:
     """Write the cells to a file; in a fork return, so that it ends as any process does."""
     _tf()
+    # Or each fork would look through all of TensorFlow when it ends.
+    gc.freeze()
     found = {}
     for name in NAMES:
         cell, text = f"{path}.cell", ""

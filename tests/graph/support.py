@@ -36,11 +36,13 @@ def update_ops() -> list:
 
 def set_distinct_state(session: Any, seed: int = 11) -> dict:
     """Gives every variable of the graph its own values, positive where they must be."""
-    session.run(tf.global_variables_initializer())
     random = np.random.RandomState(seed)
-    state = {}
-    for variable in tf.global_variables():
-        value = random.uniform(0.5, 1.5, variable.shape.as_list()).astype("float32")
-        variable.load(value, session)
-        state[variable.op.name] = value
+    variables = {variable.op.name: variable for variable in tf.global_variables()}
+    state = {
+        name: random.uniform(0.5, 1.5, variable.shape.as_list()).astype("float32")
+        for name, variable in variables.items()
+    }
+    # All at once: a session plans anew for each op that it has not run before.
+    feed = {variables[name].initializer.inputs[1]: value for name, value in state.items()}
+    session.run([variable.initializer for variable in variables.values()], feed)
     return state

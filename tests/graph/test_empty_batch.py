@@ -44,8 +44,10 @@ def test_an_empty_batch_changes_nothing(
 
     assert y.shape == (0,) + tail
     assert [slope.tolist() for slope in slopes] == [np.zeros_like(s).tolist() for s in slopes]
-    for variable in tf.global_variables():
-        np.testing.assert_array_equal(session.run(variable), state[variable.op.name])
+    after = session.run({variable.op.name: variable for variable in tf.global_variables()})
+    assert after.keys() == state.keys()
+    for name, value in after.items():
+        np.testing.assert_array_equal(value, state[name])
 
 
 # Each composed kernel, on the input as it is or, where forced, on rows of columns.

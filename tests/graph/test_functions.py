@@ -5,14 +5,9 @@ Each test runs a program of its own, because eager execution cannot be switched 
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import forked
 
 HEADER = """
 import numpy as np
@@ -24,16 +19,9 @@ x = np.arange(12, dtype="float32").reshape(4, 3) ** 1.5
 
 
 def _run(program: str) -> str:
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", HEADER + program],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    ended = forked.python("-c", HEADER + program, cwd=forked.ROOT)
+    assert ended.code == 0, ended.err
+    return ended.out
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any, Iterator
 
@@ -119,6 +120,23 @@ def _renormalized(plain: Any, gamma: Any, beta: Any) -> Any:
     )
 
 
+@functools.lru_cache(maxsize=1)
+def _numbers(fold: str) -> tuple:
+    """What a layer of this fold is given, and what it is to give: the same in every phase."""
+    shape, options = FOLDS[fold]
+    x, rng = _inputs(shape), np.random.RandomState(3)
+    weights = rng.standard_normal(shape).astype("float32")
+    axes = options.get("axis", -1)
+    axes = axes if isinstance(axes, list) else [axes]
+    size = int(np.prod([shape[axis] for axis in axes]))
+    gamma, beta = 1.0 + rng.rand(size), rng.rand(size)
+    wanted = _expected(x, weights, options, gamma, beta)
+    if "renorm" in options:
+        wide = wanted[2].shape
+        wanted = _renormalized(wanted, gamma.reshape(wide), beta.reshape(wide))
+    return x, weights, gamma, beta, wanted
+
+
 @pytest.mark.parametrize(
     ("fold", "phase"),
     [
@@ -130,19 +148,17 @@ def _renormalized(plain: Any, gamma: Any, beta: Any) -> Any:
 )
 def test_every_fold_is_exact(fold: str, phase: str, fused: bool, session: Any) -> None:
     shape, options = FOLDS[fold]
-    x = _inputs(shape)
+    x, weights, gamma, beta, wanted = _numbers(fold)
     inputs = tf.placeholder(tf.float32, [None, *shape[1:]] if phase == "open batch" else shape)
     training = tf.placeholder_with_default(True, []) if phase == "placeholder" else True
     norm = BatchNormalization(momentum=0.0, epsilon=EPSILON, fused=fused, **options)
     outputs = norm(inputs, training=training)
-    rng = np.random.RandomState(3)
-    weights = rng.standard_normal(shape).astype("float32")
     gradients = tf.gradients(outputs, [inputs, norm.gamma, norm.beta], grad_ys=weights)
-    session.run(tf.global_variables_initializer())
-    size = int(np.prod(norm.gamma.shape.as_list()))
-    gamma, beta = 1.0 + rng.rand(size), rng.rand(size)
-    for variable, value in ((norm.gamma, gamma), (norm.beta, beta)):
-        variable.load(value.reshape(variable.shape.as_list()), session)
+    parameters = {
+        variable.initializer.inputs[1]: value.reshape(variable.shape.as_list())
+        for variable, value in ((norm.gamma, gamma), (norm.beta, beta))
+    }
+    session.run(tf.global_variables_initializer(), parameters)
 
     # TF 1.15 dies on a batch of no ghosts, so it does not fold one that may have none.
     open_ghosts = phase == "open batch" and "virtual_batch_size" in options
@@ -153,11 +169,6 @@ def test_every_fold_is_exact(fold: str, phase: str, fused: bool, session: Any) -
     got += session.run([norm.moving_mean, norm.moving_variance])
 
     names = ["output", "gradient", "gradient", "gradient", "state", "state"]
-    wanted = _expected(x, weights, options, gamma, beta)
-    if "renorm" in options:
-        wanted = _renormalized(
-            wanted, gamma.reshape(wanted[2].shape), beta.reshape(wanted[2].shape)
-        )
     for name, value, want in zip(names, got, wanted):
         assert_close(value, want.reshape(value.shape), name, "float32", "large")
 

@@ -171,8 +171,9 @@ def test_whatever_is_fetched_moves_the_averages(
     for fetched in (outputs, loss, gradient, step):
         session.run(tf.global_variables_initializer())
         session.run(fetched)
-        assert_close(session.run(layer.moving_mean), mean, "state", "float32")
-        assert_close(session.run(layer.moving_variance), variance, "state", "float32")
+        moved = session.run([layer.moving_mean, layer.moving_variance])
+        assert_close(moved[0], mean, "state", "float32")
+        assert_close(moved[1], variance, "state", "float32")
     assert update_ops() == layer.updates == []
 
 
@@ -195,7 +196,7 @@ def test_a_phase_decided_at_run_time_is_the_constant_one_in_every_place(
         results[phase] = [outputs, tf.gradients(LOSSES["cubic"](outputs), slant)[0]]
     session.run(tf.global_variables_initializer())
 
-    constant = {phase: session.run(results[phase]) for phase in (True, False)}
+    constant = session.run({phase: results[phase] for phase in (True, False)})
     for phase in (False, True):
         found = session.run(results[training], {training: phase})
         for quantity, one, other in zip(("output", "gradient"), found, constant[phase]):
