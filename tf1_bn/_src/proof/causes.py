@@ -114,11 +114,15 @@ def likely_cause(expected: Observation, actual: Observation) -> str:
 
 def _explain(seen: Observation) -> str | None:
     """ "" for right numbers, the mistake that gives them, None if none does."""
-    if _fits(seen, seen.norm):
+    size = _sizes(seen)
+    right, observed = _predicted(seen, seen.norm), {**seen.after, "output": seen.output}
+    if _agree(FIT, seen, right, observed, size):
         return ""
     for does, changes in _candidates():
-        wrong = seen.norm._replace(**changes)
-        if _changes_something(seen, wrong) and _fits(seen, wrong):
+        wrong = _predicted(seen, seen.norm._replace(**changes))
+        fits = _agree(FIT, seen, wrong, observed, size)
+        # What changes nothing explains nothing.
+        if fits and not _agree(2 * FIT, seen, right, wrong, size):
             return does
     return None
 
@@ -131,16 +135,10 @@ def _candidates() -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield f"{one}, and {two}", {**changes, **more}
 
 
-def _fits(seen: Observation, norm: Norm) -> bool:
-    """Whether `norm` gives the numbers that were seen."""
+def _fits(seen: Observation) -> bool:
+    """Whether its norm gives the numbers that were seen."""
     observed = {**seen.after, "output": seen.output}
-    return all(error <= FIT for error in _errors(seen, _predicted(seen, norm), observed))
-
-
-def _changes_something(seen: Observation, norm: Norm) -> bool:
-    """Whether `norm` gives other numbers than the one asked for."""
-    right, wrong = _predicted(seen, seen.norm), _predicted(seen, norm)
-    return any(not error <= 2 * FIT for error in _errors(seen, right, wrong))
+    return _agree(FIT, seen, _predicted(seen, seen.norm), observed, _sizes(seen))
 
 
 def _predicted(seen: Observation, norm: Norm) -> dict[str, Any]:
@@ -150,12 +148,25 @@ def _predicted(seen: Observation, norm: Norm) -> dict[str, Any]:
     return found if seen.output is None else {**found, "output": output}
 
 
-def _errors(seen: Observation, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[float]:
-    """How far apart they are, in tolerances."""
-    size = scales(seen.norm, seen.inputs, seen.before, seen.training)
+def _sizes(seen: Observation) -> dict[str, Any]:
+    return scales(seen.norm, seen.inputs, seen.before, seen.training)
+
+
+def _agree(
+    limit: float,
+    seen: Observation,
+    one: Mapping[str, Any],
+    other: Mapping[str, Any],
+    size: Mapping[str, Any],
+) -> bool:
+    """Whether what is in `one` is within `limit` tolerances of the same in `other`."""
     for name in one:
         allowed = tolerance("output" if name == "output" else "state", seen.dtype)
-        yield difference(one[name], other[name], size.get(name)).error / allowed.error
+        error = difference(one[name], other[name], size.get(name)).error
+        # It may be NaN.
+        if not error / allowed.error <= limit:
+            return False
+    return True
 
 
 # -- the same arithmetic with another constant ---------------------------------------------------
@@ -178,7 +189,7 @@ def _other_epsilon(actual: Observation) -> str:
         return ""
     # The bound of the fused kernel does not matter to an epsilon that was measured.
     other = norm._replace(epsilon=epsilon, fused=False)
-    solved = _fits(actual._replace(norm=other, after={}), other)
+    solved = _fits(actual._replace(norm=other, after={}))
     return f"the candidate's epsilon is about {epsilon:.2g}, not {norm.epsilon:g}" if solved else ""
 
 
@@ -204,4 +215,4 @@ def _momentum_of(actual: Observation, name: str) -> float | None:
     if abs(momentum - actual.norm.momentum) < _SAME * abs(1.0 - actual.norm.momentum):
         return None
     other = actual.norm._replace(momentum=momentum)
-    return momentum if _fits(actual._replace(norm=other, output=None), other) else None
+    return momentum if _fits(actual._replace(norm=other, output=None)) else None
