@@ -39,6 +39,7 @@ class Built(NamedTuple):
     where the phase is built in. values: arguments to feed, by name. weights: the gradient from
     above, of the shape of `outputs`. gradients: of the sum of outputs times weights, by "gradient
     of x" and the like. updates: the ops. variables: by the names that the caller knows them by.
+    initialize: gives every variable of the graph its first value.
     """
 
     session: Any
@@ -50,6 +51,7 @@ class Built(NamedTuple):
     gradients: dict[str, Tensor]
     updates: list[Operation]
     variables: dict[str, Variable]
+    initialize: Operation
 
     def run(
         self, x: Any, training: bool, state: Mapping[str, Any], values: Mapping[str, Any] = {}
@@ -128,8 +130,11 @@ def build(
         # One thread adds in one order, so a replay gives the same bits every time.
         config = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
         session = tf.Session(graph=graph, config=config)
-        session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
-    return Built(session, inputs, flag, values, weights, wide, gradients, updates, variables)
+        initialize = tf.group(tf.global_variables_initializer(), tf.local_variables_initializer())
+        session.run(initialize)
+    return Built(
+        session, inputs, flag, values, weights, wide, gradients, updates, variables, initialize
+    )
 
 
 def _gradients(

@@ -35,12 +35,12 @@ def _one_phase(training: bool, far: float, aspect: str, seed: int) -> Point:
     """A run of one phase from random state; `far` shifts the mean, by deviations."""
 
     def point(setting: Setting) -> Found:
-        with both_built(setting, setting.flag(training)) as (sides, refused):
-            if refused:
-                return refused, []
-            x, state = random_input(setting.shape, seed, far), random_state(sides[0].variables)
-            ran = [side.run(x, training, state) for side in sides]
-            return compared(setting, x, state, training, ran, "", (aspect,))
+        sides, refused = both_built(setting, setting.flag(training))
+        if refused:
+            return refused, []
+        x, state = random_input(setting.shape, seed, far), random_state(sides[0].variables)
+        ran = [side.run(x, training, state) for side in sides]
+        return compared(setting, x, state, training, ran, "", (aspect,))
 
     return point
 
@@ -49,16 +49,16 @@ def trajectory(setting: Setting) -> Found:
     """The reference trains on; before each step its state is copied into the candidate."""
     rows: list[Row] = []
     causes: list[Why] = []
-    with both_built(setting, setting.flag(True)) as (sides, refused):
-        if refused:
-            return refused, []
-        state = random_state(sides[0].variables)
-        for step in range(setting.steps):
-            x = random_input(setting.shape, 100 + step, FAR * np.sin(step))
-            ran = [side.run(x, True, state) for side in sides]
-            more, why = compared(setting, x, state, True, ran, str(step + 1))
-            rows, causes = rows + more, causes + why
-            state = ran[0].after
+    sides, refused = both_built(setting, setting.flag(True))
+    if refused:
+        return refused, []
+    state = random_state(sides[0].variables)
+    for step in range(setting.steps):
+        x = random_input(setting.shape, 100 + step, FAR * np.sin(step))
+        ran = [side.run(x, True, state) for side in sides]
+        more, why = compared(setting, x, state, True, ran, str(step + 1))
+        rows, causes = rows + more, causes + why
+        state = ran[0].after
     return rows, causes
 
 
@@ -76,28 +76,28 @@ def flag(setting: Setting) -> Found:
 
 
 def _one_form(setting: Setting, form: Any, training: bool, label: str) -> Found:
-    with both_built(setting, form) as (sides, refused):
-        if refused:
-            return refused, []
-        x, state = random_input(setting.shape, 7), random_state(sides[0].variables)
-        ran = [side.run(x, training, state) for side in sides]
-        rows, causes = compared(setting, x, state, training, ran, label)
-        if not training:
-            after = ran[1].after
-            rows += [still_row(f"{k} is still", label, state[k], after.get(k)) for k in state]
-        return rows, causes
+    sides, refused = both_built(setting, form)
+    if refused:
+        return refused, []
+    x, state = random_input(setting.shape, 7), random_state(sides[0].variables)
+    ran = [side.run(x, training, state) for side in sides]
+    rows, causes = compared(setting, x, state, training, ran, label)
+    if not training:
+        after = ran[1].after
+        rows += [still_row(f"{k} is still", label, state[k], after.get(k)) for k in state]
+    return rows, causes
 
 
 def wiring(setting: Setting) -> Found:
     """Every statistic moves in one training run, and none in an inference run."""
     rows: list[Row] = []
     for training in (True, False):
-        with both_built(setting, setting.flag(training)) as (sides, refused):
-            rows += refused
-            if refused:
-                continue
-            x, state = random_input(setting.shape, 8, FAR), random_state(sides[0].variables)
-            moved = [_moved(side.run(x, training, state).after, state) for side in sides]
+        sides, refused = both_built(setting, setting.flag(training))
+        rows += refused
+        if refused:
+            continue
+        x, state = random_input(setting.shape, 8, FAR), random_state(sides[0].variables)
+        moved = [_moved(side.run(x, training, state).after, state) for side in sides]
         label = "training run" if training else "inference run"
         statistics = sorted(name for name in state if not is_learned(name))
         rows.append(exact_row("variables moved by the reference", moved[0], moved[1], label))
@@ -111,28 +111,28 @@ def _moved(after: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
 
 def batch_independence(setting: Setting) -> Found:
     """In inference a row's output is the same whatever the other rows are."""
-    with both_built(setting, setting.flag(False)) as (sides, refused):
-        rows = list(refused)
-        for name, side in zip(("reference", "candidate"), sides):
-            state = random_state(sides[0].variables)
-            x, other = random_input(setting.shape, 9), random_input(setting.shape, 90, FAR)
-            other[0] = x[0]
-            outputs = [side.run(inputs, False, state).output[0] for inputs in (x, other)]
-            allowed = tolerance("output", setting.dtype)
-            rows.append(number_row(f"row 0 of the {name}", "", outputs[0], outputs[1], allowed))
-        return rows, []
+    sides, refused = both_built(setting, setting.flag(False))
+    rows = list(refused)
+    for name, side in zip(("reference", "candidate"), sides):
+        state = random_state(sides[0].variables)
+        x, other = random_input(setting.shape, 9), random_input(setting.shape, 90, FAR)
+        other[0] = x[0]
+        outputs = [side.run(inputs, False, state).output[0] for inputs in (x, other)]
+        allowed = tolerance("output", setting.dtype)
+        rows.append(number_row(f"row 0 of the {name}", "", outputs[0], outputs[1], allowed))
+    return rows, []
 
 
 def checkpoint(setting: Setting) -> Found:
     """A checkpoint of either side restores into the other."""
-    with both_built(setting, setting.flag(False)) as (sides, refused):
-        if refused:
-            return refused, []
-        reference, candidate = sides
-        return [
-            *_restored(reference, candidate, "reference to candidate"),
-            *_restored(candidate, reference, "candidate to reference"),
-        ], []
+    sides, refused = both_built(setting, setting.flag(False))
+    if refused:
+        return refused, []
+    reference, candidate = sides
+    return [
+        *_restored(reference, candidate, "reference to candidate"),
+        *_restored(candidate, reference, "candidate to reference"),
+    ], []
 
 
 def _restored(source: Built, target: Built, label: str) -> list[Row]:
@@ -160,11 +160,11 @@ def edge_sizes(setting: Setting) -> Found:
     rows: list[Row] = []
     causes: list[Why] = []
     for training in (True, False):
-        with both_built(setting, setting.flag(training)) as (sides, refused):
-            rows += refused
-            for size in (0, 1, 2) if sides else ():
-                more, why = _one_size(setting, sides, size, training)
-                rows, causes = rows + more, causes + why
+        sides, refused = both_built(setting, setting.flag(training))
+        rows += refused
+        for size in (0, 1, 2) if sides else ():
+            more, why = _one_size(setting, sides, size, training)
+            rows, causes = rows + more, causes + why
     return rows, causes
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import zlib
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
@@ -26,7 +27,10 @@ GRADIENTS_DIFFER = "gradients differ: if all else agrees, " + GRADIENTS_ONLY.spl
 
 
 class Setting(NamedTuple):
-    """What is compared, and how; see `check_parity`."""
+    """What is compared, and how; see `check_parity`.
+
+    outcomes: of `built_once`; for a form of the flag what each side is built to, or raises.
+    """
 
     reference: Callable[..., Any]
     candidate: Callable[..., Any]
@@ -37,6 +41,7 @@ class Setting(NamedTuple):
     dynamic: bool
     config: dict[str, Any]
     steps: int
+    outcomes: Callable[[Any], Sequence[Any]]
 
     def sides(self) -> list[tuple[Callable[..., Any], Callable[[str], str]]]:
         """Both build functions, each with what turns its variables' names into common ones."""
@@ -70,21 +75,41 @@ def is_learned(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def both_built(setting: Setting, training: Any) -> Iterator[tuple[list[Built], list[Row]]]:
-    """Both sides, the reference first; if one refuses, no side and the row that says so."""
-    sides: list[Any] = []
-    try:
-        for function, rename in setting.sides():
+def built_once(setting: Setting) -> Iterator[Setting]:
+    """The setting for all points, each side built once for each form of the flag.
+
+    A graph takes most of a point's time; the sessions end with the block.
+    """
+    with contextlib.ExitStack() as opened:
+
+        def side(function: Callable[..., Any], rename: Callable[[str], str], training: Any) -> Any:
             try:
-                sides.append(_built(setting, function, rename, training))
+                built = _built(setting, function, rename, training)
             except Exception as error:
-                sides.append(error)
-        refused = refusals("build", f"training={training}", sides)
-        yield ([] if refused else sides), refused
-    finally:
-        for side in sides:
-            if isinstance(side, Built):
-                side.session.close()
+                return error
+            opened.callback(built.session.close)
+            return built
+
+        # Of True and 1 each has a graph of its own.
+        @functools.lru_cache(maxsize=None, typed=True)
+        def outcomes(training: Any) -> list[Any]:
+            return [side(*each, training) for each in setting.sides()]
+
+        yield setting._replace(outcomes=outcomes)
+
+
+def both_built(setting: Setting, training: Any) -> tuple[list[Built], list[Row]]:
+    """Returns both sides as if just built, the reference first.
+
+    If one refuses, no side and the row that says so.
+    """
+    sides = setting.outcomes(training)
+    refused = refusals("build", f"training={training}", sides)
+    if refused:
+        return [], refused
+    for side in sides:
+        side.session.run(side.initialize)
+    return list(sides), []
 
 
 def _built(
