@@ -116,16 +116,29 @@ def named(where: tuple) -> str:
     return "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in where).lstrip(".")
 
 
+def changed_at(header: Any, where: tuple, change: Callable[[Any], Any]) -> Any:
+    """Copies what lies on the way to the place, and shares the rest, which nobody writes."""
+    if not where:
+        return change(header)
+    copied = copy.copy(header)
+    copied[where[0]] = changed_at(header[where[0]], where[1:], change)
+    return copied
+
+
 def without(header: Any, where: tuple) -> Any:
-    changed = copy.deepcopy(header)
-    del at(changed, where[:-1])[where[-1]]
-    return changed
+    *way, last = where
+    return changed_at(header, tuple(way), lambda d: {k: v for k, v in d.items() if k != last})
 
 
 def put(header: Any, where: tuple, value: Any) -> Any:
-    changed = copy.deepcopy(header)
-    at(changed, where[:-1])[where[-1]] = value
-    return changed
+    *way, last = where
+
+    def set_there(there: Any) -> Any:
+        copied = copy.copy(there)
+        copied[last] = value
+        return copied
+
+    return changed_at(header, tuple(way), set_there)
 
 
 def same(one: Any, other: Any) -> bool:
