@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -177,12 +177,19 @@ class LeftLayer(NamedTuple):
         """Whether nothing ever trains it by a batch."""
         return all(phase is False for _, phase in self.calls)
 
+    def is_used(self, known: set[Operation], new: Sequence[Operation]) -> bool:
+        """Whether what was run so far may train it; in inference by what one run needs."""
+        switched = [output for output, phase in self.calls if phase is not False]
+        if switched:
+            return not known.isdisjoint(switched)
+        return not set(new).isdisjoint(output for output, _ in self.calls)
+
 
 def left_layers(graph: Any) -> list[LeftLayer]:
     """Those whose moving statistics something reads, and that the program has to move."""
     by_mean: dict[str, list[Call]] = {}
     for call in calls_of(graph):
-        by_mean.setdefault(_variable_name(call.variables.moving_mean), []).append(call)
+        by_mean.setdefault(name_of_variable(call.variables.moving_mean), []).append(call)
     found = []
     for mean, calls in by_mean.items():
         variables = calls[0].variables
@@ -191,8 +198,13 @@ def left_layers(graph: Any) -> list[LeftLayer]:
         read = any(call.training is not True for call in calls)
         left = all(call.training is False or _is_left(graph, call) for call in calls)
         if mean and read and left and not elsewhere:
-            learned = frozenset(map(_variable_name, (variables.gamma, variables.beta))) - {""}
-            built = tuple((call.outputs.op, call.training) for call in calls)
+            learned = frozenset(map(name_of_variable, (variables.gamma, variables.beta))) - {""}
+            # Of those in a conditional nobody knows whether they run.
+            built = tuple(
+                (call.outputs.op, call.training)
+                for call in calls
+                if tf.Graph.is_fetchable(graph, call.outputs.op)
+            )
             found.append(LeftLayer(mean, learned, built))
     return found
 
@@ -204,6 +216,7 @@ def _is_left(graph: Any, call: Call) -> bool:
     return call.collected and bool(call.updates) and all(fetchable)
 
 
-def _variable_name(variable: Any) -> str:
+def name_of_variable(variable: Any) -> str:
+    """The name of its op; "" where it has none."""
     name = getattr(variable, "name", None)
     return name.partition(":")[0] if isinstance(name, str) else ""

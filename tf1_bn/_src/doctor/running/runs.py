@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from typing import Any, Collection, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Collection, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -14,11 +13,17 @@ from ...runtime.graph_search import needed_ops
 from ...runtime.tensorflow_v1 import Operation, op_of, tf
 from ..facts.case import affine_of, statistics_of
 from ..facts.case import op_of as op_name
-from .layers import Layer
+from .layers import Layer, LeftLayer
 
 # The ops of optimizers, such as ResourceSparseApplyAdam, and those that assign.
 STEP = re.compile("(Resource)?(Sparse)?Apply[A-Z]")
 WRITE = re.compile("Assign(Sub|Add)?(VariableOp)?$")
+_WRITES_PART = re.compile("Scatter|StridedSliceAssign")
+_CALLS = re.compile("If$|While$|Case$|(Stateful)?PartitionedCall$")
+# Keys of feeds that stand for several tensors, none of which is a phase.
+_SEVERAL = (tf.SparseTensor, tf.IndexedSlices, tf.RaggedTensor)
+# In place of a name: whatever the program says.
+ANY = ""
 _PASSES_ON = ("Identity", "RefIdentity", "Switch", "RefSwitch", "Enter", "RefEnter")
 
 
@@ -76,7 +81,30 @@ def _is_of_gradients(value: Any) -> bool:
     return any(re.search("(^|/)gradients", op.name) for op in _data(value))
 
 
-def is_computed_from(value: Any, ops: Collection[Operation]) -> bool:
+def moved_and_trained(
+    ops: Iterable[Operation], layers: Sequence[LeftLayer]
+) -> tuple[set[str], set[str]]:
+    """Names of variables: those that ops may move or load, and those that they train."""
+    means = {layer.mean for layer in layers}
+    learned = {name for layer in layers for name in layer.learned}
+    outputs = {output for layer in layers for output, _ in layer.calls}
+    moved: set[str] = set()
+    trained: set[str] = set()
+    for op in ops:
+        names = _may_write(op)
+        if WRITE.match(op.type) and is_initializer(op):
+            # Other averages begin as numbers that somebody knows.
+            names = {name for name in names & means if not _gives_zeros(op)}
+        elif STEP.match(op.type):
+            trained |= names
+        elif WRITE.match(op.type) and names & learned and _is_computed_from(op.inputs[1], outputs):
+            # A step that a program makes itself; a copy that follows others needs no output.
+            trained |= names
+        moved |= names
+    return moved, trained
+
+
+def _is_computed_from(value: Any, ops: Collection[Operation]) -> bool:
     """Whether one of the ops gives a part of what a tensor is computed from."""
     return any(op in ops for op in _data(value))
 
@@ -136,12 +164,17 @@ def in_inference(graph: Any, layers: Sequence[Layer], feed_dict: Any) -> frozens
 
 
 def fed_values(graph: Any, feed_dict: Any) -> dict[str, Any]:
-    """The values of a run's feeds, by the names of their ops."""
+    """The values of a run's feeds, by the names of their tensors; `ANY` is one of unknown ones."""
     fed: dict[str, Any] = {}
     for key, value in (feed_dict or {}).items():
-        # Something that stands for several tensors is no phase.
-        with contextlib.suppress(TypeError, ValueError, KeyError):
-            fed[op_of(graph.as_graph_element(key)).name] = value
+        if isinstance(key, tuple):
+            fed.update(fed_values(graph, dict(zip(key, value))))
+        elif not isinstance(key, _SEVERAL):
+            try:
+                fed[graph.as_graph_element(key, allow_operation=False).name] = value
+            except (TypeError, ValueError, KeyError):
+                # A type that the program has registered, say.
+                fed[ANY] = value
     return fed
 
 
@@ -165,17 +198,43 @@ def is_false(phase: Any, fed: Mapping[str, Any]) -> bool:
     """Whether a phase, a bool or a tensor, is False for certain in a run with these feeds."""
     if isinstance(phase, bool):
         return not phase
-    op, turned = phase.op, False
-    while op.type in (*_PASSES_ON, "Cast", "LogicalNot") and op.name not in fed:
-        turned ^= op.type == "LogicalNot"
-        op = op.inputs[0].op
-    if op.name in fed:
-        value = fed[op.name]
-    elif op.type == "PlaceholderWithDefault":
-        value = tf.get_static_value(op.inputs[0])
+    tensor, turned = phase, False
+    while tensor.op.type in (*_PASSES_ON, "Cast", "LogicalNot") and tensor.name not in fed:
+        turned ^= tensor.op.type == "LogicalNot"
+        tensor = tensor.op.inputs[0]
+    if tensor.name not in fed and tensor.op.type == "PlaceholderWithDefault":
+        tensor = tensor.op.inputs[0]
+    if tensor.name in fed:
+        value = np.asarray(fed[tensor.name])
+    elif tensor.op.type == "Const" and ANY not in fed:
+        value = _constant(tensor.op)
     else:
-        value = tf.get_static_value(op.outputs[0]) if op.type == "Const" else None
-    return value is not None and bool(np.any(value)) == turned
+        return False
+    # Not the handle of a tensor that a session keeps.
+    return value.dtype.kind in "biuf" and bool(np.any(value)) == turned
+
+
+def _constant(op: Operation) -> Any:
+    # Not by tf.get_static_value, behind which nobody may feed the tensor.
+    return tf.make_ndarray(op.get_attr("value"))
+
+
+def _may_write(op: Operation) -> set[str]:
+    """The names of variables that an op gives another value, or a function that it calls may."""
+    if STEP.match(op.type) or WRITE.match(op.type) or _WRITES_PART.search(op.type):
+        return {written(op)}
+    if not _CALLS.match(op.type):
+        return set()
+    return {source.op.name for source in op.inputs if source.op.type == "VarHandleOp"}
+
+
+def _gives_zeros(op: Operation) -> bool:
+    """Whether a write gives its variable zeros, as averages begin, unless its input is fed."""
+    source = op.inputs[1].op
+    while source.type in _PASSES_ON:
+        source = source.inputs[0].op
+    source = source.inputs[1].op if source.type == "Fill" else source
+    return source.type == "Const" and not _constant(source).any()
 
 
 def written(op: Operation) -> str:

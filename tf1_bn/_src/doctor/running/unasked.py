@@ -15,19 +15,19 @@ import weakref
 from typing import Any, Iterable, Mapping, Sequence
 
 from ...call.calls import Call, Finish, listeners
-from ...programs.watching.executed import is_given
+from ...runtime.graph_place import calls_of
 from ...runtime.graph_search import needed_ops
 from ...runtime.tensorflow_v1 import Operation, op_of, tf
 from ...runtime.training_flag import Phase
 from .frames import is_ours, run_under_way, warn
-from .layers import LeftLayer, left_layers
+from .layers import LeftLayer, left_layers, name_of_variable
 from .runs import (
-    STEP,
+    ANY,
     WRITE,
     fed_values,
-    is_computed_from,
     is_false,
     is_initializer,
+    moved_and_trained,
     ops_in,
     written,
 )
@@ -69,8 +69,10 @@ def _built(outputs: Any, calls: Sequence[Call]) -> None:
     graph = tf.get_default_graph()
     # A function's graph is run by its maker; and where a report is made, it says more.
     alone = all(each is _heard for each in listeners)
-    if calls and alone and type(graph) is tf.Graph and not is_watched(graph):
-        graph.is_fetchable = _Fetches(graph)
+    # Not where the program has put a method of its own.
+    plain = getattr(graph.is_fetchable, "__func__", None) is tf.Graph.is_fetchable
+    if calls and alone and type(graph) is tf.Graph and plain:
+        graph.is_fetchable = _Fetches(graph, calls)
 
 
 def is_watched(graph: Any) -> bool:
@@ -81,22 +83,25 @@ def is_watched(graph: Any) -> bool:
 class _Fetches:
     """The method `is_fetchable` of one graph, which looks at what is fetched."""
 
-    def __init__(self, graph: Any) -> None:
+    def __init__(self, graph: Any, calls: Sequence[Call]) -> None:
         self._graph = weakref.ref(graph)
-        self._lock = threading.Lock()
+        # A value that is fed, or a handler of a signal, may run the session while we look.
+        self._lock = threading.RLock()
         self._early = os.environ.get(SWITCH) == "early"
         self._seen: set[Operation] = set()
         # The averages that runs move, and those that were told of: a later watch knows them, too.
-        self._settled = _settled(graph)
+        self._settled = _settled(graph, calls)
         # What each train op trains, and how often it was fetched.
         self._trained: dict[Operation, list[LeftLayer]] = {}
         self._runs: dict[Operation, int] = {}
-        # The layers whose outputs a fetch needs, each with its phase.
-        self._used: dict[Operation, list[tuple[LeftLayer, Phase]]] = {}
+        # The layers that a fetch needs, each with its phase, where such tensors are fed.
+        self._used: dict[tuple[Operation, frozenset[str]], list[tuple[LeftLayer, Phase]]] = {}
+        # The initializers of averages that a fetch runs, which load what is fed to them.
+        self._initializers: dict[Operation, list[Operation]] = {}
         # How often each layer was trained, by its mean; and those that were often enough.
         self._steps: dict[str, int] = {}
         self._ripe: set[str] = set()
-        # The ids of fetches that do not matter, for the quickest answer; `_seen` keeps the ops.
+        # The ids of fetches that do not matter; `_seen` keeps the ops.
         self._idle: set[int] = set()
 
     def __call__(self, tensor_or_op: Any) -> bool:
@@ -126,6 +131,7 @@ class _Fetches:
     def _unmoved(self, graph: Any, op: Operation) -> list[LeftLayer]:
         """The layers that are to be told of; ends the watch where nothing is left to find."""
         self._look(graph, op)
+        self._load(graph, self._initializers.get(op, []))
         trained = self._trained.get(op, [])
         unmoved = self._used_unmoved(graph, op) if self._ripe else []
         if trained:
@@ -140,9 +146,9 @@ class _Fetches:
         """Whether it need not be asked about again, until another layer was trained enough."""
         if trained:
             # A train op is of one phase: once it was looked at, it is as it will be.
-            looked = all(each.mean in self._ripe for each in trained) and op in self._used
-            return looked and not self._early
-        return not (self._ripe and self._used[op])
+            looked = self._ripe.issuperset(each.mean for each in trained)
+            return looked and (op, frozenset()) in self._used and not self._early
+        return not (self._initializers[op] or (self._ripe and self._used[op, frozenset()]))
 
     def _still(self, layers: Iterable[LeftLayer]) -> list[LeftLayer]:
         return [each for each in layers if each.mean not in self._settled]
@@ -156,69 +162,80 @@ class _Fetches:
                 # What trained nothing did not matter so far.
                 self._idle.clear()
 
+    def _used_by(self, graph: Any, op: Operation, fed: frozenset[str]) -> Any:
+        """The layers with their phases that an op is computed from, or waits for."""
+        if (op, fed) not in self._used:
+            # What is fed is not computed.
+            given = any(each.name in fed for each in op.outputs)
+            needed = needed_ops([op], follows=lambda source: source.name not in fed)
+            ops = set() if given else set(needed)
+            calls = [(layer, *call) for layer in left_layers(graph) for call in layer.calls]
+            self._used[op, fed] = [(layer, phase) for layer, out, phase in calls if out in ops]
+        return [each for each in self._used[op, fed] if each[0].mean in self._ripe - self._settled]
+
     def _used_unmoved(self, graph: Any, op: Operation) -> list[LeftLayer]:
         """The layers that the run under way holds in inference for certain."""
-        if op not in self._used:
-            needed = set(needed_ops([op]))
-            calls = [(layer, *call) for layer in left_layers(graph) for call in layer.calls]
-            self._used[op] = [(layer, phase) for layer, out, phase in calls if out in needed]
-        used = [each for each in self._used[op] if each[0].mean in self._ripe - self._settled]
-        given = run_under_way() if used else None
+        given = run_under_way() if self._used_by(graph, op, frozenset()) else None
         if given is None:
             return []
         fed = fed_values(graph, given.feed_dict)
+        used = self._used_by(graph, op, frozenset(fed))
         # Most layers share one phase.
-        phases = {id(phase): phase for _, phase in used}
-        false = {key for key, phase in phases.items() if is_false(phase, fed)}
+        false = {key for key, p in {id(p): p for _, p in used}.items() if is_false(p, fed)}
         held = {layer.mean: layer for layer, phase in used if id(phase) in false}
+        # By the name of the variable, or of what reads it: statistics that this run is given.
+        held = {m: held[m] for m in held if not any(name.startswith(m) for name in fed)}
         if held:
             # The updates may be beside it in the list.
             for other in ops_in(graph, given.fetches):
                 self._look(graph, other)
         return self._still(held.values())
 
+    def _load(self, graph: Any, initializers: Sequence[Operation]) -> None:
+        """Settles the averages that the run under way gives values by their initializers."""
+        given = run_under_way() if initializers else None
+        fed = fed_values(graph, given.feed_dict) if given else {ANY: None}
+        loaded = (each for each in initializers if ANY in fed or each.inputs[1].name in fed)
+        self._settled.update(map(written, loaded))
+
     def _look(self, graph: Any, fetched: Operation) -> None:
         """Learns what the ops do that no fetch has needed before."""
-        if WRITE.match(fetched.type):
-            # The initializer alone, with a value that is fed, is how a variable is loaded.
-            self._settled.add(written(fetched))
-        known = self._seen
-        if fetched in known:
+        if fetched in self._initializers:
             return
         layers = left_layers(graph)
-        new = list(needed_ops([fetched], follows=lambda source: op_of(source) not in known))
-        known.update(new)
-        trained: set[str] = set()
-        by_hand: list[Operation] = []
-        for op in new:
-            if STEP.match(op.type):
-                trained.add(written(op))
-            elif WRITE.match(op.type) and (not is_initializer(op) or is_given(op)):
-                self._settled.add(written(op))
-                # Optimizers that a program makes itself subtract; an assignment may restore. A copy
-                # that follows another network needs no output.
-                by_hand += [op] if op.type.startswith("AssignSub") else []
-        outputs = {output for layer in layers for output, _ in layer.calls}
-        trained.update(written(op) for op in by_hand if is_computed_from(op.inputs[1], outputs))
-        found = [
-            layer
-            for layer in layers
-            if trained & layer.learned and any(out in known for out, _ in layer.calls)
-        ]
-        if found:
-            self._trained[fetched] = found
-        if all(layer.mean in self._settled for layer in layers):
+        means = {layer.mean for layer in layers}
+        # Groups of them wait for one another.
+        group = needed_ops([fetched], follows=lambda source: not isinstance(source, tf.Tensor))
+        begun = [op for op in group if WRITE.match(op.type) and is_initializer(op)]
+        self._initializers[fetched] = [op for op in begun if written(op) in means]
+        self._learn(layers, fetched)
+        if means <= self._settled:
             self._end(graph)
 
+    def _learn(self, layers: Sequence[LeftLayer], fetched: Operation) -> None:
+        """Learns which averages are moved or loaded, and which layers are trained."""
+        known = self._seen
+        follows = needed_ops([fetched], follows=lambda source: op_of(source) not in known)
+        new = [op for op in follows if op not in known]
+        moved, trained = moved_and_trained(new, layers)
+        # In this order: Ctrl-C may come in between.
+        self._settled |= moved
+        known.update(new)
+        found = [layer for layer in layers if trained & layer.learned and layer.is_used(known, new)]
+        if found:
+            self._trained[fetched] = found
+
     def _end(self, graph: Any) -> None:
-        if is_watched(graph):
+        if graph.is_fetchable is self:
             del graph.is_fetchable
 
 
-def _settled(graph: Any) -> set[str]:
+def _settled(graph: Any, calls: Sequence[Call]) -> set[str]:
     kept: list[set[str]] = graph.get_collection_ref(_SETTLED)
     if not kept:
-        kept.append(set())
+        # Of layers that were built unwatched nobody knows what runs did.
+        before = [each for each in calls_of(graph) if all(each is not call for call in calls)]
+        kept.append({name_of_variable(each.variables.moving_mean) for each in before})
     return kept[0]
 
 
