@@ -135,9 +135,12 @@ def test_lines_fit_the_terminal(doctor: Attending, tmp_path: Path) -> None:
     assert short == [*whole[:4], "1 note: BN304 (--check tells it)"]
 
 
-def test_a_scope_that_was_asked_is_named(doctor: Attending, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "program", [zoo.collected_with_a_scope, zoo.collected_with_a_scope_before_the_last]
+)
+def test_a_scope_that_was_asked_is_named(program: Any, doctor: Attending, tmp_path: Path) -> None:
     """With an update op that is outside; the layers were built before or behind."""
-    run(zoo.collected_with_a_scope, "", tmp_path)
+    run(program, "", tmp_path)
     (found,) = doctor.ended().findings
     asked = "but without them, of 'encoder' alone, and 'decoder/bn/AssignMovingAvg' is outside"
     assert found.layers == ("decoder/bn",) and found.wrong.endswith(asked)

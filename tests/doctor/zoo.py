@@ -121,6 +121,18 @@ def collected_with_a_scope(bn: Layer) -> dict[str, Any]:
     return {"train_op": with_updates(loss_of(x), scope="encoder")}
 
 
+def collected_with_a_scope_before_the_last(bn: Layer) -> dict[str, Any]:
+    """Collected behind all layers, the same scope would leave the same layer out."""
+    training = phase()
+    with tf.variable_scope("encoder"):
+        x = bn(convolved(images(), 4, "conv"), training=training, name="bn")
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS, "encoder")
+    with tf.variable_scope("decoder"):
+        x = bn(convolved(x, 4, "conv"), training=training, name="bn")
+    with tf.control_dependencies(updates):
+        return {"train_op": minimized(loss_of(x))}
+
+
 def fetched_gradients(bn: Layer) -> list[Any]:
     """What a program fetches that assigns the weights by itself."""
     loss = loss_of(net(bn, phase()))

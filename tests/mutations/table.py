@@ -1051,6 +1051,9 @@ MUTATIONS = [
         ("what is restored behind the training counts as loaded",
          "if number in self._trained:", "if False:",
          ("tests/legacy/test_watch.py",), "best"),
+        ("what a scope leaves out counts as collected too early",
+         "is_early = self.built[key] >= self._asked[number] and not self.outside(key)",
+         "is_early = self.built[key] >= self._asked[number]", (RAN,), "scope_that_was_asked"),
     ),
     *_of(
         "_src/programs/watching/graphs.py",
@@ -1079,6 +1082,17 @@ MUTATIONS = [
         "_src/doctor/programs/telling.py",
         ("a warning costs no exit code", 'if ended.findings.of("warning", "error"):',
          'if ended.findings.of("error"):', (RAN,), "fit_the_terminal"),
+        ("every note has a line, asked for or not",
+         "elif is_check or finding.code in _REASONS:", "elif True:", (RAN,), "fit_the_terminal"),
+        ("a code that is ignored counts",
+         "kept = (each for each in ended.findings if each.code not in ignored)",
+         "kept = ended.findings", (RAN,), "fit_the_terminal"),
+    ),
+    *_of(
+        "_src/doctor/programs/handmade.py",
+        ("gradients that are looked at count as training",
+         "if variables.intersection(affine_of(layer), ran.assigned)",
+         "if variables.intersection(affine_of(layer))", (RAN,), "weights_that"),
     ),
     *_of(
         "_src/doctor/check.py",
