@@ -1,19 +1,23 @@
-"""`python -m tf1_bn record` and `verify`, as people call them."""
+"""`python -m tf1_bn record` and `verify`, as people call them.
+
+In forks of a process that has imported TensorFlow, the program of `verify` in a fork of its own;
+in processes of their own (`anew`) where the start, Ctrl-C or Python's own end is what is tested.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.meta.project import ROOT
+from tests import forked
+from tests.forked import environment
 from tests.testing.support import DATA, DENSE_NET, SLIM_NET, SMALL_NET
 from tf1_bn._src.cli.main import main
 from tf1_bn.testing import load_recording
@@ -38,15 +42,16 @@ END
 """
 
 
-def environment() -> dict[str, str]:
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return dict(
-        os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths)), PYTHONWARNINGS="ignore"
-    )
+class Ended(NamedTuple):
+    """How a command ended and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def command(*arguments: str, cwd: Path) -> Any:
-    return subprocess.run(
+def anew(*arguments: str, cwd: Path) -> Ended:
+    done = subprocess.run(
         [sys.executable, "-m", "tf1_bn", *arguments],
         cwd=str(cwd),
         env=environment(),
@@ -57,6 +62,21 @@ def command(*arguments: str, cwd: Path) -> Any:
         # pytest may itself run where Ctrl-C is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def command(*arguments: str, cwd: Path) -> Ended:
+    return Ended(*forked.python("-m", "tf1_bn", *arguments, cwd=cwd))
+
+
+def here(capsys: Any, *arguments: str) -> Ended:
+    """In this process: for a command that ends before it would start anything."""
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        assert isinstance(stop.code, int)
+        code = stop.code
+    return Ended(code, *capsys.readouterr())
 
 
 def program(folder: Path, name: str = "bn", steps: int = 3, end: str = "") -> Path:
@@ -68,13 +88,13 @@ def program(folder: Path, name: str = "bn", steps: int = 3, end: str = "") -> Pa
 
 def test_record_then_verify(tmp_path: Path) -> None:
     program(tmp_path)
-    done = command("record", "program.py", "-o", "r.npz", "--", "-o", "x", cwd=tmp_path)
+    done = anew("record", "program.py", "-o", "r.npz", "--", "-o", "x", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "arguments ['-o', 'x']\nstep 0\nstep 1\nstep 2\n" in done.stdout
     assert "tf1_bn: 1 batch-norm call and 3 steps recorded in r.npz" in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["program.py", "r.npz"]
 
-    done = command(
+    done = anew(
         "verify", "r.npz", "program.py", "--json", "r.json", "--html", "r.html", cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -121,8 +141,8 @@ def test_the_program_of_1_15_that_needs_neighbours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["run", "record", "verify"])
-def test_every_command_has_the_options_of_what_a_program_finds(name: str, tmp_path: Path) -> None:
-    done = command(name, "--help", cwd=tmp_path)
+def test_every_command_has_the_options_of_what_a_program_finds(name: str, capsys: Any) -> None:
+    done = here(capsys, name, "--help")
     assert done.returncode == 0
     for option in ("--neighbours", "--force", "--tf1-alias", "--contrib", "--compat"):
         assert option in done.stdout
@@ -148,11 +168,12 @@ def test_options_may_stand_between_the_recording_and_the_program(tmp_path: Path)
     ],
 )
 def test_a_wrong_command_line_shows_its_own_usage(
-    arguments: list, words: str, tmp_path: Path
+    arguments: list, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """Nothing is run, nothing is said to be proven."""
     program(tmp_path)
-    done = command(*arguments, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = here(capsys, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     usage, said = done.stderr.splitlines()[0], done.stderr.splitlines()[-1]
     assert usage.startswith(f"usage: python -m tf1_bn {arguments[0]} ") and words in said
@@ -250,7 +271,7 @@ def test_the_program_imports_tensorflow_itself(arguments: list, tmp_path: Path) 
     path = program(tmp_path)
     early = "print('too late:', 'tensorflow' in sys.modules)"
     path.write_text(path.read_text().replace("import sys\n", f"import sys\n{early}\n"))
-    done = command(*arguments, cwd=tmp_path)
+    done = anew(*arguments, cwd=tmp_path)
     assert done.stdout.startswith("too late: False\n"), done.stderr
     assert "step 2\n" in done.stdout
 
@@ -296,10 +317,13 @@ if {installs}:
         (b"PK\3\4 no", "r.npz is not a tf1_bn recording: it is damaged or no zip file"),
     ],
 )
-def test_what_cannot_be_compared_is_2(content: Any, words: str, tmp_path: Path) -> None:
+def test_what_cannot_be_compared_is_2(
+    content: Any, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     if content is not None:
         (tmp_path / "r.npz").write_bytes(content)
-    done = command("verify", "r.npz", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = here(capsys, "verify", "r.npz")
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr and done.stderr.count("\n") == 1
 
@@ -339,7 +363,9 @@ def test_however_the_program_ends_its_steps_are_kept(
     end: str, code: int, words: str, tmp_path: Path
 ) -> None:
     program(tmp_path, end=f"import os, signal, time\n{end}")
-    done = command("record", "program.py", "-o", "r.npz", cwd=tmp_path)
+    # How Python itself ends with the streams that are left, and who gets Ctrl-C.
+    start = anew if "SIGINT" in end or "class Log" in end else command
+    done = start("record", "program.py", "-o", "r.npz", cwd=tmp_path)
     assert done.returncode == code and words in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["program.py", "r.npz"]
     (call,) = load_recording(str(tmp_path / "r.npz")).calls
@@ -377,7 +403,7 @@ def test_a_place_that_is_lost_meanwhile_costs_the_place_alone(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "elsewhere"))
     program(tmp_path, end="import shutil; shutil.rmtree('out')")
-    done = command("record", "program.py", "-o", "out/r.npz", cwd=tmp_path)
+    done = anew("record", "program.py", "-o", "out/r.npz", cwd=tmp_path)
     assert done.returncode == 2
     assert "tf1_bn: cannot write out/r.npz: No such file or directory\n" in done.stderr
     (kept,) = (tmp_path / "elsewhere").glob("*/r.npz")
@@ -404,9 +430,12 @@ def test_a_place_that_is_lost_meanwhile_costs_the_place_alone(
         (["verify"], "required: FILE"),
     ],
 )
-def test_usage_errors_are_2(arguments: list, words: str, tmp_path: Path) -> None:
+def test_usage_errors_are_2(
+    arguments: list, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     program(tmp_path)
-    done = command(*arguments, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = here(capsys, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr and "Traceback" not in done.stderr
 
@@ -438,7 +467,7 @@ def test_ctrl_c_ends_verify_and_its_program(tmp_path: Path) -> None:
         end="import os, signal, time; os.kill(os.getppid(), signal.SIGINT)\n"
         "try:\n    time.sleep(60)\nfinally:\n    print('ended too')",
     )
-    done = command("verify", str(SMALL_NET), "program.py", cwd=tmp_path)
+    done = anew("verify", str(SMALL_NET), "program.py", cwd=tmp_path)
     assert done.returncode == 130 and done.stderr.endswith("tf1_bn: interrupted\n")
     assert done.stdout.endswith("ended too\n")
 

@@ -15,8 +15,10 @@ from typing import Any, Iterator
 
 import pytest
 
+from tests.forked import environment, server, stand_in
+from tests.forked_client import SOCKET
 from tests.testing.support import SLIM_NET
-from tests.testing.test_commands import SECONDS, command, environment, program
+from tests.testing.test_commands import SECONDS, command, program
 from tests.testing.test_fuzz import header_of, put, single, with_header
 from tf1_bn import repair
 from tf1_bn._src.cli.main import main
@@ -122,10 +124,10 @@ def test_a_report_does_not_cut_off_standard_output(proven: str, tmp_path: Path) 
     told = tmp_path / "told.txt"
     with told.open("w") as opened:
         ended = subprocess.run(
-            [sys.executable, "-m", "tf1_bn", "verify", proven, "--html", str(told)],
+            [stand_in(server()), "-m", "tf1_bn", "verify", proven, "--html", str(told)],
             stdout=opened,
             stderr=subprocess.PIPE,
-            env=environment(),
+            env=environment(**{SOCKET: server()}),
             timeout=SECONDS,
         )
     assert b"standard output goes there; the verdict is told without it" in ended.stderr
@@ -135,9 +137,9 @@ def test_a_report_does_not_cut_off_standard_output(proven: str, tmp_path: Path) 
 def test_a_pipe_without_a_reader_holds_no_verdict_back(proven: str, tmp_path: Path) -> None:
     os.mkfifo(str(tmp_path / "pipe"))
     with subprocess.Popen(
-        [sys.executable, "-m", "tf1_bn", "verify", proven, "--html", str(tmp_path / "pipe")],
+        [stand_in(server()), "-m", "tf1_bn", "verify", proven, "--html", str(tmp_path / "pipe")],
         stdout=subprocess.PIPE,
-        env=environment(),
+        env=environment(**{SOCKET: server()}),
     ) as process:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, b"")
@@ -182,7 +184,7 @@ def shell(line: str, folder: Path) -> Any:
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"],
         cwd=str(folder),
-        env=dict(environment(), PYTHON=sys.executable, PYTHONUNBUFFERED=""),
+        env=environment(PYTHON=sys.executable, PYTHONUNBUFFERED=""),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

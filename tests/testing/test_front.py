@@ -22,9 +22,10 @@ from typing import Any, Iterator
 import numpy as np
 import pytest
 
+from tests.forked import environment
 from tests.meta.project import ROOT, run_python
 from tests.testing.support import SMALL_NET
-from tests.testing.test_commands import command, environment
+from tests.testing.test_commands import command
 from tests.testing.test_endings import told_to
 from tf1_bn._src.cli import run
 from tf1_bn._src.cli.main import main

@@ -6,15 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.forked import environment
 from tests.meta.project import ROOT
-from tests.testing.support import SMALL_NET
-from tests.testing.test_commands import SECONDS, environment
+from tests.testing.support import DENSE_NET
+from tests.testing.test_commands import SECONDS
 
 SHOWS = """
 import sys
 print("script", sys.path[0], sys.argv, {'tf1_bn'} & set(sys.modules), flush=True)
 import json, tensorflow, tf1_bn
-print("package", tf1_bn.__file__, sys.flags.optimize, flush=True)
+print("package", tf1_bn.__file__, sys.flags.quiet, flush=True)
 """
 
 
@@ -31,9 +32,10 @@ def test_verify_runs_the_script_with_its_own_package(tmp_path: Path) -> None:
     ):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text(source)
-    given = ("bin/tf1_bn", "verify", str(SMALL_NET), "inner/program.py", "--", "x")
+    given = ("bin/tf1_bn", "verify", str(DENSE_NET), "inner/program.py", "--", "x")
     done = subprocess.run(
-        [sys.executable, "-O", *given],
+        # A flag that is handed on, and that compiles nothing anew, as -O would all of TensorFlow.
+        [sys.executable, "-q", *given],
         cwd=str(tmp_path),
         env=environment(),
         capture_output=True,
