@@ -1058,8 +1058,8 @@ MUTATIONS = [
     *_of(
         "_src/programs/watching/graphs.py",
         ("updates that run alone count as a step",
-         "kind = self._steps if executed.is_step else self._moves",
-         "kind = self._steps", ("tests/legacy/test_watch.py",), "what_ran"),
+         "is_step = executed.is_step", "is_step = True",
+         ("tests/legacy/test_watch.py",), "hear_nothing"),
     ),
     *_of(
         "_src/programs/watching/exported.py",

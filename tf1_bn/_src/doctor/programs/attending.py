@@ -8,7 +8,8 @@ import time
 from typing import Any, NamedTuple
 
 from ...programs.watching.exit_report import facts_of
-from ...programs.watching.watch import Watch, Watched
+from ...programs.watching.graphs import Watched
+from ...programs.watching.watch import Watch
 from ..facts.finding import Finding, Findings, ordered
 from .causes import findings_of
 from .looking import Look, look

@@ -7,7 +7,7 @@ from typing import Iterable, Mapping, Sequence
 
 from ...files.text_table import printable
 from ...programs.watching import layer_states as states
-from ...programs.watching.watch import Watched
+from ...programs.watching.graphs import Watched
 from ..facts.finding import Finding
 
 _COLLECT = "with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):"

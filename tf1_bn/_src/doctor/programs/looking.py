@@ -8,8 +8,7 @@ from typing import Any, Callable, Mapping, NamedTuple
 from ...discovery.found import FoundLayer
 from ...discovery.layers import find_in, read
 from ...programs.watching import layer_states as states
-from ...programs.watching.graphs import Ran
-from ...programs.watching.watch import Watched
+from ...programs.watching.graphs import Ran, Watched
 from ..check import RULES, collections_of, judged
 from ..facts.case import Case, Question, affine_of, case_in, is_read, name_of, statistics_of
 from ..facts.finding import Finding

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What sessions ran of each graph, by the names of what they fetched; keeps no graph alive."""
+"""What is known of a layer, and of what sessions ran of a graph, by names; keeps no graph alive."""
 
 from __future__ import annotations
 
-import itertools
-import weakref
-from typing import Any, NamedTuple
+from typing import NamedTuple, Sequence
 
 from ...discovery.reading.nodes import is_gradient
 from .executed import Executed
@@ -27,68 +25,45 @@ class Ran(NamedTuple):
       assigned: the variables that the program gave a value behind such a run.
     """
 
-    steps: tuple[tuple[str, ...], ...]
-    moves: tuple[tuple[str, ...], ...]
-    outputs: tuple[str, ...]
-    loaded: frozenset[str]
+    steps: tuple[tuple[str, ...], ...] = ()
+    moves: tuple[tuple[str, ...], ...] = ()
+    outputs: tuple[str, ...] = ()
+    loaded: frozenset[str] = frozenset()
     gradients: tuple[tuple[str, ...], ...] = ()
     assigned: frozenset[str] = frozenset()
 
-
-class Graphs:
-    """The graphs of a process by numbers, in the order in which they were noticed."""
-
-    def __init__(self) -> None:
-        self._numbers: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-        self._next_number = itertools.count()
-        self._steps: dict[int, dict[tuple[str, ...], None]] = {}
-        self._moves: dict[int, dict[tuple[str, ...], None]] = {}
-        self._outputs: dict[int, dict[str, None]] = {}
-        self._loaded: dict[int, set[str]] = {}
-        self._gradients: dict[int, dict[tuple[str, ...], None]] = {}
-        self._assigned: dict[int, set[str]] = {}
-
-    def number(self, graph: Any) -> int:
-        """The number of a graph, a new one where it is noticed for the first time."""
-        if graph not in self._numbers:
-            self._numbers[graph] = next(self._next_number)
-        return self._numbers[graph]
-
-    def is_noticed(self, graph: Any) -> bool:
-        """Whether a graph has a number already."""
-        return graph is not None and graph in self._numbers
-
-    def alive(self) -> list[Any]:
-        """The graphs that somebody still holds."""
-        return sorted(self._numbers, key=self._numbers.__getitem__)
-
-    def ran(self, number: int, fetched: tuple[str, ...], executed: Executed) -> None:
-        """Takes note of a kind of run."""
-        trained = bool(self._steps.get(number))
-        known = executed.loaded - executed.restored if trained else executed.loaded
-        self._loaded.setdefault(number, set()).update(known)
-        kind = self._steps if executed.is_step else self._moves
-        runs = kind.setdefault(number, {})
-        if (executed.is_step or executed.moved) and len(runs) < _MOST_STEPS:
-            runs[fetched] = None
-        if self._gradients.get(number):
-            self._assigned.setdefault(number, set()).update(executed.loaded - executed.restored)
-        if any(map(is_gradient, fetched)):
-            differentiated = self._gradients.setdefault(number, {})
-            if len(differentiated) < _MOST_STEPS:
-                differentiated[fetched] = None
-
-    def exported(self, number: int, outputs: list[str]) -> None:
-        """Takes note that ops are served from now on, or kept in a file for it."""
-        self._outputs.setdefault(number, {}).update(dict.fromkeys(outputs))
-
-    def of(self, number: int) -> Ran:
-        """All that is known of a graph."""
-        return Ran(
-            tuple(self._steps.get(number, ())),
-            tuple(self._moves.get(number, ())),
-            tuple(self._outputs.get(number, ())),
-            frozenset(self._loaded.get(number, ())),
-            tuple(self._gradients.get(number, ())),
-            frozenset(self._assigned.get(number, ())),
+    def and_run(self, fetched: tuple[str, ...], executed: Executed) -> Ran:
+        """With one more kind of run."""
+        own = executed.loaded - executed.restored
+        known = self._replace(
+            loaded=self.loaded | (own if self.steps else executed.loaded),
+            assigned=self.assigned | (own if self.gradients else frozenset()),
         )
+        if any(map(is_gradient, fetched)):
+            known = known._replace(gradients=_and_one(self.gradients, fetched))
+        is_step = executed.is_step
+        if is_step:
+            return known._replace(steps=_and_one(self.steps, fetched))
+        return known._replace(moves=_and_one(self.moves, fetched)) if executed.moved else known
+
+    def and_outputs(self, outputs: Sequence[str]) -> Ran:
+        """With ops that are served from now on, or kept in a file for it."""
+        return self._replace(outputs=tuple(dict.fromkeys((*self.outputs, *outputs))))
+
+
+def _and_one(
+    runs: tuple[tuple[str, ...], ...], fetched: tuple[str, ...]
+) -> tuple[tuple[str, ...], ...]:
+    return (*runs, fetched) if len(runs) < _MOST_STEPS else runs
+
+
+class Watched(NamedTuple):
+    """As `Watch.layers`; whether anybody may use the averages; whether the graph was trained."""
+
+    name: str
+    state: str
+    flag: str
+    is_wanted: bool
+    in_training: bool
+    # An update op, and the scopes that were collected, if it is in none of them.
+    outside: tuple[str, ...]

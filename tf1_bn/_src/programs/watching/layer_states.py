@@ -130,10 +130,6 @@ class LayerStates:
         if executed.is_step or any(number == graph for graph, _ in self._trained_through):
             self._trained.add(number)
 
-    def has_layers(self, number: int) -> bool:
-        """Whether the graph of this number has any."""
-        return any(graph == number for graph, _ in self.built)
-
     def open_flags(self, number: int) -> list[str]:
         """The flags of a graph that were not True yet."""
         return [flag for graph, flag in self._false_flags if graph == number]

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import sys
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+import weakref
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ...api.functional import batch_normalization
 from ...call.calls import Call, Finish, on_call
@@ -20,20 +22,8 @@ from ...runtime.tensorflow_v1 import Operation, tf
 from ..places import Ledger, attribute, provides
 from .executed import Executed, flag_in, flag_of, moved_by
 from .exported import export_hooks
-from .graphs import Graphs, Ran
+from .graphs import Ran, Watched
 from .layer_states import Key, LayerStates
-
-
-class Watched(NamedTuple):
-    """As `Watch.layers`; whether anybody may use the averages; whether the graph was trained."""
-
-    name: str
-    state: str
-    flag: str
-    is_wanted: bool
-    in_training: bool
-    # An update op, and the scopes that were collected, if it is in none of them.
-    outside: tuple[str, ...]
 
 
 class Watch:
@@ -42,7 +32,9 @@ class Watch:
     def __init__(self, leaving: Callable[[Any], None] = lambda graph: None) -> None:
         """`leaving` is given the graph of each session that is closed, while it is there."""
         # Of graphs numbers are kept, and of the rest names: nothing may keep a graph alive.
-        self._graphs, self._leaving = Graphs(), leaving
+        self._numbers: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._next_number, self._leaving = itertools.count(), leaving
+        self._ran: dict[int, Ran] = {}
         self._states = LayerStates()
         self._fetches_seen: set[tuple[Any, ...]] = set()
         self._choices: dict[tuple[str, KernelChoice], None] = {}
@@ -64,7 +56,7 @@ class Watch:
             moves.append(attribute(handler, "targets", self._telling(handler.targets)))
         owner = next(each for each in tf.Session.__mro__ if "close" in vars(each))
         moves.append(attribute(owner, "close", self._closing(owner.close)))
-        moves += export_hooks(lambda graph, names: self._graphs.exported(self.number(graph), names))
+        moves += export_hooks(self._exported)
         self._hooks.callback(ledger.place(moves))
 
     def stop(self) -> None:
@@ -85,15 +77,17 @@ class Watch:
 
     def graphs(self) -> list[Any]:
         """The graphs that were built or run, and that somebody still holds."""
-        return self._graphs.alive()
+        return sorted(self._numbers, key=self._numbers.__getitem__)
 
     def number(self, graph: Any) -> int:
-        """The number of a graph, which stays when the graph is gone."""
-        return self._graphs.number(graph)
+        """The number of a graph in the order they were noticed; it stays when the graph is gone."""
+        if graph not in self._numbers:
+            self._numbers[graph] = next(self._next_number)
+        return self._numbers[graph]
 
     def ran(self, number: int) -> Ran:
         """What was run of a graph."""
-        return self._graphs.of(number)
+        return self._ran.get(number, Ran())
 
     def numbers(self) -> list[int]:
         """The numbers of the graphs that layers were built in."""
@@ -201,13 +195,17 @@ class Watch:
             self._fetches_seen.add(seen)
             executed = Executed.of(ops, feeds or {})
             self._states.execute(number, executed)
-            self._graphs.ran(number, seen[1:], executed)
+            self._ran[number] = self._ran.get(number, Ran()).and_run(seen[1:], executed)
+
+    def _exported(self, graph: Any, names: list[str]) -> None:
+        number = self.number(graph)
+        self._ran[number] = self._ran.get(number, Ran()).and_outputs(names)
 
     def _closing(self, close: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def closed(session: Any) -> Any:
             graph = getattr(session, "graph", None)
             # One that was left open before `start` is none of the program's.
-            if self._graphs.is_noticed(graph):
+            if graph is not None and graph in self._numbers:
                 self._leaving(graph)
             return close(session)
 
