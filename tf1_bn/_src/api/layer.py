@@ -7,7 +7,7 @@ import dataclasses
 import threading
 from typing import Any, Callable, Sequence
 
-from ..call.calls import listeners, told
+from ..call.calls import listeners
 from ..call.core import apply_batch_norm
 from ..call.in_place import after_updates
 from ..call.stranded_updates import warn_of_stranded
@@ -17,7 +17,7 @@ from ..objects.input_spec import check_input
 from ..plan.geometry import Geometry, check_same_layer, geometry_of
 from ..plan.kernel_choice import KernelChoice, choose_kernel
 from ..plan.spec import BatchNormSpec, check_reuse
-from ..runtime.graph_place import add_once, is_stranded, nobody_runs, note_call
+from ..runtime.graph_place import add_once, is_stranded, nobody_runs, note_call, told
 from ..runtime.open_scopes import ever_opened
 from ..runtime.tensorflow_v1 import Tensor, as_written, machine, raise_if_eager, tf
 from ..runtime.training_flag import resolve_training
@@ -127,7 +127,7 @@ class BatchNormalization(LayerAttributes, GraphLayer):
         if not listeners:
             return self._apply(inputs, *args, **kwargs)
         given = dict(zip(("training",), args), **kwargs)
-        with told(self, inputs, given) as done:
+        with told(listeners, self, inputs, given) as done:
             return done(self._apply(inputs, *args, **kwargs))
 
     def _apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:

@@ -7,7 +7,7 @@ import contextlib
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from ..plan.kernel_choice import KernelChoice
-from ..runtime.graph_place import calls_of, heard_calls, hearing
+from ..runtime.graph_place import calls_of
 from ..runtime.tensorflow_v1 import Operation, Tensor
 from ..runtime.training_flag import Phase
 from ..state.variables import BatchNormVariables
@@ -86,23 +86,6 @@ def on_call(listener: Listener) -> Iterator[None]:
     finally:
         # By identity: two listeners may be equal.
         listeners[:] = [other for other in listeners if other is not listener]
-
-
-@contextlib.contextmanager
-def told(maker: Any, inputs: Any, arguments: Mapping[str, Any]) -> Iterator[Callable[[Any], Any]]:
-    """Inside, a call is built; yields the function that takes its outputs and tells of them."""
-    if not listeners or heard_calls() is not None:
-        yield lambda outputs: outputs
-        return
-    with hearing() as calls:
-        finishes = [listener(maker, inputs, arguments) for listener in list(listeners)]
-
-        def done(outputs: Any) -> Any:
-            for finish in finishes:
-                finish(outputs, calls)
-            return outputs
-
-        yield done
 
 
 def collected_calls(graph: Any) -> list[Call]:

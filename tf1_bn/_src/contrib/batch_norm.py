@@ -10,9 +10,10 @@ from typing import Any, Callable, Iterator, Mapping, NoReturn
 from ..api.advice import hiding_unknown, refuse_unknown_of_contrib, warn_of_numbers
 from ..api.layer import BatchNormalization
 from ..api.planning import Checked, check_call, check_scope_name, make_spec
-from ..call.calls import told
+from ..call.calls import listeners
 from ..call.tf1_names import take_contrib_names
 from ..plan.spec import check_reuse, in_both_words
+from ..runtime.graph_place import told
 from ..runtime.tensorflow_v1 import Tensor, as_written, raise_if_eager, tf
 from ..runtime.training_flag import resolve_training
 from ..scaling.merging import open_scope
@@ -143,7 +144,7 @@ def batch_norm(
 
     getter = None if form is not None else model_variable
     opened = variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter)
-    with told(batch_norm, given["inputs"], given) as done, opened as (made, _):
+    with told(listeners, batch_norm, given["inputs"], given) as done, opened as (made, _):
         inputs = tf.convert_to_tensor(inputs)
         if by_layer:
             layer = BatchNormalization(name=made.name, _scope=made, _reuse=reuse, **settings)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Any, NamedTuple
 
 from .costs import ANY_MACHINE, Machine
@@ -25,11 +24,8 @@ from .ways import (
 FUSED_MIN_EPSILON = 1.001e-5
 
 
-class Kernel(enum.Enum):
-    """FUSED is FusedBatchNormV3, COMPOSED is made of elementary ops."""
-
-    FUSED = "fused"
-    COMPOSED = "composed"
+# A kernel is one of these: FusedBatchNormV3, or elementary ops.
+FUSED, COMPOSED = "fused", "composed"
 
 
 class Contract(NamedTuple):
@@ -135,19 +131,19 @@ class KernelChoice(NamedTuple):
         return self.contract.fused
 
     @property
-    def kernel(self) -> Kernel:
+    def kernel(self) -> str:
         """What runs in training."""
         return _kernel_of(self.in_training)
 
     @property
-    def inference(self) -> Kernel:
+    def inference(self) -> str:
         """What runs in inference."""
         return _kernel_of(self.in_inference)
 
     def __str__(self) -> str:
-        phases = self.kernel.value
-        if self.inference is not self.kernel:
-            phases = f"{phases} in training, {self.inference.value} in inference"
+        phases = self.kernel
+        if self.inference != self.kernel:
+            phases = f"{phases} in training, {self.inference} in inference"
         return f"{phases}: {self.reason}"
 
     def composed(self, why: str) -> KernelChoice:
@@ -155,8 +151,8 @@ class KernelChoice(NamedTuple):
         return _composed(self.contract, why)
 
 
-def _kernel_of(way: Way) -> Kernel:
-    return Kernel.COMPOSED if isinstance(way, Composed) else Kernel.FUSED
+def _kernel_of(way: Way) -> str:
+    return COMPOSED if isinstance(way, Composed) else FUSED
 
 
 def _composed(contract: Contract, reason: str, columns: Fold | None = None) -> KernelChoice:

@@ -58,7 +58,8 @@ def nobody_runs(graph: Any = None) -> bool:
 def is_stranded(op: Operation) -> bool:
     """Whether `op` stands in a conditional or a loop, where no op from outside can run it."""
     if type(op.graph) is tf.Graph:
-        return not op.graph.is_fetchable(op)
+        # Not by the graph's attribute, behind which fetches may be watched.
+        return not tf.Graph.is_fetchable(op.graph, op)
     return nobody_runs(op.graph)
 
 
@@ -114,9 +115,9 @@ def add_once(collection: str, items: Iterable[Any], graph: Any = None) -> None:
 
 
 def note_call(call: Any) -> None:
-    """Remembers a normalization for as long as its graph lives, and in the list of `hearing`."""
+    """Remembers a normalization for as long as its graph lives, and for whoever is `told`."""
     tf.get_default_graph().get_collection_ref(_CALLS).append(call)
-    heard = heard_calls()
+    heard = getattr(_here, "calls", None)
     if heard is not None:
         heard.append(call)
 
@@ -127,19 +128,35 @@ def calls_of(graph: Any) -> list[Any]:
 
 
 @contextlib.contextmanager
-def hearing() -> Iterator[list[Any]]:
-    """Gives the list of the normalizations that this thread builds inside, in whatever graph."""
+def told(
+    listeners: Sequence[Callable[..., Callable[..., None]]], *beginning: Any
+) -> Iterator[Callable[[Any], Any]]:
+    """Inside, a call is built, of which `listeners` are told unless it is part of another call.
+
+    Args:
+      listeners: each is given `beginning`, and returns what is told of the call's end.
+      beginning: what is told before anything is built.
+
+    Yields:
+      A function that takes and returns the outputs of the call, and tells of these and of the
+      normalizations that this thread has built inside, in whatever graph.
+    """
+    if not listeners or getattr(_here, "calls", None) is not None:
+        yield lambda outputs: outputs
+        return
     calls: list[Any] = []
     _here.calls = calls
     try:
-        yield calls
+        finishes = [listener(*beginning) for listener in list(listeners)]
+
+        def done(outputs: Any) -> Any:
+            for finish in finishes:
+                finish(outputs, calls)
+            return outputs
+
+        yield done
     finally:
         _here.calls = None
-
-
-def heard_calls() -> list[Any] | None:
-    """That list while there is one, otherwise None."""
-    return getattr(_here, "calls", None)
 
 
 def record_sum(op: Operation, statistic: str) -> None:
