@@ -168,7 +168,7 @@ MUTATIONS = [
          ("tests/graph/test_layer.py",)),
     ),
     *_of(
-        "_src/kernels/adjustment.py",
+        "_src/kernels/affine.py",
         ("adjustment forgotten",
          "return learned.after(*shaped(adjustment, geometry)), None",
          "return learned, None", (NUMERICS,), "adjustment"),
@@ -208,8 +208,8 @@ MUTATIONS = [
          "return 1.0 / count if count else 0.0",
          'return 1.0 / count if count else float("inf")', (EMPTY,), "derivatives"),
         ("1 / 0 for the values of an empty batch",
-         "return tf.math.divide_no_nan(tf.constant(_product(kept), dtype), values)",
-         "return tf.constant(_product(kept), dtype) / values", (EMPTY,), "derivatives"),
+         "return tf.math.divide_no_nan(tf.constant(np.prod(kept, dtype=float), dtype), values)",
+         "return tf.constant(np.prod(kept, dtype=float), dtype) / values", (EMPTY,), "derivatives"),
     ),
     *_of(
         "_src/call/updates.py",
@@ -269,10 +269,13 @@ MUTATIONS = [
          "return outputs, Moments(result.batch_mean, result.reserve_space_2)", (STEP,), "fused"),
     ),
     *_of(
-        "_src/kernels/composed.py",
+        "_src/kernels/batch.py",
         ("epsilon outside of the root",
          "inverse_stddev = tf.rsqrt(variance + scalar(epsilon, variance.dtype))",
          "inverse_stddev = tf.rsqrt(variance) + scalar(epsilon, variance.dtype)", (STEP,)),
+    ),
+    *_of(
+        "_src/kernels/given.py",
         ("the mean added instead of taken away",
          "shift = -shift if affine.offset is None else affine.offset - shift",
          "shift = -shift if affine.offset is None else affine.offset + shift", (INFERENCE,)),
@@ -354,6 +357,9 @@ MUTATIONS = [
         "_src/kernels/batch.py",
         ("the population's variance where elementary ops stand in for TF1's fused op",
          "if not self.sample:", "if True:", ("tests/graph/test_odd_images.py",), "training"),
+    ),
+    *_of(
+        "_src/kernels/moments.py",
         ("gamma forgotten on the inner offset",
          "composed_scale, composed_offset = scale * self.scale, offset * self.scale",
          "composed_scale, composed_offset = scale * self.scale, offset", (STEP,), "adjusted"),

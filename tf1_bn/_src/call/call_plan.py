@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..kernels.batch import Affine
-from ..kernels.moments import Moments, MomentsFn
+from ..kernels.moments import Affine, Moments, MomentsFn
 from ..plan.geometry import Geometry
 from ..plan.kernel_choice import KernelChoice
 from ..plan.spec import BatchNormSpec

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from typing import Callable, Sequence, Tuple
 
-from ..kernels.batch import Affine
-from ..kernels.moments import Moments
+from ..kernels.moments import Affine, Moments
 from ..runtime.tensorflow_v1 import Tensor, loses_gradient_in_cond, tf
 from . import tf1_names
 from .call_plan import Plan, State

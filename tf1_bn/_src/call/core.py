@@ -6,12 +6,12 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from ..kernels.adjustment import apply_affine, split
-from ..kernels.batch import Affine, Batch, Measured, fitted, has_values
+from ..kernels.affine import apply_affine, split
+from ..kernels.batch import Batch, Measured, fitted, has_values, measure_composed
 from ..kernels.columns import measure_columns
-from ..kernels.composed import composed_batch_norm, measure_composed, measure_given
 from ..kernels.fused import infer_images, infer_rows, measure_images, measure_rows
-from ..kernels.moments import Moments
+from ..kernels.given import composed_batch_norm, measure_given
+from ..kernels.moments import Affine, Moments
 from ..kernels.renorm import renorm_correction
 from ..plan.ways import Composed, Rows, Tf1Fused
 from ..runtime.tensorflow_v1 import Tensor, Variable, may_be_compiled, tf

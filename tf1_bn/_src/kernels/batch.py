@@ -1,41 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What kernels take and give: a batch, its moments and its affine, in the shapes they come in."""
+"""A batch in training, in the shapes it comes in, and what normalizes it by elementary ops."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
-from ..plan.costs import ANY_MACHINE
+import numpy as np
+
 from ..plan.geometry import Geometry
-from ..runtime.tensorflow_v1 import Tensor, tf
-from .moments import Moments, ghost_view, is_half
-
-
-class Affine(NamedTuple):
-    """y = x_hat * scale + offset; None stands for 1 and for 0.
-
-    Both have the shape of the variables, or one that broadcasts to the input.
-    """
-
-    scale: Tensor | None
-    offset: Tensor | None
-
-    def after(self, scale: Tensor, offset: Tensor) -> Affine:
-        """The transform that first applies `scale` and `offset`, then this one."""
-        if self.scale is None:
-            composed_scale, composed_offset = scale, offset
-        else:
-            composed_scale, composed_offset = scale * self.scale, offset * self.scale
-        if self.offset is not None:
-            composed_offset = composed_offset + self.offset
-        return Affine(composed_scale, composed_offset)
-
-    def zero_where_empty(self, filled: Tensor) -> Affine:
-        """With a scale of 0 for an empty batch, for which XLA's gradient of the fused op is NaN."""
-        if self.scale is None:
-            return self
-        zeros = tf.zeros(self.scale.shape, self.scale.dtype)
-        return self._replace(scale=tf.where(filled, self.scale, zeros))
+from ..plan.kernel_choice import sums_by_bias_gradient
+from ..runtime.graph_place import in_function
+from ..runtime.tensorflow_v1 import Tensor, scalar, tf
+from .gradients import COLUMNS, NORMALIZE, Forward
+from .moments import Affine, Moments, ghost_view, is_half, mean_over_ghosts, sample_factor
 
 
 class Measured(NamedTuple):
@@ -81,8 +58,9 @@ class Batch(NamedTuple):
         """What the averages move towards, of settled moments with the population's variance."""
         if not self.sample:
             return moments
-        factor = sample_factor(inverse_count)
-        return self.settled(moments._replace(variance=moments.variance * factor))
+        return self.settled(
+            moments._replace(variance=moments.variance * sample_factor(inverse_count))
+        )
 
     def viewed(self, inputs: Tensor) -> tuple[Tensor, Sequence[int], bool]:
         """`inputs` as ghost batches, if there are any; the axes of a moment; whether to keep them.
@@ -132,48 +110,16 @@ def inverse_count_of(inputs: Tensor, reduction_axes: Sequence[int]) -> Any:
     static = inputs.shape.as_list()
     reduced = [static[axis] for axis in reduction_axes]
     if None not in reduced:
-        count = _product(reduced)
+        count = float(np.prod(reduced, dtype=float))
         return 1.0 / count if count else 0.0
     dtype = tf.float32 if is_half(inputs) else inputs.dtype
     kept = [size for axis, size in enumerate(static) if axis not in reduction_axes]
     if None not in kept:
         values = tf.cast(tf.size(inputs, out_type=tf.int64), dtype)
-        return tf.math.divide_no_nan(tf.constant(_product(kept), dtype), values)
+        return tf.math.divide_no_nan(tf.constant(np.prod(kept, dtype=float), dtype), values)
     counted = tf.gather(tf.shape(inputs, out_type=tf.int64), list(reduction_axes))
     counted = tf.cast(tf.reduce_prod(counted), dtype)
     return tf.math.divide_no_nan(tf.ones([], dtype), counted)
-
-
-def _product(sizes: Iterable[int]) -> float:
-    product = 1.0
-    for size in sizes:
-        product *= size
-    return product
-
-
-def sums_by_bias_gradient(shape: Sequence[int | None]) -> bool:
-    """Whether the gradient of a bias add is the quicker sum over all axes but the last."""
-    *others, channels = shape
-    least = ANY_MACHINE.costs.bias_gradient_channels
-    return 1 <= len(others) <= 3 and bool(channels and channels >= least)
-
-
-def sample_factor(inverse_count: Any) -> Any:
-    """N / (N - 1) of 1 / N, a number or a tensor; 1 for a single value, 0 for an empty batch."""
-    if not tf.is_tensor(inverse_count):
-        count = round(1.0 / inverse_count) if inverse_count else 0.0
-        return count / max(count - 1.0, 1.0)
-    count = tf.round(tf.math.divide_no_nan(tf.ones_like(inverse_count), inverse_count))
-    return count / tf.maximum(count - 1.0, tf.ones_like(count))
-
-
-def flat(pair: Any) -> Any:
-    """The values of `pair`, Moments or an Affine, as `[channels]`; None stays None."""
-    values = (
-        value if value is None or value.shape.ndims == 1 else tf.reshape(value, [-1], name="flat")
-        for value in pair
-    )
-    return type(pair)(*values)
 
 
 def shaped(pair: Any, geometry: Geometry) -> Any:
@@ -193,20 +139,114 @@ def fitted(pair: Any, geometry: Geometry) -> Any:
       pair: of the shape of the variables; the values of an Affine may be None.
       geometry: of the input.
     """
-    return type(pair)(*(broadcastable(value, geometry) for value in pair))
 
+    def broadcastable(value: Tensor | None) -> Tensor | None:
+        rank = 0 if value is None else len(value.shape.as_list())
+        if value is None or rank == geometry.rank or (rank == 1 and geometry.channels_last):
+            return value
+        return tf.reshape(value, geometry.broadcast_shape, name="broadcastable")
 
-def broadcastable(value: Tensor | None, geometry: Geometry) -> Tensor | None:
-    """`value` of the parameters' shape, reshaped where it would not broadcast to the input."""
-    if value is None:
-        return None
-    rank = len(value.shape.as_list())
-    if rank == geometry.rank or (rank == 1 and geometry.channels_last):
-        return value
-    return tf.reshape(value, geometry.broadcast_shape, name="broadcastable")
+    return type(pair)(*map(broadcastable, pair))
 
 
 def add(x: Tensor, y: Tensor, name: str) -> Tensor:
     """x + y, of the op that `+` makes, under a name."""
     # On TF 1.15 `tf.add` is another op than `+`, which takes no name.
     return tf.raw_ops.AddV2(x=x, y=y, name=name)
+
+
+def measure_composed(batch: Batch) -> Measured:
+    """By elementary ops, with a gradient by hand; arithmetic in the dtype of the variables.
+
+    Normalized values of an empty batch are empty, and its moments are the fallback's.
+    """
+    inputs, geometry, ghosts = batch.inputs, batch.geometry, batch.ghost_size is not None
+    dtype = geometry.param_dtype
+    wide = inputs if inputs.dtype == dtype else tf.cast(inputs, dtype)
+    seen, axes, keep_dims = batch.viewed(wide)
+    inverse_count = inverse_count_of(seen, axes)
+    keep_dims = keep_dims or not geometry.channels_last
+    centered, own = centered_moments(seen, axes, inverse_count, keep_dims)
+    moments = batch.settled(mean_over_ghosts(own) if ghosts else own)
+    # The variance of an empty batch is NaN, and so would be the gradient of gamma.
+    in_use = own if ghosts or batch.filled is None else fitted(moments, geometry)
+
+    def normalize(affine: Affine) -> tuple[Tensor, Moments]:
+        affine = affine if ghosts else fitted(affine, geometry)
+        with tf.name_scope("batchnorm"):
+            inverse_stddev, factor = factor_of(in_use.variance, affine, batch.epsilon)
+            outputs = centered * factor
+            if affine.offset is not None:
+                outputs = add(outputs, affine.offset, "sum")
+            forward = Forward(seen, centered, None, inverse_stddev, factor, inverse_count)
+            outputs = with_gradient(outputs, forward, affine)
+            if inputs.dtype == dtype:
+                outputs = tf.identity(outputs, name="add_1")
+            else:
+                outputs = tf.cast(outputs, inputs.dtype, name="add_1")
+        return batch.unviewed(outputs), batch.reported(moments, inverse_count)
+
+    return Measured(lambda: moments, normalize)
+
+
+def centered_moments(
+    inputs: Tensor, reduction_axes: Sequence[int], inverse_count: Any, keep_dims: bool
+) -> tuple[Tensor, Moments]:
+    """`inputs` less their mean, and the moments as `batch_moments` has them, with the fewest ops.
+
+    Differentiating them takes more passes: for use with a gradient by hand.
+
+    Args:
+      inputs: in the dtype of the moments.
+      reduction_axes: all but those of the channels.
+      inverse_count: of `inverse_count_of`.
+      keep_dims: whether the moments keep the reduced axes, with size 1.
+    """
+
+    def mean_of(values: Tensor, name: str) -> Tensor:
+        if not keep_dims and sums_by_bias_gradient(values.shape.as_list()):
+            total = tf.raw_ops.BiasAddGrad(out_backprop=values)
+            return tf.multiply(total, inverse_count, name=name)
+        return tf.reduce_mean(values, list(reduction_axes), keepdims=keep_dims, name=name)
+
+    with tf.name_scope("moments"):
+        mean = mean_of(inputs, "mean")
+        centered = inputs - mean
+        return centered, Moments(mean, mean_of(tf.square(centered), "variance"))
+
+
+def factor_of(variance: Tensor, affine: Affine, epsilon: Any) -> tuple[Tensor, Tensor]:
+    """1 / sqrt(variance + epsilon), and that times the scale; both of the variance's dtype."""
+    inverse_stddev = tf.rsqrt(variance + scalar(epsilon, variance.dtype))
+    if affine.scale is None:
+        return inverse_stddev, inverse_stddev
+    return inverse_stddev, inverse_stddev * affine.scale
+
+
+def with_gradient(
+    outputs: Tensor, forward: Forward, affine: Affine, columns: Tensor | None = None
+) -> Tensor:
+    """`outputs`, with the gradient of batch-normalizing `forward.inputs` where `tf.gradients` asks.
+
+    The gradients through mean and variance are part of it. In the body of a function, which may be
+    saved and loaded elsewhere, the outputs are returned as they are.
+
+    Args:
+      outputs: what was made of `forward` and `affine` by ops that are differentiable themselves.
+      forward: statistics that broadcast to the inputs or, with `columns`, to that.
+      affine: of the shape of the statistics; either may be None.
+      columns: `forward.factor` for each column, where the inputs are `[rows, columns]` and several
+        columns belong to each value of the statistics.
+    """
+    if in_function():
+        return outputs
+    count = tf.convert_to_tensor(forward.inverse_count, forward.inverse_stddev.dtype.base_dtype)
+    parts = [outputs, *forward._replace(inverse_count=count), *affine]
+    if columns is not None:
+        parts.append(columns)
+    # IdentityN takes no None: a scalar is put in place of a missing part.
+    parts = [count if part is None else part for part in parts]
+    name = NORMALIZE if columns is None else COLUMNS
+    with tf.get_default_graph().gradient_override_map({"IdentityN": name}):
+        # TensorFlow's error about an op that has no gradient says the op's name.
+        return tf.raw_ops.IdentityN(input=parts, name="import_tf1_bn_for_the_gradient")[0]

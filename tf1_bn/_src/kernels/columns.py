@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from ..plan.row_layout import Fold
 from ..runtime.tensorflow_v1 import Tensor, tf
-from .batch import Affine, Batch, Measured, add, flat, inverse_count_of
-from .composed import factor_of, with_gradient
+from .batch import Batch, Measured, add, factor_of, inverse_count_of, with_gradient
 from .gradients import Forward
-from .moments import Moments
+from .moments import Affine, Moments, flat
 from .row_view import as_input, over_columns, sum_of_columns
 
 

@@ -8,8 +8,8 @@ from typing import Any, Sequence
 from ..plan.row_layout import Fold
 from ..plan.ways import Tf1Fused
 from ..runtime.tensorflow_v1 import Tensor, tf
-from .batch import Affine, Batch, Measured, flat, inverse_count_of
-from .moments import Moments
+from .batch import Batch, Measured, inverse_count_of
+from .moments import Affine, Moments, flat
 from .row_view import from_rows, layout_of, over_columns, to_rows
 
 _NAME = "FusedBatchNormV3"

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple
 
+from ..plan.kernel_choice import sums_by_bias_gradient
 from ..runtime.tensorflow_v1 import Operation, Tensor, register_gradient, tf
-from .batch import sums_by_bias_gradient
 from .row_view import over_columns, sum_of_columns
 
 # Part of every graph that was ever exported, so they stay as they are.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batch moments, plain and per ghost batch, as pure functions of tensors."""
+"""Pairs of tensors: moments, plain and per ghost batch, and the affine that follows them."""
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 from ..runtime.tensorflow_v1 import Tensor, tf
 
@@ -13,6 +13,33 @@ class Moments(NamedTuple):
 
     mean: Tensor
     variance: Tensor
+
+
+class Affine(NamedTuple):
+    """y = x_hat * scale + offset; None stands for 1 and for 0.
+
+    Both have the shape of the variables, or one that broadcasts to the input.
+    """
+
+    scale: Tensor | None
+    offset: Tensor | None
+
+    def after(self, scale: Tensor, offset: Tensor) -> Affine:
+        """The transform that first applies `scale` and `offset`, then this one."""
+        if self.scale is None:
+            composed_scale, composed_offset = scale, offset
+        else:
+            composed_scale, composed_offset = scale * self.scale, offset * self.scale
+        if self.offset is not None:
+            composed_offset = composed_offset + self.offset
+        return Affine(composed_scale, composed_offset)
+
+    def zero_where_empty(self, filled: Tensor) -> Affine:
+        """With a scale of 0 for an empty batch, for which XLA's gradient of the fused op is NaN."""
+        if self.scale is None:
+            return self
+        zeros = tf.zeros(self.scale.shape, self.scale.dtype)
+        return self._replace(scale=tf.where(filled, self.scale, zeros))
 
 
 # Takes inputs, the axes to reduce, and whether to keep these with size 1.
@@ -72,3 +99,21 @@ def mean_over_ghosts(moments: Moments) -> Moments:
         tf.reduce_mean(moments.mean, axis=1, keepdims=True),
         tf.reduce_mean(moments.variance, axis=1, keepdims=True),
     )
+
+
+def sample_factor(inverse_count: Any) -> Any:
+    """N / (N - 1) of 1 / N, a number or a tensor; 1 for a single value, 0 for an empty batch."""
+    if not tf.is_tensor(inverse_count):
+        count = round(1.0 / inverse_count) if inverse_count else 0.0
+        return count / max(count - 1.0, 1.0)
+    count = tf.round(tf.math.divide_no_nan(tf.ones_like(inverse_count), inverse_count))
+    return count / tf.maximum(count - 1.0, tf.ones_like(count))
+
+
+def flat(pair: Any) -> Any:
+    """The values of `pair`, Moments or an Affine, as `[channels]`; None stays None."""
+    values = (
+        value if value is None or value.shape.ndims == 1 else tf.reshape(value, [-1], name="flat")
+        for value in pair
+    )
+    return type(pair)(*values)

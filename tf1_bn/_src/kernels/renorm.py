@@ -6,8 +6,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from ..runtime.tensorflow_v1 import Tensor, scalar, tf
-from .batch import Affine
-from .moments import Moments
+from .moments import Affine, Moments
 
 
 def renorm_correction(

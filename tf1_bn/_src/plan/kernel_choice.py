@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 from .costs import ANY_MACHINE, Machine
 from .geometry import Geometry
@@ -238,3 +238,10 @@ def _tf1_fused(
         reason = f"{reason}; {columns.reason}"
     inference = in_inference(geometry, machine, size, forced=False)
     return KernelChoice(Composed(columns), inference, reason, contract)
+
+
+def sums_by_bias_gradient(shape: Sequence[int | None]) -> bool:
+    """Whether the gradient of a bias add is the quicker sum over all axes but the last."""
+    *others, channels = shape
+    least = ANY_MACHINE.costs.bias_gradient_channels
+    return 1 <= len(others) <= 3 and bool(channels and channels >= least)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from ..plan.geometry import Geometry
 from ..runtime.tensorflow_v1 import Tensor, tf
-from .batch import Affine, add, fitted, shaped
+from .batch import add, fitted, shaped
+from .moments import Affine
 
 
 def split(adjustment: Affine, learned: Affine, geometry: Geometry) -> tuple[Affine, Affine | None]:
