@@ -475,7 +475,7 @@ MUTATIONS = [
          "self._restore()", "pass", (INTERRUPTED,), "subclass"),
     ),
     *_of(
-        "_src/objects/weights.py",
+        "_src/objects/answers.py",
         ("losses twice under reuse",
          "if any(id(part) in before for part in parts_of(weight)):", "if False:",
          (LAYER, STRUCTURE), "share or reuse"),
@@ -492,12 +492,15 @@ MUTATIONS = [
         ("update ops of a layer that is not trainable",
          "return [update for update, _ in self._updates] if self.trainable else []",
          "return [update for update, _ in self._updates]", (LAYER, STRUCTURE), "trainable"),
+    ),
+    *_of(
+        "_src/objects/answers.py",
         ("losses that need an input among those that need none",
          "kept.append((made, None if inputs is None else made))", "kept.append((made, None))",
          (SURFACE,), "losses or activity"),
     ),
     *_of(
-        "_src/objects/weights.py",
+        "_src/objects/graph_layer.py",
         ("weights that checkpoints by object do not see",
          "tf.Module.__setattr__(self, name, weight)", "pass", (OBJECTS,), "restores or keys"),
         ("a wrapper and a key for each list",
@@ -601,7 +604,7 @@ MUTATIONS = [
          "tf.add_to_collections(collections, tensor.op)", (CONTRIB_BEHAVIOUR,), "collected"),
     ),
     *_of(
-        "_src/objects/weights.py",
+        "_src/objects/answers.py",
         ("a number among the losses", "return _as_tensors(made)",
          "return [loss for loss in made if loss is not None]", (STRUCTURE,), "number"),
     ),

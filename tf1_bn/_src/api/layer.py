@@ -141,8 +141,7 @@ class BatchNormalization(LayerAttributes, GraphLayer):
             check_input(self._input_spec, inputs, self.name)
         self._take_name()
         with self._open_again(reuse=True) if self.built else self._making(scope):
-            makes_updates = self.trainable and checked.trains is not False
-            if not self.built and makes_updates and nobody_runs():
+            if not self.built and self.trainable and checked.trains is not False and nobody_runs():
                 check_future_reach("moving_mean", training)
             inputs = tf.convert_to_tensor(inputs)
             if inputs.shape.as_list() != list(checked.geometry.input_shape):
@@ -154,7 +153,8 @@ class BatchNormalization(LayerAttributes, GraphLayer):
                 self.built = True
             with held(self._running, checked._replace(inputs=inputs)):
                 outputs = self.call(inputs, *args, **kwargs)
-                self._add_activity_loss(inputs, outputs)
+                if self.activity_regularizer is not None:
+                    self._add_activity_loss(inputs, outputs)
         add_once(tf.GraphKeys.UPDATE_OPS, self.updates)
         return outputs
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..call.call_plan import Plan
 from ..call.updates import UPDATES, in_place
 from ..kernels.moments import MomentsFn
-from ..objects.weights import resolved
+from ..objects.graph_layer import resolved
 from ..plan.geometry import Geometry, check_ghost_batches, geometry_of
 from ..plan.kernel_choice import KernelChoice
 from ..plan.spec import (

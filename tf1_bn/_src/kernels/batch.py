@@ -58,9 +58,8 @@ class Batch(NamedTuple):
         """What the averages move towards, of settled moments with the population's variance."""
         if not self.sample:
             return moments
-        return self.settled(
-            moments._replace(variance=moments.variance * sample_factor(inverse_count))
-        )
+        factor = sample_factor(inverse_count)
+        return self.settled(moments._replace(variance=moments.variance * factor))
 
     def viewed(self, inputs: Tensor) -> tuple[Tensor, Sequence[int], bool]:
         """`inputs` as ghost batches, if there are any; the axes of a moment; whether to keep them.
@@ -163,10 +162,9 @@ def measure_composed(batch: Batch) -> Measured:
     inputs, geometry, ghosts = batch.inputs, batch.geometry, batch.ghost_size is not None
     dtype = geometry.param_dtype
     wide = inputs if inputs.dtype == dtype else tf.cast(inputs, dtype)
-    seen, axes, keep_dims = batch.viewed(wide)
+    seen, axes, keep = batch.viewed(wide)
     inverse_count = inverse_count_of(seen, axes)
-    keep_dims = keep_dims or not geometry.channels_last
-    centered, own = centered_moments(seen, axes, inverse_count, keep_dims)
+    centered, own = centered_moments(seen, axes, inverse_count, keep or not geometry.channels_last)
     moments = batch.settled(mean_over_ghosts(own) if ghosts else own)
     # The variance of an empty batch is NaN, and so would be the gradient of gamma.
     in_use = own if ghosts or batch.filled is None else fitted(moments, geometry)

@@ -1,46 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every layer of TF1 has besides its arithmetic: name, scope, weights, updates and losses."""
+"""What a layer does when it is called: its name, its scope, and what it makes and tracks there."""
 
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
+from collections.abc import Mapping
 from typing import Any, Callable, Iterator, Sequence
 
-from ..plan.spec import is_scope
-from ..runtime.graph_place import add_once, next_layer_name
-from ..runtime.tensorflow_v1 import Operation, Tensor, op_of, tf
+from .. import settings
+from ..plan.spec import in_both_words, is_function, is_scope
+from ..runtime.graph_place import next_layer_name, snake_case
+from ..runtime.tensorflow_v1 import Operation, Variable, is_of_tensorflow, is_variable, op_of, tf
 from ..state.undoing import variable_scope
-from .dependents import found_by
-from .session_values import read_values, write_values
+from ..state.variables import get_variable, is_trainable, parts_of
+from .answers import LISTS, Answers
 from .unconnected import Unconnected
-from .weights import ModuleWithWeights
 
 
-class GraphLayer(ModuleWithWeights, Unconnected):
-    """The public face of `tf.layers.Layer`; a subclass has `trainable`, `built` and `call`."""
+class _Shelf:
+    """Behind `tf.Module`, whose `__setattr__` tracks a value and calls this one to store it."""
 
-    built: bool
-    trainable: Any
+    def __setattr__(self, name: str, value: Any) -> None:
+        if value is not self.__dict__.get("_only_tracked"):
+            super().__setattr__(name, value)
+
+
+class GraphLayer(Answers, Unconnected, tf.Module, _Shelf):  # type: ignore[misc]
+    """The public face of `tf.layers.Layer`; a subclass has `trainable`, `built` and `call`.
+
+    It is a `tf.Module` that tracks its weights by their names, as the layers of TF1 do. An
+    attribute is tracked besides only if it is, or holds in lists and dicts, a variable or a module
+    that is no weight. All others stay what they were set to: TensorFlow would put a wrapper around
+    each list and dict, with a key of its own in checkpoints.
+    """
+
     activity_regularizer: Callable[..., Any] | None = None
-    _dtype: str | None
-    _name: Any
     _input_spec: Any
-    # The variable scope, settled by the first use; None before. All calls share one op scope.
-    _scope: Any
     _op_scope: str
     # By thread, as those of towers and replicas may be inside of one layer at the same time: the
     # scope that is entered, and what was checked of the call that runs.
     _entered: dict[int, Any]
     _running: dict[int, Any]
-    # Each with what it was made from, None for nothing.
-    _updates: list[tuple[Operation, Any]]
-    _losses: list[tuple[Tensor, Any]]
-    _late_losses: list[tuple[Tensor, Any]]
 
     def _start_layer(self, name: Any, reuse: Any, scope: Any, dtype: Any) -> None:
-        self._start_weights()
+        # `tf.Module`'s constructor would open a name scope, and so rename the layer's ops.
         # None of this is to be tracked, and setting it one by one costs time.
         self.__dict__.update(
             _dtype=None if dtype is None else tf.as_dtype(dtype).name,
@@ -53,50 +57,11 @@ class GraphLayer(ModuleWithWeights, Unconnected):
             _op_scope="",
             _entered={},
             _running={},
-            _updates=[],
-            _losses=[],
-            _late_losses=[],
+            **{name: [] for name in LISTS},
         )
-
-    # -- name and scope --------------------------------------------------------------------------
 
     def _take_name(self) -> None:
         self._name = self._name or next_layer_name(snake_case(type(self).__name__))
-
-    @property
-    def name(self) -> str:
-        return str(self._name)
-
-    @property
-    def dtype(self) -> str | None:
-        return self._dtype
-
-    @property
-    def scope_name(self) -> str:
-        """The name of the variable scope.
-
-        Raises:
-          ValueError: no call or build has settled it yet.
-        """
-        if self._scope is None:
-            raise ValueError(
-                f"No name available for layer scope because the layer {self.name!r} has not been "
-                "used yet: call or build it first."
-            )
-        return str(self._scope.name)
-
-    @property
-    def name_scope(self) -> Any:
-        """A context manager that opens the layer's op scope again, for `with_name_scope`.
-
-        Raises:
-          AttributeError: no call or build has settled it yet.
-        """
-        if self._scope is None:
-            raise AttributeError(
-                f"The layer {self.name!r} has no name scope yet: call or build it first."
-            )
-        return tf.name_scope(self._scope.original_name_scope)
 
     @contextlib.contextmanager
     def _making(self, given: Any = None) -> Iterator[Any]:
@@ -129,26 +94,75 @@ class GraphLayer(ModuleWithWeights, Unconnected):
             with held(self._entered, scope):
                 yield scope
 
-    # -- values ----------------------------------------------------------------------------------
+    def add_weight(
+        self,
+        name: str,
+        shape: Sequence[int] = (),
+        dtype: Any = None,
+        initializer: Any = None,
+        regularizer: Any = None,
+        trainable: bool | None = None,
+        constraint: Any = None,
+        use_resource: bool | None = None,
+        synchronization: Any = tf.VariableSynchronization.AUTO,
+        aggregation: Any = tf.VariableAggregation.NONE,
+        partitioner: Any = None,
+        **kwargs: Any,
+    ) -> Variable:
+        """Makes, or shares under reuse, the variable `name` in the layer's scope, and tracks it.
 
-    def get_weights(self) -> list[Any]:
-        """The values of `weights` as arrays, in the default session; none before it is built.
+        A regularizer's loss is added to REGULARIZATION_LOSSES if the variable is new. Further
+        keywords go to `tf.get_variable`.
 
         Raises:
-          RuntimeError: there is no default session.
+          ValueError: the variable exists and is not to be shared, or the reverse; it is trainable,
+            and `synchronization` is ON_READ.
         """
-        return read_values(self.weights)
+        kwargs.pop("experimental_autocast", None)
+        on_read = synchronization == tf.VariableSynchronization.ON_READ
+        if on_read and trainable:
+            raise in_both_words(
+                ValueError,
+                f"`trainable` must be False with ON_READ (got {trainable!r} for {name!r}).",
+                "Synchronization value can be set to VariableSynchronization.ON_READ only for "
+                "non-trainable variables",
+            )
+        wanted = bool((not on_read if trainable is None else trainable) and self.trainable)
+        kwargs.update(
+            dtype=tf.as_dtype(dtype or self._dtype or tf.float32),
+            initializer=resolved(f"{name}_initializer", initializer),
+            constraint=resolved(f"{name}_constraint", constraint),
+            use_resource=use_resource,
+            synchronization=synchronization,
+            aggregation=aggregation,
+            partitioner=partitioner,
+        )
+        regularizer = resolved(f"{name}_regularizer", regularizer)
+        with self._making() as scope:
+            before = set() if regularizer is None else self._known_variables()
+            weight = _weight(scope, name, shape, trainable=wanted, **kwargs)
+            # A custom getter may have made it untrainable, or have handed out a plain tensor.
+            self._weights.append((weight, wanted and is_trainable(weight)))
+            if regularizer is not None:
+                self._regularize(name, weight, regularizer, before)
+        self._show(name, weight)
+        return weight
 
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Gives `weights` these values in the default session, as `get_weights` returns them.
+    def _show(self, name: str, weight: Variable) -> None:
+        """Lets modules and checkpoints see it."""
+        parts = parts_of(weight)
+        for index, part in enumerate(parts):
+            self._track(name if part is weight else f"{name}/part_{index}", part)
+        # `tf.Module` finds variables in lists, and gives them in the order of the lists' names.
+        for attribute, trainable in (
+            ("_trainable_weights", True),
+            ("_non_trainable_weights", False),
+        ):
+            found = self._weights_that_are(trainable)
+            self.__dict__[attribute] = [part for each in found for part in parts_of(each)]
 
-        Raises:
-          ValueError: another number of values, or another shape.
-          RuntimeError: there is no default session.
-        """
-        write_values(self.weights, weights, self.name)
-
-    # -- updates and losses ----------------------------------------------------------------------
+    def _weights_that_are(self, trainable: bool) -> list[Variable]:
+        return [weight for weight, is_so in self._weights if is_so == trainable]
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Adds update ops: ops, tensors, assigned variables, or functions that make one of these.
@@ -171,69 +185,53 @@ class GraphLayer(ModuleWithWeights, Unconnected):
         """The update ops of all calls, in order; none while the layer is not trainable."""
         return [update for update, _ in self._updates] if self.trainable else []
 
-    def get_updates_for(self, inputs: Any) -> list[Operation]:
-        """The update ops of calls that depend on `inputs`; with None those of no call's input.
+    def _track(self, name: str, weight: Variable) -> None:
+        """Tracks `weight` by `name`, whatever the attribute of that name is."""
+        self.__dict__["_only_tracked"] = weight
+        try:
+            tf.Module.__setattr__(self, name, weight)
+        finally:
+            del self.__dict__["_only_tracked"]
 
-        Args:
-          inputs: a tensor, op or variable that a call's input is or comes from, or a list of them.
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Asked first, because a layer sets many such values while it is built.
+        is_plain = value is None or isinstance(value, (bool, int, str))
+        is_argument = is_plain or hasattr(getattr(type(self), name, None), "__set__")
+        if is_argument or not self._is_further_state(value):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
-        Raises:
-          TypeError: `inputs` holds something else.
-        """
-        return found_by(inputs, self._updates) if self.trainable else []
-
-    def add_loss(self, losses: Any, inputs: Any = None) -> None:
-        """Adds losses to the layer and to REGULARIZATION_LOSSES.
-
-        Args:
-          losses: a scalar, or a function without arguments that makes one or None; or a list.
-          inputs: what the losses depend on, for `get_losses_for`; None for nothing.
-        """
-        for loss in losses if isinstance(losses, (list, tuple)) else [losses]:
-            made = loss() if callable(loss) else loss
-            if made is None:
-                continue
-            if not isinstance(made, tf.Tensor):
-                made = tf.convert_to_tensor(
-                    made, dtype=None if hasattr(made, "dtype") else "float32"
-                )
-            kept = self._late_losses if callable(loss) else self._losses
-            # TF1 asks whether inputs were given, not which.
-            kept.append((made, None if inputs is None else made))
-            add_once(tf.GraphKeys.REGULARIZATION_LOSSES, [made])
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """The losses that were added, and the regularization losses, reused variables' included."""
-        early, late = ([loss for loss, _ in kept] for kept in (self._losses, self._late_losses))
-        return early + self._regularization_losses() + late
-
-    def get_losses_for(self, inputs: Any) -> list[Tensor]:
-        """The losses added with `inputs` that depend on these; with None all that need no input.
-
-        Raises:
-          TypeError: `inputs` holds something else than tensors, ops and variables.
-        """
-        of_weights = self._regularization_losses() if inputs is None else []
-        return found_by(inputs, self._losses) + of_weights + found_by(inputs, self._late_losses)
-
-    def _add_activity_loss(self, inputs: Any, outputs: Tensor) -> None:
-        if self.activity_regularizer is None:
-            return
-        with tf.name_scope("ActivityRegularizer"):
-            loss = self.activity_regularizer(outputs)
-            self.add_loss(loss / tf.cast(tf.shape(outputs)[0], loss.dtype), inputs=inputs)
+    def _is_further_state(self, value: Any) -> bool:
+        """Whether `value` is or holds a variable or module which is not tracked as a weight."""
+        if isinstance(value, Mapping):
+            return any(map(self._is_further_state, value.values()))
+        if isinstance(value, (list, tuple)):
+            return any(map(self._is_further_state, value))
+        if not isinstance(value, tf.Module) and not is_variable(value):
+            return False
+        return not any(value is weight for weight, _ in self.__dict__.get("_weights", ()))
 
 
-def snake_case(name: str) -> str:
-    """The name that TF1 gives a layer of a class of this name.
+def resolved(argument: str, given: Any) -> Any:
+    """What is given as a setting such as `gamma_initializer`, names and configs looked up.
 
-    >>> snake_case("BatchNormalization")
-    'batch_normalization'
+    Returns:
+      None or a callable.
     """
-    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
-    snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
-    return f"private{snake}" if snake.startswith("_") else snake
+    return given if given is None or is_function(given) else settings.resolve(argument, given)
+
+
+def _weight(scope: Any, name: str, shape: Sequence[int], **kwargs: Any) -> Variable:
+    try:
+        return get_variable(name, shape, **kwargs)
+    except ValueError as error:
+        if not is_of_tensorflow(error):
+            raise
+        raise ValueError(
+            f"{error}\nThis is variable `{name}` of shape {list(shape)} of the batch-norm "
+            f"layer in scope {scope.name!r} (got `reuse={scope.reuse}`)."
+        ) from error
 
 
 @contextlib.contextmanager

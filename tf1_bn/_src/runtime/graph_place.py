@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from typing import Any, Callable, Dict, Iterable, Iterator, Sequence, Tuple
 
@@ -174,6 +175,17 @@ def next_layer_name(base: str) -> str:
     taken = tf.get_default_graph().get_collection_ref(_LAYER_NAMES)
     taken.append(base)
     return f"{base}_{taken.count(base)}"
+
+
+def snake_case(name: str) -> str:
+    """The name that TF1 gives a layer of a class of this name.
+
+    >>> snake_case("BatchNormalization")
+    'batch_normalization'
+    """
+    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+    return f"private{snake}" if snake.startswith("_") else snake
 
 
 def lengths() -> list[GraphLengths]:
