@@ -12,7 +12,7 @@ import pytest
 import tf1_bn
 from tests.conftest import make_session
 from tests.rescue.export_models import MODELS, normalizer, with_values
-from tf1_bn._src.discovery.layers import find_layers
+from tf1_bn._src.discovery.layers import find
 from tf1_bn._src.discovery.reading.nodes import shape_of
 from tf1_bn._src.rescue.export.live import values_of
 from tf1_bn._src.rescue.folding.folding import Folded, folded
@@ -43,7 +43,7 @@ def answers(done: Folded, outputs: list, feed: dict) -> list:
 def phases(done: Folded) -> set:
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(as_graph_def(done.net), name="")
-        return {call.phase for layer in find_layers(graph) for call in layer.calls}
+        return {call.phase for layer in find(graph).layers for call in layer.calls}
 
 
 def data_for(tensor: Any, rows: int = 3) -> Any:
@@ -81,7 +81,7 @@ def test_each_kind_of_net_is_folded_whole(name: str, library: str) -> None:
         before = session.graph.as_graph_def()
         done = operated(session, [model.outputs])
         assert session.graph.as_graph_def() == before
-    assert done.kept == () and len(done.done) == len(find_layers(session.graph))
+    assert done.kept == () and len(done.done) == len(find(session.graph).layers)
     assert phases(done) == {"folded"}
     ops = {node.op for node in done.net.nodes.values()}
     assert not ops & {"Rsqrt", "FusedBatchNormV3", "If", "Merge", "Switch", "VarHandleOp"}
@@ -377,7 +377,7 @@ RECORDED = {
 def test_a_recorded_graph_ends_up_without_batch_statistics(name: str) -> None:
     file = Path(__file__).parents[1] / "discovery" / "data" / f"{name}.pb.gz"
     graph_def = tf.GraphDef.FromString(gzip.decompress(file.read_bytes()))
-    calls = [call for layer in find_layers(graph_def) for call in layer.calls]
+    calls = [call for layer in find(graph_def).layers for call in layer.calls]
     ready = prepared(graph_def, [place_of(each.output) for each in calls], every_layer=True)
     view, random = ready.net.view(), np.random.RandomState(0)
     shapes = {each: shape_of(view, (each, 0)) for each in variables_of(ready.net)}

@@ -11,7 +11,7 @@ import tf1_bn
 from tests.conftest import make_session
 from tests.rescue.export_models import with_values
 from tests.rescue.test_export_surgery import answers, data_for, operated
-from tf1_bn._src.discovery.layers import find_layers
+from tf1_bn._src.discovery.layers import find
 from tf1_bn._src.rescue.surgery.flags import Setting
 from tf1_bn._src.runtime.tensorflow_v1 import tf
 
@@ -95,7 +95,7 @@ def test_two_layers_that_a_conditional_chooses_from_are_two(training: bool) -> N
         layer.build(data.shape)
     with tf1_bn.updates("in_place"):
         tf.cond(source, lambda: first(data), lambda: second(data, training=training))
-    found = find_layers(tf.get_default_graph())
+    found = find(tf.get_default_graph()).layers
     assert {each.variables.gamma for each in found} == {"a/gamma", "b/gamma"}
     assert {(call.phase, call.switch) for each in found for call in each.calls} == {
         ("inference", None),

@@ -142,7 +142,7 @@ class BatchNormalization(LayerAttributes, GraphLayer):
         self._take_name()
         with self._open_again(reuse=True) if self.built else self._making(scope):
             if not self.built and self.trainable and checked.trains is not False and nobody_runs():
-                check_future_reach("moving_mean", training)
+                check_future_reach(training)
             inputs = tf.convert_to_tensor(inputs)
             if inputs.shape.as_list() != list(checked.geometry.input_shape):
                 # Channels of unknown size are as many as the layer was built for.

@@ -125,7 +125,7 @@ def normalized(
       A tensor of the shape and dtype of `inputs`.
     """
     if training is not False and nobody_runs():
-        check_future_reach("moving_mean", training)
+        check_future_reach(training)
     variables = create_contrib_variables(spec, geometry, variables_collections)
     shadow: Sequence[Variable] = ()
     if training is not False:

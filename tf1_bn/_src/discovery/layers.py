@@ -49,11 +49,6 @@ def find_in(view: View, unread: list[str]) -> Found:
     return Found(tuple(layers), tuple(unread))
 
 
-def find_layers(graph: Any) -> list[FoundLayer]:
-    """The layers alone; see `find`."""
-    return list(find(graph).layers)
-
-
 def _by_root(writes: Iterable[Write]) -> dict[Any, list[Write]]:
     """Those of each statistic of a batch, and of each variable that others are made of."""
     found: dict[Any, list[Write]] = {}

@@ -78,7 +78,7 @@ def measure_rows(batch: Batch, fold: Fold) -> Measured:
     def normalize(affine: Affine) -> tuple[Tensor, Moments]:
         outputs, moments = run(flat(affine))
         with tf.name_scope("batchnorm"):
-            return from_rows(outputs, layout, batch.inputs, "add_1"), moments
+            return from_rows(outputs, layout, batch.inputs), moments
 
     return Measured(lambda: run(Affine(None, None))[1], normalize)
 
@@ -97,7 +97,7 @@ def infer_rows(
             affine = Affine(*(_over_columns(value, fold) for value in affine))
         outputs = fused_op(rows, affine, moments, epsilon, is_training=False).y
     with tf.name_scope("batchnorm"):
-        return from_rows([outputs], layout, inputs, "add_1")
+        return from_rows([outputs], layout, inputs)
 
 
 def _over_columns(value: Tensor, fold: Fold) -> Tensor:

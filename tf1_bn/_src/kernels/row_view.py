@@ -59,8 +59,8 @@ def to_rows(inputs: Tensor, layout: Layout) -> list[Tensor]:
     return [tf.reshape(part, layout.rows) for part in parts]
 
 
-def from_rows(rows: Sequence[Tensor], layout: Layout, inputs: Tensor, name: str) -> Tensor:
-    """What `to_rows` made of a tensor like `inputs`, in the shape of `inputs` again."""
+def from_rows(rows: Sequence[Tensor], layout: Layout, inputs: Tensor) -> Tensor:
+    """What `to_rows` made of a tensor like `inputs`, in its shape again, named `add_1`."""
     if layout.slices:
         size, _, values = layout.split
         view = tf.stack([tf.reshape(part, [size, values]) for part in rows], axis=1)
@@ -69,7 +69,7 @@ def from_rows(rows: Sequence[Tensor], layout: Layout, inputs: Tensor, name: str)
         view = tf.transpose(moved, [layout.order.index(axis) for axis in range(len(layout.order))])
     else:
         view = rows[0]
-    return as_input(view, inputs, name)
+    return as_input(view, inputs, "add_1")
 
 
 def as_input(outputs: Tensor, inputs: Tensor, name: str) -> Tensor:

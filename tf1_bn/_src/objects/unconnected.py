@@ -3,10 +3,22 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, Callable, NoReturn
 
 from ..plan.spec import in_both_words
 from ..runtime.tensorflow_v1 import tf
+
+
+def _refusal(what: str) -> Callable[[Any, int], NoReturn]:
+    def refuse(self: Any, node_index: int) -> NoReturn:
+        """Raises RuntimeError: Keras' models do not call this layer."""
+        raise RuntimeError(
+            f"The layer has never been called and thus has no defined {what}: {self.name} is in no "
+            f"model of Keras (got `node_index={node_index!r}`)."
+        )
+
+    refuse.__name__ = f"get_{what.replace(' ', '_')}_at"
+    return refuse
 
 
 class Unconnected:
@@ -68,33 +80,9 @@ class Unconnected:
         shape = self.compute_output_shape(input_signature.shape)
         return tf.TensorSpec(shape, self.dtype or input_signature.dtype)
 
-    def get_input_at(self, node_index: int) -> NoReturn:
-        """Raises RuntimeError: Keras' models do not call this layer."""
-        raise _no_node(self.name, "input", node_index)
-
-    def get_input_mask_at(self, node_index: int) -> NoReturn:
-        """Raises RuntimeError: Keras' models do not call this layer."""
-        raise _no_node(self.name, "input mask", node_index)
-
-    def get_input_shape_at(self, node_index: int) -> NoReturn:
-        """Raises RuntimeError: Keras' models do not call this layer."""
-        raise _no_node(self.name, "input shape", node_index)
-
-    def get_output_at(self, node_index: int) -> NoReturn:
-        """Raises RuntimeError: Keras' models do not call this layer."""
-        raise _no_node(self.name, "output", node_index)
-
-    def get_output_mask_at(self, node_index: int) -> NoReturn:
-        """Raises RuntimeError: Keras' models do not call this layer."""
-        raise _no_node(self.name, "output mask", node_index)
-
-    def get_output_shape_at(self, node_index: int) -> NoReturn:
-        """Raises RuntimeError: Keras' models do not call this layer."""
-        raise _no_node(self.name, "output shape", node_index)
-
-
-def _no_node(layer_name: str, what: str, node_index: int) -> RuntimeError:
-    return RuntimeError(
-        f"The layer has never been called and thus has no defined {what}: {layer_name} is in no "
-        f"model of Keras (got `node_index={node_index!r}`)."
-    )
+    get_input_at = _refusal("input")
+    get_input_mask_at = _refusal("input mask")
+    get_input_shape_at = _refusal("input shape")
+    get_output_at = _refusal("output")
+    get_output_mask_at = _refusal("output mask")
+    get_output_shape_at = _refusal("output shape")

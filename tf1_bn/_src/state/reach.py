@@ -46,8 +46,8 @@ def check_reach(variable: Variable, training: Any) -> None:
         )
 
 
-def check_future_reach(name: str, training: Any) -> None:
-    """As `check_reach` of the variable `name` of this scope, which may not exist yet.
+def check_future_reach(training: Any) -> None:
+    """As `check_reach` of the moving mean in this scope, which may not exist yet.
 
     To be asked where `nobody_runs` what is built. Says nothing where a custom getter or a strategy
     decides about the kind.
@@ -59,7 +59,7 @@ def check_future_reach(name: str, training: Any) -> None:
     if scope.custom_getter is not None or tf.distribute.has_strategy():
         return
     graph = outside_of_bodies(tf.get_default_graph())
-    full = f"{scope.name}/{name}" if scope.name else name
+    full = f"{scope.name}/moving_mean" if scope.name else "moving_mean"
     try:
         becomes_ref = graph.get_operation_by_name(full).type == "VariableV2"
     except KeyError:

@@ -13,7 +13,6 @@ ROLES = (
     *("gamma", "beta", "moving_mean", "moving_variance"),
     *("moving_stddev", "renorm_mean", "renorm_stddev"),
 )
-RENORM = ROLES[4:]
 
 
 class Settings(NamedTuple):
