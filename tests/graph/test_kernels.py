@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import V2_MODE, tensorflow
 from tests.tolerances import assert_close
 from tf1_bn import BatchNormalization
-from tf1_bn._src.plan.kernel_choice import FUSED
+from tf1_bn._src.plan.kernel_choice import Kernel
 from tf1_bn._src.plan.row_layout import Fold
 from tf1_bn._src.plan.ways import Rows
 from tf1_bn._src.runtime.tensorflow_v1 import machine
@@ -67,7 +67,7 @@ def _takes(fold: str, phase: str, fused: bool) -> str:
 
 
 def _made_of(norm: BatchNormalization) -> str:
-    if norm.kernel.kernel == FUSED:
+    if norm.kernel.kernel is Kernel.FUSED:
         return "op"
     return "as it is" if norm.kernel.in_training.columns is None else "columns"
 

@@ -8,12 +8,13 @@ import pytest
 
 from tf1_bn._src.plan.costs import Machine
 from tf1_bn._src.plan.geometry import geometry_of
-from tf1_bn._src.plan.kernel_choice import COMPOSED, FUSED, choose_kernel
+from tf1_bn._src.plan.kernel_choice import Kernel, choose_kernel
 from tf1_bn._src.plan.spec import BatchNormSpec
 from tf1_bn._src.plan.ways import Tf1Fused
 
 CONV = (4, 3, 2, 5)
 BIG = (4096, 512)
+FUSED, COMPOSED = Kernel.FUSED, Kernel.COMPOSED
 
 
 def _choice(shape: Any = CONV, dtype: str = "float32", layer_dtype: Any = None, **options: Any):
@@ -96,7 +97,7 @@ def test_where_the_fused_op_cannot_serve_elementary_ops_do(options: Any, reason:
 def test_where_more_than_a_row_of_float16_is_certain_the_fused_op_serves(options: Any) -> None:
     choice = _choice(**{"dtype": "float16", "fused": True, "float16_row": False, **options})
 
-    assert choice.kernel == FUSED
+    assert choice.kernel is FUSED
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -166,7 +167,7 @@ def test_the_size_decides_on_a_quick_host(
 
 
 def _columns(choice: Any) -> Any:
-    if choice.kernel == FUSED:
+    if choice.kernel is FUSED:
         return None
     columns = choice.in_training.columns
     if columns is None:
@@ -210,7 +211,7 @@ def test_elsewhere_the_ops_own_gradient_is_avoided(shape: Any, options: Any, col
     choice = _choice(shape, quick=False, **options)
 
     assert _columns(choice) == columns
-    assert choice.inference == (FUSED if options.get("dtype") == "bfloat16" else COMPOSED)
+    assert choice.inference is (FUSED if options.get("dtype") == "bfloat16" else COMPOSED)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +238,7 @@ def test_onednn_wants_whole_vectors_of_channels(
 
     assert (_columns(choice), choice.inference) == (columns, inference)
     assert "the fused op would be slower" in choice.reason or columns is None
-    assert _choice(shape, vectors=True, fused=True, **options).kernel == FUSED
+    assert _choice(shape, vectors=True, fused=True, **options).kernel is FUSED
 
 
 @pytest.mark.parametrize(

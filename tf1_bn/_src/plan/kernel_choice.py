@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any, NamedTuple, Sequence
 
 from .costs import ANY_MACHINE, Machine
@@ -24,8 +25,11 @@ from .ways import (
 FUSED_MIN_EPSILON = 1.001e-5
 
 
-# A kernel is one of these: FusedBatchNormV3, or elementary ops.
-FUSED, COMPOSED = "fused", "composed"
+class Kernel(enum.Enum):
+    """FUSED is FusedBatchNormV3, COMPOSED is made of elementary ops."""
+
+    FUSED = "fused"
+    COMPOSED = "composed"
 
 
 class Contract(NamedTuple):
@@ -105,9 +109,7 @@ def _why_not_tf1_fused(spec: BatchNormSpec, geometry: Geometry) -> str:
         return "adjustment"
     if geometry.rank != 4:
         return f"rank {geometry.rank}"
-    if geometry.channel_axes not in ((1,), (3,)):
-        return f"axis {list(geometry.channel_axes)}"
-    return ""
+    return "" if geometry.channel_axes in ((1,), (3,)) else f"axis {list(geometry.channel_axes)}"
 
 
 class KernelChoice(NamedTuple):
@@ -131,19 +133,19 @@ class KernelChoice(NamedTuple):
         return self.contract.fused
 
     @property
-    def kernel(self) -> str:
+    def kernel(self) -> Kernel:
         """What runs in training."""
         return _kernel_of(self.in_training)
 
     @property
-    def inference(self) -> str:
+    def inference(self) -> Kernel:
         """What runs in inference."""
         return _kernel_of(self.in_inference)
 
     def __str__(self) -> str:
-        phases = self.kernel
-        if self.inference != self.kernel:
-            phases = f"{phases} in training, {self.inference} in inference"
+        phases = self.kernel.value
+        if self.inference is not self.kernel:
+            phases = f"{phases} in training, {self.inference.value} in inference"
         return f"{phases}: {self.reason}"
 
     def composed(self, why: str) -> KernelChoice:
@@ -151,8 +153,8 @@ class KernelChoice(NamedTuple):
         return _composed(self.contract, why)
 
 
-def _kernel_of(way: Way) -> str:
-    return COMPOSED if isinstance(way, Composed) else FUSED
+def _kernel_of(way: Way) -> Kernel:
+    return Kernel.COMPOSED if isinstance(way, Composed) else Kernel.FUSED
 
 
 def _composed(contract: Contract, reason: str, columns: Fold | None = None) -> KernelChoice:

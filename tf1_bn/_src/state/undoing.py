@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from typing import Any, Callable, Iterator, NamedTuple, TypeVar
+from typing import Any, Callable, Iterator, Tuple, TypeVar
 
 from ..runtime.graph_place import home_graph, lengths, take_out_since
 from ..runtime.tensorflow_v1 import is_variable, tf
@@ -17,13 +17,9 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _LEFT_SCOPES = ("tf1_bn", "left scopes")
 
 
-class _Named(NamedTuple):
-    """A variable scope that was opened by a name, in `around` and in the op scope `outside`."""
-
-    name: str
-    op_scope: str
-    around: str
-    outside: str
+# Of a variable scope that was opened by a name: this, its op scope, and the variable scope and the
+# op scope that it was opened in.
+_Named = Tuple[str, str, str, str]
 
 
 class _Running(threading.local):
@@ -87,7 +83,7 @@ def variable_scope(
     try:
         op_scope = left or running.op_scopes.get(scope.name) or scope.original_name_scope
         if not isinstance(given, tf.VariableScope):
-            running.named.append(_Named(scope.name, op_scope, around, outside))
+            running.named.append((scope.name, op_scope, around, outside))
         if left is None:
             yield scope, op_scope
         else:
@@ -112,11 +108,11 @@ def _context(given: Any, default_name: Any, values: Any, kwargs: Any) -> tuple[A
         with tf.variable_scope(None, default_name, auxiliary_name_scope=False) as named:
             given = named.name[len(around) + 1 if around else 0 :]
     full = f"{around}/{given}" if around else given
-    left = next((one for one in kept if (one.name, one.outside) == (full, outside)), None)
-    if left is None:
+    places = [(name, around_op) for name, _, _, around_op in kept]
+    if (full, outside) not in places:
         return tf.variable_scope(given, **kwargs), None
-    kept[:] = [one for one in kept if one is not left]
-    return tf.variable_scope(given, auxiliary_name_scope=False, **kwargs), left.op_scope
+    _, op_scope, _, _ = kept.pop(places.index((full, outside)))
+    return tf.variable_scope(given, auxiliary_name_scope=False, **kwargs), op_scope
 
 
 class _Undo:
@@ -151,9 +147,9 @@ class _Undo:
         _leave(self._scope)
         start = len(self._around) + 1 if self._around else 0
         used = [
-            tf.variable_scope(named.name[start:], auxiliary_name_scope=False)
-            for named in running.named[self._named :]
-            if named.around == self._around
+            tf.variable_scope(name[start:], auxiliary_name_scope=False)
+            for name, _, around, _ in running.named[self._named :]
+            if around == self._around
         ]
         self._kept = self._made()
         if self._outermost:

@@ -126,7 +126,8 @@ class Watch:
         The first names the columns; none where no layer was built.
         """
         rows = dict.fromkeys(
-            (name, choice.kernel, choice.inference, choice.reason) for name, choice in self._choices
+            (name, choice.kernel.value, choice.inference.value, choice.reason)
+            for name, choice in self._choices
         )
         return [("layer", "training", "inference", "why"), *rows] if rows else []
 
