@@ -15,7 +15,6 @@ from ..runtime.tensorflow_v1 import Operation, Variable, is_of_tensorflow, is_va
 from ..state.undoing import variable_scope
 from ..state.variables import get_variable, is_trainable, parts_of
 from .answers import LISTS, Answers
-from .unconnected import Unconnected
 
 
 class _Shelf:
@@ -26,7 +25,7 @@ class _Shelf:
             super().__setattr__(name, value)
 
 
-class GraphLayer(Answers, Unconnected, tf.Module, _Shelf):  # type: ignore[misc]
+class GraphLayer(Answers, tf.Module, _Shelf):  # type: ignore[misc]
     """The public face of `tf.layers.Layer`; a subclass has `trainable`, `built` and `call`.
 
     It is a `tf.Module` that tracks its weights by their names, as the layers of TF1 do. An
