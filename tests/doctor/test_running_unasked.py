@@ -89,6 +89,15 @@ def test_young_averages_are_nothing_to_warn_of() -> None:
             assert said(session, train_op) + said_in_inference(session, outputs) == []
 
 
+@pytest.mark.parametrize("others", [90, 100])
+def test_so_many_fetches_are_looked_through_and_no_more(others: int) -> None:
+    train_op, outputs = forgetful()
+    constants = [tf.constant(1) for _ in range(others)]
+    with started() as session:
+        assert said(session, train_op, times=ENOUGH + 1) + said(session, constants) == []
+        assert len(said_in_inference(session, outputs)) == (1 if others < 100 else 0)
+
+
 def test_a_phase_of_its_own_for_each_copy() -> None:
     train_op, _ = forgetful(True)
     with tf.variable_scope(tf.get_variable_scope(), reuse=True):

@@ -37,6 +37,8 @@ SWITCH = "TF1_BN_WARN_UNREACHED"
 _SETTLED = ("tf1_bn", "settled")
 # Runs that train; a program may run the updates by themselves behind each fourth, say.
 PATIENCE = 10
+# Fetches that are looked through once layers were trained enough: each costs a walk of its own.
+MOST_FETCHES = 100
 # Asked for by `early`: runs of one train op, whatever uses the averages.
 EARLY = 2
 _MINIMIZE = (
@@ -168,7 +170,7 @@ class _Fetches:
             # What is fed is not computed.
             given = any(each.name in fed for each in op.outputs)
             needed = needed_ops([op], follows=lambda source: source.name not in fed)
-            ops = set() if given else set(needed)
+            ops = set() if given or len(self._used) >= MOST_FETCHES else set(needed)
             calls = [(layer, *call) for layer in left_layers(graph) for call in layer.calls]
             self._used[op, fed] = [(layer, phase) for layer, out, phase in calls if out in ops]
         return [each for each in self._used[op, fed] if each[0].mean in self._ripe - self._settled]
@@ -232,8 +234,7 @@ class _Fetches:
 
 def _settled(graph: Any, calls: Sequence[Call]) -> set[str]:
     kept: list[set[str]] = graph.get_collection_ref(_SETTLED)
-    if not kept:
-        # Of layers that were built unwatched nobody knows what runs did.
+    if not kept:  # Of layers that were built unwatched nobody knows what runs did.
         before = [each for each in calls_of(graph) if all(each is not call for call in calls)]
         kept.append({name_of_variable(each.variables.moving_mean) for each in before})
     return kept[0]
