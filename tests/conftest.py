@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import os
 import platform
@@ -47,8 +46,6 @@ def tensorflow() -> Any:
 
     if not _configured:
         _configured = True
-        # Many tests collect garbage; none has to look through all of TensorFlow for it.
-        gc.freeze()
         if V2_MODE:
             tf.disable_eager_execution()
         else:

@@ -47,7 +47,6 @@ def add_ignore(parser: argparse.ArgumentParser) -> None:
         metavar="CODE[,CODE]",
         type=_codes,
         action="append",
-        default=[],
         help="do not tell findings of these codes, nor count them; may be given again",
     )
 
@@ -61,7 +60,7 @@ def _codes(text: str) -> Sequence[str]:
 
 def ignored(parsed: Any) -> frozenset[str]:
     """The codes of all `--ignore` of a command line."""
-    return frozenset(code for codes in parsed.ignore for code in codes)
+    return frozenset(code for codes in parsed.ignore or () for code in codes)
 
 
 def doctor_command(parsed: Any) -> int:
