@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import warnings
 from typing import Any, Callable, NamedTuple
 
 from tests.benchmarks.grid import Case, Phase
 
-# The peer on a newer TensorFlow is tf_keras, which is asked for before TensorFlow is imported.
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+# The peer on a newer TensorFlow is tf_keras, which is asked for before TensorFlow is imported;
+# where it is not installed, TensorFlow would look for it without end.
+if importlib.util.find_spec("tf_keras") is not None:
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 tf: Any = importlib.import_module("tensorflow.compat.v1")
