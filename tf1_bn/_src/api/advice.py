@@ -39,8 +39,6 @@ _OF_LAYER = {
     },
     **dict.fromkeys(("beta_constraint", "gamma_constraint", "virtual_batch_size"), ""),
 }
-# The packages whose frames stand between a program's call and us.
-_BETWEEN = ("tf1_bn", "tensorflow", "contextlib")
 
 
 def hiding_unknown(function: _Function) -> _Function:
@@ -95,26 +93,26 @@ def _led(refusal: str, known: Mapping[str, str], way: str) -> str:
 def warn_of_numbers(spec: BatchNormSpec) -> None:
     """Warns, where the program calls, of values that TF1 takes and that nobody can mean."""
     if isinstance(spec.axis, bool):
-        _warn(
+        warn(
             f"`axis` should be an int (got {spec.axis!r}, which counts as {int(spec.axis)}): to "
             "say that the layer trains, name the argument: `training=True`."
         )
     for name in ("momentum", "renorm_momentum") if spec.renorm else ("momentum",):
         value = getattr(spec, name)
         if is_number(value) and not 0.0 <= value <= 1.0:
-            _warn(
+            warn(
                 f"`{name}` (`{_IN_CONTRIB[name]}` in contrib and slim) should be from 0 to 1 (got "
                 f"{value!r}): with others the moving averages leave what they average."
             )
     if is_number(spec.epsilon) and not spec.epsilon >= 0.0:
-        _warn(
+        warn(
             f"`epsilon` should be 0 or more (got {spec.epsilon!r}): where the variance is smaller "
             "than it takes away, the outputs are NaN."
         )
 
 
-def _warn(text: str) -> None:
-    """A warning that shows the program's own line."""
+def warn(text: str) -> None:
+    """A UserWarning at the innermost line that is the program's own."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and _is_between(frame):
         level, frame = level + 1, frame.f_back
@@ -122,4 +120,7 @@ def _warn(text: str) -> None:
 
 
 def _is_between(frame: Any) -> bool:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in _BETWEEN
+    """Whether it belongs to what stands between a program and us."""
+    package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    # TensorFlow 1.15 and its Estimators have packages beside the one of their name.
+    return package in ("tf1_bn", "contextlib") or package.startswith("tensorflow")

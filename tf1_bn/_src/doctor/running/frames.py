@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands around us in the thread that runs a session: the program's line, the run itself."""
+"""What stands around us in the thread that runs a session: the run, and what it was given."""
 
 from __future__ import annotations
 
 import sys
-import warnings
 from typing import Any, NamedTuple
 
 from ...runtime.tensorflow_v1 import tf
@@ -41,18 +40,3 @@ def run_under_way() -> Given | None:
 def is_ours(frame: Any) -> bool:
     """Whether the frame is one of this package."""
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] == _PACKAGE
-
-
-def warn(text: str) -> None:
-    """A UserWarning at the innermost line that is the program's own."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and _is_between(frame):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, UserWarning, stacklevel=level)
-
-
-def _is_between(frame: Any) -> bool:
-    """Whether it belongs to what stands between a program's run and us."""
-    package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-    # TensorFlow 1.15 and its Estimators have packages beside the one of their name.
-    return package in (_PACKAGE, "contextlib") or package.startswith("tensorflow")

@@ -9,9 +9,9 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from ...api.advice import warn
 from ...runtime.tensorflow_v1 import tf
 from ..facts.finding import Finding, Findings, codes_of, ordered
-from .frames import warn
 from .judged import Seen, findings_of
 from .layers import Layer, Statistics, check_session, is_whole, layers_of, read_all
 from .runs import Run, in_inference, ops_in, run_of, unknown_step

@@ -14,12 +14,13 @@ import threading
 import weakref
 from typing import Any, Iterable, Mapping, Sequence
 
+from ...api.advice import warn
 from ...call.calls import Call, Finish, listeners
 from ...runtime.graph_place import calls_of
 from ...runtime.graph_search import needed_ops
 from ...runtime.tensorflow_v1 import Operation, op_of, tf
 from ...runtime.training_flag import Phase
-from .frames import is_ours, run_under_way, warn
+from .frames import is_ours, run_under_way
 from .layers import LeftLayer, left_layers, name_of_variable
 from .runs import (
     ANY,
@@ -52,8 +53,7 @@ _TEXT = (
 )
 _FORGOTTEN = (
     "{layers} trained in inference, as `training` is False in each call, and no session run so far "
-    "has moved or loaded the moving statistics: nothing is normalized by its batch. Pass "
-    f"`training`. {_MINIMIZE}"
+    f"has moved or loaded the moving statistics: no batch is used. Pass `training`. {_MINIMIZE}"
 )
 
 
